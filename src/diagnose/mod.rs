@@ -1,0 +1,5 @@
+//! From evidence to a named cause.
+
+pub mod cause;
+pub mod incident;
+pub mod product;

@@ -1,0 +1,464 @@
+//! The waist: what one connection did, as plain data. Everything above learns of the network through these types alone;
+//! everything below ends in them.
+//!
+//! Offsets are 64-bit positions in one direction's byte stream, 0 = the first octet after the SYN (or the first octet
+//! seen, where the capture began in the middle of the connection).
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// A frame of an input: which input, and its number there, 1-based, before any de-duplication. Orders as the frames do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Frame(u64);
+
+impl Frame {
+    const NUMBER_BITS: u32 = 48;
+
+    /// Frame number `number` of input `input`.
+    #[must_use]
+    pub const fn new(input: u16, number: u64) -> Self {
+        Self(((input as u64) << Self::NUMBER_BITS) | (number & ((1 << Self::NUMBER_BITS) - 1)))
+    }
+
+    /// Index of the input in the order of the command line.
+    #[must_use]
+    pub const fn input(self) -> u16 {
+        (self.0 >> Self::NUMBER_BITS) as u16
+    }
+
+    /// 1-based number within the input.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0 & ((1 << Self::NUMBER_BITS) - 1)
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.number())
+    }
+}
+
+/// When something was seen, and in which frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Capture time of the frame.
+    pub at: Timestamp,
+    /// The frame.
+    pub frame: Frame,
+}
+
+/// Address and port of one end.
+pub type Endpoint = SocketAddr;
+
+/// A connection of the capture, numbered from 0 in the order of first sight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// One of the two ends. As a direction it names the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// The end that opened the connection (RFC 9293's active OPEN), or that sends the requests.
+    Client,
+    /// The other end.
+    Server,
+}
+
+impl Side {
+    /// The peer.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+
+    /// 0 for the client, 1 for the server.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Client => 0,
+            Self::Server => 1,
+        }
+    }
+}
+
+/// Something that happened on a connection.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// When, and in which frame.
+    pub moment: Moment,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// The first packet of a connection.
+    Opened(Box<Opened>),
+    /// The client repeated its SYN.
+    SynRepeated,
+    /// The server answered the SYN; for the first one the span since the (latest) SYN.
+    SynAck {
+        /// SYN to SYN-ACK, where the SYN was seen.
+        rtt: Option<Duration>,
+        /// The server had sent it before.
+        repeated: bool,
+        /// The client had already acknowledged an earlier one.
+        after_ack: bool,
+    },
+    /// The client acknowledged the SYN-ACK: RFC 9293 ESTABLISHED.
+    Established {
+        /// SYN-ACK to ACK, as seen at the capture point.
+        ack_rtt: Option<Duration>,
+    },
+    /// The first octet of a request (or of what stands where one must).
+    RequestStarted {
+        /// Offset of that octet.
+        at: u64,
+    },
+    /// A request's header section is complete.
+    Request(Box<Request>),
+    /// A request is complete: header section and content.
+    RequestEnded {
+        /// Offset after the last octet.
+        end: u64,
+    },
+    /// The peer acknowledged everything up to `offset` for the first time; reported for ends of requests and responses only.
+    Acknowledged {
+        /// Whose bytes were acknowledged.
+        sender: Side,
+        /// Up to which offset of the sender's stream.
+        offset: u64,
+    },
+    /// Bytes that had been sent before, and were not acknowledged in between, were sent again.
+    Retransmitted {
+        /// Who repeated.
+        sender: Side,
+        /// First offset repeated.
+        offset: u64,
+        /// Octets repeated.
+        length: u64,
+    },
+    /// The first octet of a response.
+    ResponseStarted {
+        /// Offset of that octet.
+        at: u64,
+        /// Whether a request was outstanding.
+        solicited: bool,
+        /// The octets so far, at most 64 of them.
+        first: Box<[u8]>,
+    },
+    /// A response's header section is complete. Interim (1xx) responses are reported as well.
+    Response(Box<Response>),
+    /// A response is over.
+    ResponseEnded {
+        /// Offset after the last octet.
+        end: u64,
+        /// Octets of content seen or known of.
+        content: u64,
+        /// How it ended.
+        how: Ending,
+    },
+    /// Something that HTTP does not allow where it stands.
+    Defect(Defect),
+    /// Bytes of a direction that the capture does not hold.
+    Gap {
+        /// Whose bytes are missing.
+        sender: Side,
+        /// Where they would stand.
+        offset: u64,
+        /// How many.
+        length: u64,
+        /// Whether the peer received them all the same.
+        judged: GapJudged,
+    },
+    /// The first FIN of a side.
+    Fin(Closing),
+    /// A RST. `Closing::acknowledged` is `None` for one without the ACK flag.
+    Reset(Closing),
+    /// A side advertised a receive window of zero while its peer has (or may have) more to send.
+    WindowClosed {
+        /// Who cannot receive.
+        by: Side,
+    },
+    /// A side that had closed its window opened it again.
+    WindowOpened {
+        /// Who can receive again.
+        by: Side,
+    },
+    /// An ICMP or ICMPv6 error that quotes a packet of this connection.
+    Unreachable(Box<Unreachable>),
+    /// The bytes are not HTTP/1; nothing above TCP will be reported.
+    Opaque(Opaque),
+    /// The connection left the table.
+    Gone(Gone),
+}
+
+/// How a connection began.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The opening (or requesting) end.
+    pub client: Endpoint,
+    /// The other end.
+    pub server: Endpoint,
+    /// What was seen first.
+    pub first: FirstSeen,
+    /// Which ends are addresses of the capturing host, where the link layer says so (Linux cooked captures): `[client, server]`.
+    pub local: [Option<bool>; 2],
+}
+
+/// The first packet seen of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstSeen {
+    /// A SYN: the whole history is in the capture.
+    Syn,
+    /// A SYN-ACK: the roles are certain, the beginning is not in the capture.
+    SynAck,
+    /// Anything else: the connection is older than the capture.
+    Middle,
+}
+
+/// A request's header section (RFC 9112 section 3), or what is needed of it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Offset of its first octet.
+    pub start: u64,
+    /// When its first octet was seen.
+    pub first: Moment,
+    /// Offset after the header section.
+    pub head_end: u64,
+    /// Method token, as sent.
+    pub method: Box<str>,
+    /// Request target, as sent but for octets outside ASCII graphics, which are percent-encoded.
+    pub target: Box<str>,
+    /// Host field (or the authority of the target).
+    pub host: Option<Box<str>>,
+    /// Minor version of HTTP/1.
+    pub minor_version: u8,
+    /// Length of the content, where it is declared; `None` for chunked.
+    pub content_length: Option<u64>,
+    /// Whether content follows.
+    pub chunked: bool,
+    /// Whether it asks for a protocol upgrade, or is a CONNECT.
+    pub upgrade: bool,
+    /// Whether it asks for the connection to be kept.
+    pub persistent: bool,
+    /// User-Agent field.
+    pub user_agent: Option<Box<str>>,
+    /// Whether fields stand in it that only an intermediary adds (Via, X-Forwarded-For, Forwarded, …).
+    pub forwarded: bool,
+    /// The client that the fields name: last element of X-Forwarded-For, Forwarded or alike.
+    pub forwarded_for: Option<ForwardedFor>,
+    /// Hashes of field values and target parts that may identify the request on another connection.
+    pub marks: Box<[u64]>,
+}
+
+/// The client address that a request's fields name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForwardedFor {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port, where it is named.
+    pub port: Option<u16>,
+}
+
+/// A response's status line and header section (RFC 9112 section 4), or what is needed of it.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Offset of its first octet.
+    pub start: u64,
+    /// When its first octet was seen.
+    pub first: Moment,
+    /// Offset after the header section.
+    pub head_end: u64,
+    /// Status code.
+    pub status: u16,
+    /// Minor version of HTTP/1.
+    pub minor_version: u8,
+    /// Reason phrase, printable, at most 64 octets.
+    pub reason: Box<str>,
+    /// Length of the content, where it is declared.
+    pub content_length: Option<u64>,
+    /// Whether the content is chunked.
+    pub chunked: bool,
+    /// Whether the sender announces that it keeps the connection.
+    pub persistent: bool,
+    /// `timeout=` of the Keep-Alive field.
+    pub keep_alive_timeout: Option<Duration>,
+    /// Server field.
+    pub server: Option<Box<str>>,
+    /// What may tell the product that made the response.
+    pub signature: Box<Signature>,
+    /// Whether a request was outstanding.
+    pub solicited: bool,
+    /// Offset up to which the request stream had been sent when the response's first octet was seen.
+    pub request_sent: u64,
+}
+
+/// What a response shows of the software that made it.
+#[derive(Clone, Debug, Default)]
+pub struct Signature {
+    /// Field names and values that products are recognised by, names in lower case: `via`, `x-cache`, `cf-ray`, …
+    pub fields: Vec<(Box<str>, Box<str>)>,
+    /// Whether all field names are in lower case.
+    pub lower_case: bool,
+    /// Whether a Date field is present.
+    pub date: bool,
+    /// The first octets of the content, at most 512; only of responses with status 400 or above.
+    pub content: Box<[u8]>,
+}
+
+/// How a response ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// As its framing demands.
+    Complete,
+    /// Delimited by the end of the connection, which came as a FIN.
+    Closed,
+    /// The connection switched to another protocol after it.
+    Switched,
+    /// Before its end the sender closed.
+    Truncated,
+    /// Its end is not in the capture.
+    Unknown,
+}
+
+/// A violation of HTTP in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defect {
+    /// Whose message.
+    pub sender: Side,
+    /// Offset of the offending octet within the sender's stream.
+    pub offset: u64,
+    /// Offset of the offending octet within the message.
+    pub within: u64,
+    /// What is wrong.
+    pub kind: DefectKind,
+}
+
+/// What is wrong with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DefectKind {
+    /// The status line is not `HTTP/1.x SP 3DIGIT SP reason` (RFC 9112 section 4).
+    BadStatusLine,
+    /// A field line that RFC 9112 section 5 does not allow.
+    BadHeader,
+    /// A Content-Length that is not a number, or several that differ (RFC 9110 section 8.6).
+    BadContentLength,
+    /// Content-Length together with Transfer-Encoding, or a transfer coding that cannot delimit (RFC 9112 section 6).
+    FramingConflict,
+    /// A chunk that RFC 9112 section 7.1 does not allow.
+    BadChunk,
+    /// Not HTTP at all.
+    NotHttp,
+}
+
+/// A side's FIN or RST, with what it had sent and received by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// Who closed.
+    pub by: Side,
+    /// Offset of the FIN or RST in the sender's stream.
+    pub at: u64,
+    /// Up to which offset of the peer's stream it acknowledges; `None` without the ACK flag.
+    pub acknowledged: Option<u64>,
+    /// Up to which offset the peer had sent when it was seen.
+    pub peer_sent: u64,
+    /// Up to which offset the peer had acknowledged the sender's bytes when it was seen.
+    pub received: u64,
+    /// Time to live (hop limit) of this packet.
+    pub ttl: u8,
+    /// Least and greatest TTL of the sender's earlier packets on this connection, and how many there were.
+    pub ttl_before: (u8, u8, u32),
+    /// Whether the sender's FIN had been seen before.
+    pub after_fin: bool,
+    /// Whether the connection was still in its handshake: no ACK of the SYN-ACK was seen.
+    pub in_handshake: bool,
+    /// Whether a RST's acknowledgement number is the client's initial sequence number + 1: it refuses the SYN.
+    pub refuses_syn: bool,
+}
+
+/// Who is missing the bytes of a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapJudged {
+    /// The receiver acknowledged them: the capture missed them.
+    Capture,
+    /// The snaplen cut them off.
+    Snaplen,
+    /// The receiver did not acknowledge them: they were lost on the way.
+    Network,
+    /// Nothing tells.
+    Unknown,
+}
+
+/// An ICMP error about a connection's packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    /// Who sent the error.
+    pub from: IpAddr,
+    /// Whether ICMPv6's code space is meant.
+    pub v6: bool,
+    /// ICMP type.
+    pub icmp_type: u8,
+    /// ICMP code.
+    pub code: u8,
+    /// Next-hop MTU, for "fragmentation needed" and "packet too big".
+    pub mtu: Option<u32>,
+    /// Who sent the packet that it quotes.
+    pub quoted: Side,
+    /// Whether the quoted packet is a SYN of the handshake.
+    pub quotes_syn: bool,
+}
+
+/// What a connection carries that is not HTTP/1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Opaque {
+    /// TLS records.
+    Tls,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+    /// FastCGI records.
+    FastCgi,
+    /// The connection switched protocols (101, or a CONNECT tunnel).
+    Switched,
+    /// Something else, or nothing that could be recognised.
+    Other,
+}
+
+/// Why a connection left the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Why.
+    pub why: GoneWhy,
+    /// Offsets up to which `[client, server]` had sent.
+    pub sent: [u64; 2],
+    /// Offsets up to which the peer had acknowledged `[client's, server's]` bytes.
+    pub acknowledged: [u64; 2],
+    /// Octets that `[client, server]` sent after the other side's FIN.
+    pub after_fin: [u64; 2],
+    /// Data segments that `[client, server]` repeated.
+    pub retransmitted: [u32; 2],
+}
+
+/// Why a connection left the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoneWhy {
+    /// Both FINs or a RST, and the time to linger is over.
+    Closed,
+    /// Nothing was seen of it for so long that it is taken for dead.
+    Idle,
+    /// Another connection uses the same addresses and ports.
+    Reused,
+    /// The table was full.
+    Evicted,
+    /// The capture ended.
+    EndOfCapture,
+}

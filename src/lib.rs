@@ -1,0 +1,11 @@
+//! netwatch502 names the cause of every 502 from the packets on both legs of a reverse proxy.
+
+pub mod capture;
+pub mod diagnose;
+pub mod event;
+pub mod flow;
+pub mod limits;
+pub mod report;
+pub mod shard;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,60 @@
+//! Every bound of the analysis: its unit, its default, its reason. What a bound cuts off is an event, and the report says so.
+
+use std::time::Duration;
+
+/// Bounds of memory and time. The defaults serve a busy proxy within 150 MB.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections followed at once. Beyond it the least recently seen one is evicted.
+    pub connections: usize,
+    /// Octets of out-of-order data that one direction of a connection may wait with; beyond it the hole is declared a gap.
+    pub waiting_bytes_per_direction: usize,
+    /// The same for all connections together.
+    pub waiting_bytes: usize,
+    /// Octets of one header section. Beyond it the message is skipped to the next one that can be recognised.
+    pub head_bytes: usize,
+    /// Octets kept of a request target, a host, a field value.
+    pub text_bytes: usize,
+    /// Requests that may be outstanding on one connection (pipelining).
+    pub outstanding_requests: usize,
+    /// Span after which a connection without packets is taken for dead, once both sides have been heard.
+    pub idle: Duration,
+    /// The same while the handshake is incomplete.
+    pub handshake: Duration,
+    /// Span for which a closed connection is remembered, so that late segments find it.
+    pub linger: Duration,
+    /// IP datagrams under reassembly at once.
+    pub fragments: usize,
+    /// Span after which an incomplete datagram is dropped (RFC 8200: 60 s).
+    pub fragment_age: Duration,
+    /// Copies of a packet arrive within this span.
+    pub duplicate_window: Duration,
+    /// Packets remembered in the search for copies.
+    pub duplicate_memory: usize,
+    /// Incidents listed one by one; beyond it they are counted.
+    pub incidents: usize,
+    /// Least span of capture time after which a verdict is final.
+    pub settle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 65_536,
+            waiting_bytes_per_direction: 1 << 20,
+            waiting_bytes: 32 << 20,
+            head_bytes: 256 << 10,
+            text_bytes: 2048,
+            outstanding_requests: 256,
+            idle: Duration::from_secs(2 * 3600),
+            handshake: Duration::from_secs(150),
+            linger: Duration::from_secs(5),
+            fragments: 256,
+            fragment_age: Duration::from_secs(60),
+            duplicate_window: Duration::from_millis(5),
+            duplicate_memory: 4096,
+            incidents: 20_000,
+            settle: Duration::from_millis(250),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Reports: in comes what the analysis found, out goes text, JSON or CSV. Nothing is judged here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::diagnose::cause::Cause;
+use crate::diagnose::incident::{Episode, Incident, Pairing};
+use crate::event::{Endpoint, Moment};
+use crate::time::Timestamp;
+use std::net::IpAddr;
+
+/// All that a run found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The inputs, in the order of the command line.
+    pub inputs: Vec<Input>,
+    /// The focus expression.
+    pub focus: Option<String>,
+    /// What could be seen, and what could not.
+    pub coverage: Coverage,
+    /// Counts.
+    pub totals: Totals,
+    /// The gateways that were found.
+    pub gateways: Vec<Gateway>,
+    /// The failures, in the order of time.
+    pub incidents: Vec<Incident>,
+    /// Failures that are one event.
+    pub episodes: Vec<Episode>,
+    /// What is known of each upstream.
+    pub upstreams: Vec<Upstream>,
+    /// Latency of every phase, over all upstreams.
+    pub latency: Latency,
+    /// The paragraphs that name what to do first, most frequent failure first.
+    pub do_first: Vec<String>,
+}
+
+/// One input.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// Its name as given; `-` for standard input.
+    pub name: String,
+    /// `pcap` or `pcapng`, with the compression: `pcap+zstd`. `none` where nothing could be recognised.
+    pub format: String,
+    /// Names of its link types.
+    pub link_types: Vec<String>,
+    /// Packets read.
+    pub packets: u64,
+    /// Octets of the file, before decompression where known.
+    pub bytes: u64,
+    /// Time of the first packet.
+    pub first: Option<Timestamp>,
+    /// Time of the last packet.
+    pub last: Option<Timestamp>,
+    /// `complete`, or how it ended before its end.
+    pub ended: String,
+}
+
+/// What could be seen, and what could not.
+#[derive(Clone, Debug, Default)]
+pub struct Coverage {
+    /// Packets that the kernel dropped, where the capture says so.
+    pub kernel_drops: u64,
+    /// Copies removed.
+    pub duplicates: u64,
+    /// Packets cut by the snaplen.
+    pub truncated_packets: u64,
+    /// Holes in streams that the capture is to blame for.
+    pub gaps: u64,
+    /// Frames that could not be decoded.
+    pub undecodable: u64,
+    /// Connections and waiting segments given up for want of memory.
+    pub evicted: u64,
+    /// Connections that carry TLS.
+    pub opaque_tls_connections: u64,
+    /// What the reader must know.
+    pub notes: Vec<String>,
+}
+
+/// Counts over all.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// TCP connections.
+    pub tcp_connections: u64,
+    /// HTTP exchanges of the downstream legs.
+    pub exchanges: u64,
+    /// Final responses by status, all legs on which a gateway answered (all responses where no gateway was found).
+    pub responses: BTreeMap<u16, u64>,
+    /// HTTP requests seen on any connection, by method.
+    pub requests_seen: BTreeMap<String, u64>,
+    /// HTTP responses seen on any connection, by status.
+    pub responses_seen: BTreeMap<u16, u64>,
+    /// Incidents that the client saw.
+    pub gateway_errors: u64,
+    /// Incidents that a retry hid.
+    pub masked: u64,
+    /// Successes that were broken.
+    pub broken: u64,
+    /// Requests that the client gave up.
+    pub client_aborts: u64,
+    /// RST segments, copies excluded.
+    pub resets: u64,
+    /// Connections that stayed half-closed.
+    pub half_closed: u64,
+    /// TLS handshakes that failed.
+    pub tls_handshake_failures: u64,
+    /// Health probes sent by gateways, and those that failed.
+    pub health_probes: (u64, u64),
+    /// Incidents beyond the bound: counted, not listed.
+    pub unlisted_incidents: u64,
+    /// Connections that a gateway opened and never used.
+    pub unused_connections: u64,
+}
+
+/// A gateway.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// The product, where it was recognised.
+    pub product: Option<String>,
+    /// What it was recognised by.
+    pub product_evidence: Option<String>,
+}
+
+/// What is known of one upstream endpoint.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// Attempts at it.
+    pub attempts: u64,
+    /// Of these, failed, by cause.
+    pub failed: BTreeMap<Cause, u64>,
+    /// After what idle time it closed unused connections.
+    pub idle_close: Option<Spread>,
+    /// Greatest idle time after which the gateway reused a connection with success.
+    pub longest_reuse: Option<Duration>,
+    /// After what wait the gateway gave up on a response.
+    pub gave_up: Option<Spread>,
+    /// `timeout=` that it announces in Keep-Alive.
+    pub announced_timeout: Option<Duration>,
+    /// Connections that stayed half-closed.
+    pub half_closed: Option<HalfClosed>,
+    /// Segments repeated, both directions.
+    pub retransmitted: u64,
+    /// Times that it closed its receive window.
+    pub zero_windows: u64,
+    /// Latency by phase: `connect`, `wait`.
+    pub latency: Vec<(&'static str, Quantiles)>,
+}
+
+/// Connections that stayed half-closed at an endpoint.
+#[derive(Clone, Debug)]
+pub struct HalfClosed {
+    /// How many.
+    pub n: u64,
+    /// `upstream` or `gateway`: who had closed.
+    pub by: &'static str,
+    /// For how long the longest one.
+    pub longest: Duration,
+    /// Octets sent by the other side after the FIN.
+    pub octets_after: u64,
+}
+
+/// Least, middle and greatest of a set of spans.
+#[derive(Clone, Copy, Debug)]
+pub struct Spread {
+    /// How many.
+    pub n: u64,
+    /// Least.
+    pub min: Duration,
+    /// Middle.
+    pub median: Duration,
+    /// Greatest.
+    pub max: Duration,
+}
+
+/// Quantiles of a latency, microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quantiles {
+    /// How many.
+    pub n: u64,
+    /// Median.
+    pub p50_us: u64,
+    /// 90th percentile.
+    pub p90_us: u64,
+    /// 99th percentile.
+    pub p99_us: u64,
+    /// 99.9th percentile.
+    pub p999_us: u64,
+    /// Greatest.
+    pub max_us: u64,
+}
+
+/// Latency of every phase.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Latency {
+    /// Last octet of the request to first octet of the response, downstream.
+    pub client_wait: Quantiles,
+    /// SYN to SYN-ACK, upstream.
+    pub upstream_connect: Quantiles,
+    /// ClientHello to the end of the handshake, upstream.
+    pub upstream_tls: Quantiles,
+    /// Last octet of the request to first octet of the response, upstream.
+    pub upstream_wait: Quantiles,
+    /// Client wait less upstream wait, per pair.
+    pub gateway_added: Quantiles,
+    /// Client wait of the failed exchanges.
+    pub failed_wait: Quantiles,
+}
+
+/// One exchange, for the table of all exchanges.
+#[derive(Clone, Debug)]
+pub struct ExchangeRow {
+    /// Time of the request's first octet.
+    pub time: Timestamp,
+    /// The client's end.
+    pub client: Endpoint,
+    /// The gateway's (or server's) end.
+    pub gateway: Endpoint,
+    /// Method.
+    pub method: Option<Box<str>>,
+    /// Target, as sent: reports cut its query values.
+    pub target: Option<Box<str>>,
+    /// Status; `None` without a response.
+    pub status: Option<u16>,
+    /// Attempts made for it.
+    pub attempts: u32,
+    /// The last attempt's upstream.
+    pub upstream: Option<Endpoint>,
+    /// The gateway's port there.
+    pub gateway_port: Option<u16>,
+    /// What that upstream answered.
+    pub upstream_status: Option<u16>,
+    /// How sure the pairing is.
+    pub pairing: Option<Pairing>,
+    /// Last octet of the request to first octet of the response, downstream.
+    pub client_wait: Option<Duration>,
+    /// SYN to SYN-ACK of the last attempt, where it opened a connection.
+    pub connect: Option<Duration>,
+    /// Last octet of the request to first octet of the response, upstream.
+    pub upstream_wait: Option<Duration>,
+    /// Client wait less upstream wait.
+    pub gateway_added: Option<Duration>,
+    /// Octets of the request, header section included.
+    pub request_bytes: u64,
+    /// Octets of the response, header section included.
+    pub response_bytes: u64,
+    /// Frames of request and response downstream, then upstream.
+    pub frames: [Option<Moment>; 4],
+}
