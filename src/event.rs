@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::time::Timestamp;
+pub use crate::wire::http1::DefectKind;
 
 /// A frame of an input: which input, and its number there, 1-based, before any de-duplication. Orders as the frames do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,6 +122,8 @@ pub enum What {
     },
     /// The first octet of a request (or of what stands where one must).
     RequestStarted {
+        /// Which exchange of the connection.
+        exchange: u32,
         /// Offset of that octet.
         at: u64,
     },
@@ -128,6 +131,8 @@ pub enum What {
     Request(Box<Request>),
     /// A request is complete: header section and content.
     RequestEnded {
+        /// Which exchange of the connection.
+        exchange: u32,
         /// Offset after the last octet.
         end: u64,
     },
@@ -149,6 +154,8 @@ pub enum What {
     },
     /// The first octet of a response.
     ResponseStarted {
+        /// Which exchange of the connection.
+        exchange: u32,
         /// Offset of that octet.
         at: u64,
         /// Whether a request was outstanding.
@@ -158,8 +165,17 @@ pub enum What {
     },
     /// A response's header section is complete. Interim (1xx) responses are reported as well.
     Response(Box<Response>),
+    /// The first octets of the content of a response with status 400 or above, at most 512.
+    ResponseContent {
+        /// Which exchange of the connection.
+        exchange: u32,
+        /// The octets.
+        octets: Box<[u8]>,
+    },
     /// A response is over.
     ResponseEnded {
+        /// Which exchange of the connection.
+        exchange: u32,
         /// Offset after the last octet.
         end: u64,
         /// Octets of content seen or known of.
@@ -196,6 +212,10 @@ pub enum What {
     },
     /// An ICMP or ICMPv6 error that quotes a packet of this connection.
     Unreachable(Box<Unreachable>),
+    /// The client named the end that it speaks for (PROXY protocol header).
+    SpeaksFor(Endpoint),
+    /// A packet of the connection matched the focus expression for the first time.
+    Focused,
     /// The bytes are not HTTP/1; nothing above TCP will be reported.
     Opaque(Opaque),
     /// The connection left the table.
@@ -229,6 +249,8 @@ pub enum FirstSeen {
 /// A request's header section (RFC 9112 section 3), or what is needed of it.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// Which exchange of the connection, from 1.
+    pub exchange: u32,
     /// Offset of its first octet.
     pub start: u64,
     /// When its first octet was seen.
@@ -273,6 +295,8 @@ pub struct ForwardedFor {
 /// A response's status line and header section (RFC 9112 section 4), or what is needed of it.
 #[derive(Clone, Debug)]
 pub struct Response {
+    /// Which exchange of the connection, from 1.
+    pub exchange: u32,
     /// Offset of its first octet.
     pub start: u64,
     /// When its first octet was seen.
@@ -312,7 +336,7 @@ pub struct Signature {
     pub lower_case: bool,
     /// Whether a Date field is present.
     pub date: bool,
-    /// The first octets of the content, at most 512; only of responses with status 400 or above.
+    /// The first octets of the content, at most 512, once they were seen; only of responses with status 400 or above.
     pub content: Box<[u8]>,
 }
 
@@ -334,6 +358,8 @@ pub enum Ending {
 /// A violation of HTTP in a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defect {
+    /// Which exchange of the connection.
+    pub exchange: u32,
     /// Whose message.
     pub sender: Side,
     /// Offset of the offending octet within the sender's stream.
@@ -342,23 +368,6 @@ pub struct Defect {
     pub within: u64,
     /// What is wrong.
     pub kind: DefectKind,
-}
-
-/// What is wrong with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DefectKind {
-    /// The status line is not `HTTP/1.x SP 3DIGIT SP reason` (RFC 9112 section 4).
-    BadStatusLine,
-    /// A field line that RFC 9112 section 5 does not allow.
-    BadHeader,
-    /// A Content-Length that is not a number, or several that differ (RFC 9110 section 8.6).
-    BadContentLength,
-    /// Content-Length together with Transfer-Encoding, or a transfer coding that cannot delimit (RFC 9112 section 6).
-    FramingConflict,
-    /// A chunk that RFC 9112 section 7.1 does not allow.
-    BadChunk,
-    /// Not HTTP at all.
-    NotHttp,
 }
 
 /// A side's FIN or RST, with what it had sent and received by then.

@@ -5,6 +5,7 @@ pub mod diagnose;
 pub mod event;
 pub mod flow;
 pub mod limits;
+pub mod observe;
 pub mod report;
 pub mod shard;
 pub mod time;

@@ -1,8 +1,13 @@
 //! One core's worth of decoding, reassembly and observation: captured frames go in, events come out.
 
-use crate::event::Frame;
+use crate::event::{ConnectionId, Event, FirstSeen, Frame, GoneWhy, Moment, Side, Unreachable, What};
+use crate::flow::connection::{Connection, Output};
+use crate::flow::table::{Slot, Table};
+use crate::limits::Limits;
+use crate::observe::http1::Http1;
 use crate::time::Timestamp;
 use crate::wire::link::LinkType;
+use crate::wire::packet::{self, Content, IcmpError, Packet, Segment, Undecodable};
 
 /// A captured frame, as the rim hands it down.
 #[derive(Clone, Copy, Debug)]
@@ -21,4 +26,191 @@ pub struct Captured<'a> {
     pub focused: bool,
     /// The captured octets.
     pub octets: &'a [u8],
+}
+
+/// What went through a shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Frames taken.
+    pub frames: u64,
+    /// Copies removed.
+    pub duplicates: u64,
+    /// Frames of which only a part was captured.
+    pub truncated: u64,
+    /// Frames that should have held an IP packet and could not be decoded.
+    pub undecodable: u64,
+    /// Connections given up for want of room.
+    pub evicted: u64,
+}
+
+/// A shard: connections and their observers.
+#[derive(Debug)]
+pub struct Shard {
+    limits: Limits,
+    table: Table,
+    observers: Vec<Option<Box<Http1>>>,
+    counters: Counters,
+}
+
+impl Shard {
+    /// An empty shard.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            limits: limits.clone(),
+            table: Table::new(limits),
+            observers: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// What went through so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters { evicted: self.table.evicted(), ..self.counters }
+    }
+
+    /// Takes a frame and appends the events that it gives rise to.
+    pub fn take(&mut self, captured: &Captured<'_>, events: &mut Vec<Event>) {
+        self.counters.frames += 1;
+        let moment = Moment { at: captured.at, frame: captured.frame };
+        self.expire(moment, events);
+        if (captured.octets.len() as u64) < u64::from(captured.length) {
+            self.counters.truncated += 1;
+        }
+        match packet::decode(captured.link, captured.octets, captured.length) {
+            Ok(packet) => self.packet(&packet, captured, moment, events),
+            Err(Undecodable::NotIp) => {}
+            Err(_) => self.counters.undecodable += 1,
+        }
+    }
+
+    /// The capture ended.
+    pub fn finish(&mut self, moment: Moment, events: &mut Vec<Event>) {
+        let Self { table, observers, limits, .. } = self;
+        table.finish(&mut |slot, connection, why| farewell(observers, slot, connection, why, moment, limits, events));
+    }
+
+    fn expire(&mut self, moment: Moment, events: &mut Vec<Event>) {
+        let Self { table, observers, limits, .. } = self;
+        table.expire(moment.at, &mut |slot, connection, why| {
+            farewell(observers, slot, connection, why, moment, limits, events);
+        });
+    }
+
+    fn packet(&mut self, packet: &Packet<'_>, captured: &Captured<'_>, moment: Moment, events: &mut Vec<Event>) {
+        match &packet.content {
+            Content::Tcp(segment) => self.segment(packet, segment, captured.focused, moment, events),
+            Content::IcmpError(error) => self.icmp_error(packet, error, moment, events),
+            Content::Fragment(_) | Content::Udp(_) | Content::Other(_) => {}
+        }
+    }
+
+    fn segment(
+        &mut self,
+        packet: &Packet<'_>,
+        segment: &Segment<'_>,
+        focused: bool,
+        moment: Moment,
+        events: &mut Vec<Event>,
+    ) {
+        let Self { table, observers, limits, .. } = self;
+        let (slot, side, opened) = table.find(packet, segment, moment, &mut |slot, connection, why| {
+            farewell(observers, slot, connection, why, moment, limits, events);
+        });
+        let Some(connection) = table.connection(slot) else { return };
+        if observers.len() <= slot.0 {
+            observers.resize_with(slot.0 + 1, || None);
+        }
+        let Some(observer) = observers.get_mut(slot.0) else { return };
+        let id = connection.id;
+        if let Some((first, local)) = opened {
+            events.push(Event { connection: id, moment, what: connection.opened(first, local) });
+            *observer = Some(Box::new(Http1::new(first == FirstSeen::Syn)));
+        }
+        if focused && !connection.focused {
+            connection.focused = true;
+            events.push(Event { connection: id, moment, what: What::Focused });
+        }
+        let from = events.len();
+        let mut out = |output: Output<'_>| observe(observer, output, id, moment, limits, events);
+        connection.segment(side, segment, packet.ttl, moment, limits, &mut out);
+        watch_ends(connection, from, moment, events);
+    }
+
+    fn icmp_error(&mut self, packet: &Packet<'_>, error: &IcmpError, moment: Moment, events: &mut Vec<Event>) {
+        let Some((slot, quoted)) = self.table.quoted(error) else { return };
+        let Some(connection) = self.table.connection(slot) else { return };
+        let told = Unreachable {
+            from: packet.source,
+            v6: error.v6,
+            icmp_type: error.icmp_type,
+            code: error.code,
+            mtu: error.mtu,
+            quoted,
+            quotes_syn: false,
+        };
+        let id = connection.id;
+        connection.unreachable(told, error.sequence, &mut |output| {
+            if let Output::Event(what) = output {
+                events.push(Event { connection: id, moment, what });
+            }
+        });
+    }
+}
+
+/// Turns what a connection gives out into events, by way of its observer.
+fn observe(
+    observer: &mut Option<Box<Http1>>,
+    output: Output<'_>,
+    connection: ConnectionId,
+    moment: Moment,
+    limits: &Limits,
+    events: &mut Vec<Event>,
+) {
+    match output {
+        Output::Event(what) => events.push(Event { connection, moment, what }),
+        Output::Piece(side, piece, context) => {
+            if let Some(http) = observer {
+                let mut tell = |what| events.push(Event { connection, moment, what });
+                http.piece(side, &piece, moment, context, limits, &mut tell);
+            }
+        }
+        Output::Closed { side, reset } => {
+            if let Some(http) = observer {
+                http.closed(side, reset, &mut |what| events.push(Event { connection, moment, what }));
+            }
+        }
+    }
+}
+
+/// Asks the connection to report when the peer has all of a request that just ended.
+fn watch_ends(connection: &mut Connection, from: usize, moment: Moment, events: &mut Vec<Event>) {
+    for index in from..events.len() {
+        let end = match events.get(index).map(|event| &event.what) {
+            Some(What::RequestEnded { end, .. }) => *end,
+            _ => continue,
+        };
+        let id = connection.id;
+        connection.watch(Side::Client, end, &mut |output| {
+            if let Output::Event(what) = output {
+                events.push(Event { connection: id, moment, what });
+            }
+        });
+    }
+}
+
+/// A connection leaves: what it still held is told, then that it is gone.
+fn farewell(
+    observers: &mut [Option<Box<Http1>>],
+    slot: Slot,
+    connection: &mut Connection,
+    why: GoneWhy,
+    moment: Moment,
+    limits: &Limits,
+    events: &mut Vec<Event>,
+) {
+    let id = connection.id;
+    let mut observer = observers.get_mut(slot.0).and_then(Option::take);
+    connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, events));
 }

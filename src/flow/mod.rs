@@ -1,1 +1,5 @@
-//! Packets to ordered streams.
+//! Packets to ordered streams: which connection a segment belongs to, and what TCP shows of it.
+
+pub mod assembler;
+pub mod connection;
+pub mod table;

@@ -1,4 +1,5 @@
 //! Bytes to values: total functions without state. What cannot be read is an error that says where and why.
 
+pub mod http1;
 pub mod link;
 pub mod packet;

@@ -1,0 +1,458 @@
+//! One TCP connection (RFC 9293): segments in, events and the ordered octets of both directions out.
+
+use crate::event::{
+    Closing, ConnectionId, Endpoint, FirstSeen, GapJudged, Gone, GoneWhy, Moment, Opened, Side, Unreachable, What,
+};
+use crate::flow::assembler::{Assembler, Piece};
+use crate::limits::Limits;
+use crate::wire::packet::Segment;
+use smallvec::SmallVec;
+
+/// What a segment gave rise to, in the order in which it must be told.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// Something that TCP shows.
+    Event(What),
+    /// The next piece of a direction's stream.
+    Piece(Side, Piece<'a>, Context),
+    /// A direction is over: its FIN was reached, or a RST ended both.
+    Closed {
+        /// Whose direction.
+        side: Side,
+        /// Whether a RST ended it.
+        reset: bool,
+    },
+}
+
+/// What an observer may want to know about the moment at which a piece was delivered.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// Offsets up to which `[client, server]` had sent.
+    pub sent: [u64; 2],
+    /// Offsets up to which the peer had acknowledged `[client's, server's]` octets.
+    pub acknowledged: [u64; 2],
+}
+
+/// A connection's state.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its number.
+    pub id: ConnectionId,
+    /// The opening end.
+    pub client: Endpoint,
+    /// The other end.
+    pub server: Endpoint,
+    /// When its last packet was seen.
+    pub last: Moment,
+    /// Whether a packet matched the focus.
+    pub focused: bool,
+    halves: [Half; 2],
+    syn: Option<Moment>,
+    syn_ack: Option<Moment>,
+    established: bool,
+    reset: bool,
+    after_fin: [u64; 2],
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Half {
+    /// Sequence number of offset 0, once known.
+    base: Option<u32>,
+    /// Offset after the last octet sent.
+    high: u64,
+    /// Offset up to which the peer acknowledged.
+    acknowledged: u64,
+    /// Offset of the FIN.
+    fin: Option<u64>,
+    fin_acknowledged: bool,
+    assembler: Assembler,
+    /// Ends of messages whose acknowledgement is to be reported.
+    watched: SmallVec<[u64; 2]>,
+    /// A segment of this direction was captured.
+    seen: bool,
+    /// The peer acknowledged octets that are not in the capture (yet).
+    hole_acknowledged: bool,
+    window_closed: bool,
+    closed: bool,
+    ttl: (u8, u8, u32),
+    retransmitted: u32,
+}
+
+impl Half {
+    /// The offset of a sequence number, next to what was sent last; negative before offset 0.
+    fn offset(&mut self, sequence: u32) -> i64 {
+        let base = *self.base.get_or_insert(sequence);
+        let expected = base.wrapping_add(self.high as u32);
+        let distance = sequence.wrapping_sub(expected).cast_signed();
+        self.high.cast_signed().saturating_add(i64::from(distance))
+    }
+}
+
+impl Connection {
+    /// A connection whose first packet was seen at `moment`.
+    #[must_use]
+    pub fn new(id: ConnectionId, client: Endpoint, server: Endpoint, moment: Moment) -> Self {
+        Self {
+            id,
+            client,
+            server,
+            last: moment,
+            focused: false,
+            halves: [Half::default(), Half::default()],
+            syn: None,
+            syn_ack: None,
+            established: false,
+            reset: false,
+            after_fin: [0; 2],
+        }
+    }
+
+    /// The event that opens it.
+    #[must_use]
+    pub fn opened(&self, first: FirstSeen, local: [Option<bool>; 2]) -> What {
+        What::Opened(Box::new(Opened { client: self.client, server: self.server, first, local }))
+    }
+
+    /// Whether a SYN with this sequence number begins another connection on the same ports.
+    #[must_use]
+    pub fn is_reused_by(&self, side: Side, sequence: u32) -> bool {
+        let same = self.half(side).base == Some(sequence.wrapping_add(1));
+        !same && (self.syn.is_some() || self.is_over() || self.half(side).seen)
+    }
+
+    /// Whether both sides closed, or one reset.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.reset || self.halves.iter().all(|half| half.fin.is_some())
+    }
+
+    /// Whether the handshake is still incomplete.
+    #[must_use]
+    pub fn in_handshake(&self) -> bool {
+        self.syn.is_some() && !self.established
+    }
+
+    /// Octets waiting behind holes, both directions.
+    #[must_use]
+    pub fn waiting_octets(&self) -> usize {
+        self.halves.iter().map(|half| half.assembler.waiting_octets()).sum()
+    }
+
+    /// Asks for `What::Acknowledged` once the peer acknowledges `offset` of `sender`'s stream.
+    pub fn watch(&mut self, sender: Side, offset: u64, out: &mut impl FnMut(Output<'_>)) {
+        let half = self.half_mut(sender);
+        if half.acknowledged >= offset {
+            out(Output::Event(What::Acknowledged { sender, offset }));
+        } else if half.watched.len() < 64 {
+            half.watched.push(offset);
+        }
+    }
+
+    /// Takes a segment that `side` sent.
+    pub fn segment(
+        &mut self,
+        side: Side,
+        segment: &Segment<'_>,
+        ttl: u8,
+        moment: Moment,
+        limits: &Limits,
+        out: &mut impl FnMut(Output<'_>),
+    ) {
+        self.last = moment;
+        if segment.flags.syn() {
+            self.synchronize(side, segment, moment, out);
+        }
+        let start = self.place(side, segment);
+        if segment.flags.ack() && !(segment.flags.rst() && self.in_handshake()) {
+            self.acknowledge(side, segment, moment, out);
+        }
+        if segment.flags.rst() {
+            self.take_reset(side, segment, ttl, start, out);
+            return;
+        }
+        self.note_ttl(side, ttl);
+        self.note_window(side, segment, out);
+        if segment.length > 0 {
+            self.take_data(side, segment, start, limits, out);
+        }
+        if segment.flags.fin() {
+            self.take_fin(side, segment, ttl, start, out);
+        }
+        self.close_if_reached(side, out);
+    }
+
+    /// Takes an ICMP error about a packet that `quoted` sent.
+    pub fn unreachable(&mut self, error: Unreachable, sequence: Option<u32>, out: &mut impl FnMut(Output<'_>)) {
+        let base = self.half(error.quoted).base;
+        let quotes_syn = self.in_handshake() && error.quoted == Side::Client;
+        let quotes_syn = quotes_syn && sequence.is_none_or(|sequence| base == Some(sequence.wrapping_add(1)));
+        out(Output::Event(What::Unreachable(Box::new(Unreachable { quotes_syn, ..error }))));
+    }
+
+    /// The connection leaves the table: what still waits is delivered.
+    pub fn leave(&mut self, why: GoneWhy, out: &mut impl FnMut(Output<'_>)) {
+        for side in [Side::Client, Side::Server] {
+            self.flush(side, out);
+            self.close_if_reached(side, out);
+        }
+        let [client, server] = &self.halves;
+        out(Output::Event(What::Gone(Gone {
+            why,
+            sent: [client.high, server.high],
+            acknowledged: [client.acknowledged, server.acknowledged],
+            after_fin: self.after_fin,
+            retransmitted: [client.retransmitted, server.retransmitted],
+        })));
+    }
+
+    fn half(&self, side: Side) -> &Half {
+        let [client, server] = &self.halves;
+        if side == Side::Client { client } else { server }
+    }
+
+    fn half_mut(&mut self, side: Side) -> &mut Half {
+        let [client, server] = &mut self.halves;
+        if side == Side::Client { client } else { server }
+    }
+
+    fn context(&self) -> Context {
+        let [client, server] = &self.halves;
+        Context { sent: [client.high, server.high], acknowledged: [client.acknowledged, server.acknowledged] }
+    }
+
+    fn synchronize(&mut self, side: Side, segment: &Segment<'_>, moment: Moment, out: &mut impl FnMut(Output<'_>)) {
+        let base = segment.sequence.wrapping_add(1);
+        let half = self.half_mut(side);
+        let repeated = half.base == Some(base);
+        if !repeated && half.high == 0 {
+            half.base = Some(base);
+        }
+        if side == Side::Client {
+            if repeated && self.syn.is_some() {
+                out(Output::Event(What::SynRepeated));
+            }
+            self.syn = Some(moment);
+        } else {
+            let rtt = self.syn.filter(|_| !repeated).map(|syn| moment.at.since(syn.at));
+            out(Output::Event(What::SynAck { rtt, repeated, after_ack: self.established }));
+            self.syn_ack = Some(moment);
+            if let (true, Some(client)) = (segment.flags.ack(), self.halves.first_mut()) {
+                client.base.get_or_insert(segment.acknowledgement);
+            }
+        }
+    }
+
+    /// The offset at which the segment's payload begins; `None` before the stream's beginning.
+    fn place(&mut self, side: Side, segment: &Segment<'_>) -> Option<u64> {
+        let first = segment.sequence.wrapping_add(u32::from(segment.flags.syn()));
+        if segment.flags.rst() && self.half(side).base.is_none() {
+            return Some(0);
+        }
+        u64::try_from(self.half_mut(side).offset(first)).ok()
+    }
+
+    fn acknowledge(&mut self, side: Side, segment: &Segment<'_>, moment: Moment, out: &mut impl FnMut(Output<'_>)) {
+        if side == Side::Client && !self.established && self.syn_ack.is_some() && !segment.flags.syn() {
+            self.established = true;
+            let ack_rtt = self.syn_ack.map(|syn_ack| moment.at.since(syn_ack.at));
+            out(Output::Event(What::Established { ack_rtt }));
+        }
+        let sender = side.other();
+        let speaks = segment.length > 0 || segment.flags.fin() || segment.flags.rst();
+        let half = self.half_mut(sender);
+        let Ok(offset) = u64::try_from(half.offset(segment.acknowledgement)) else { return };
+        if half.fin.is_some_and(|fin| offset > fin) {
+            half.fin_acknowledged = true;
+        }
+        let offset = half.fin.map_or(offset, |fin| offset.min(fin));
+        if offset <= half.acknowledged && !half.hole_acknowledged {
+            return;
+        }
+        half.acknowledged = half.acknowledged.max(offset);
+        half.watched.retain(|watched| {
+            let reached = *watched <= offset;
+            if reached {
+                out(Output::Event(What::Acknowledged { sender, offset: *watched }));
+            }
+            !reached
+        });
+        let missing = half.acknowledged > half.assembler.next();
+        // Capture points reorder by microseconds: a bare acknowledgement may be seen before the octets that it is for.
+        // Only what the peer says after it, or a second acknowledgement, makes the hole certain.
+        let certain = speaks || half.hole_acknowledged;
+        half.hole_acknowledged = missing && !certain;
+        if missing && certain {
+            self.miss(sender, out);
+        }
+    }
+
+    /// Octets that the peer acknowledged are not in the capture.
+    fn miss(&mut self, sender: Side, out: &mut impl FnMut(Output<'_>)) {
+        let context = self.context();
+        let half = self.half_mut(sender);
+        let until = half.acknowledged;
+        half.high = half.high.max(until);
+        if half.seen {
+            half.assembler.skip_to(until, GapJudged::Capture, &mut |piece| relay(sender, piece, context, out));
+        } else {
+            half.assembler = Assembler::starting_at(until);
+        }
+        self.close_if_reached(sender, out);
+    }
+
+    fn take_data(
+        &mut self,
+        side: Side,
+        segment: &Segment<'_>,
+        start: Option<u64>,
+        limits: &Limits,
+        out: &mut impl FnMut(Output<'_>),
+    ) {
+        let Some(start) = start else { return };
+        let length = u64::from(segment.length);
+        let end = start.saturating_add(length);
+        let peer_closed = self.half(side.other()).fin.is_some();
+        let half = self.half_mut(side);
+        half.seen = true;
+        let keep_alive_probe = length == 1 && end == half.acknowledged && half.assembler.next() >= end;
+        if keep_alive_probe {
+            return;
+        }
+        if half.assembler.holds(start, length) {
+            half.retransmitted += 1;
+            out(Output::Event(What::Retransmitted { sender: side, offset: start, length }));
+            return;
+        }
+        let fresh = end.saturating_sub(half.high);
+        half.high = half.high.max(end);
+        let context = self.context();
+        let half = self.half_mut(side);
+        half.assembler.push(start, segment.payload, length, &mut |piece| relay(side, piece, context, out));
+        while half.assembler.waiting_octets() > limits.waiting_bytes_per_direction {
+            half.assembler.give_up_hole(GapJudged::Unknown, &mut |piece| relay(side, piece, context, out));
+        }
+        if peer_closed && let Some(after) = self.after_fin.get_mut(side.index()) {
+            *after = after.saturating_add(fresh);
+        }
+    }
+
+    fn take_fin(
+        &mut self,
+        side: Side,
+        segment: &Segment<'_>,
+        ttl: u8,
+        start: Option<u64>,
+        out: &mut impl FnMut(Output<'_>),
+    ) {
+        let at = start.unwrap_or(0).saturating_add(u64::from(segment.length));
+        if self.half(side).fin.is_some() {
+            self.half_mut(side).retransmitted += 1;
+            return;
+        }
+        let closing = self.closing(side, segment, ttl, at);
+        let half = self.half_mut(side);
+        half.fin = Some(at);
+        half.high = half.high.max(at);
+        half.seen = true;
+        out(Output::Event(What::Fin(closing)));
+    }
+
+    fn take_reset(
+        &mut self,
+        side: Side,
+        segment: &Segment<'_>,
+        ttl: u8,
+        start: Option<u64>,
+        out: &mut impl FnMut(Output<'_>),
+    ) {
+        let closing = self.closing(side, segment, ttl, start.unwrap_or(0));
+        // Octets that wait behind a hole were sent before the reset: they are told first.
+        let first = !self.reset;
+        self.reset = true;
+        if first {
+            self.flush(side, out);
+        }
+        out(Output::Event(What::Reset(closing)));
+        if first {
+            for direction in [Side::Client, Side::Server] {
+                let half = self.half_mut(direction);
+                if !half.closed {
+                    half.closed = true;
+                    out(Output::Closed { side: direction, reset: true });
+                }
+            }
+        }
+    }
+
+    fn closing(&mut self, side: Side, segment: &Segment<'_>, ttl: u8, at: u64) -> Closing {
+        let in_handshake = self.in_handshake();
+        let peer = self.half_mut(side.other());
+        let with_ack = segment.flags.ack();
+        let acknowledged = if with_ack && peer.base.is_some() {
+            u64::try_from(peer.offset(segment.acknowledgement)).ok().map(|ack| peer.fin.map_or(ack, |fin| ack.min(fin)))
+        } else {
+            None
+        };
+        let refuses_syn = in_handshake
+            && side == Side::Server
+            && with_ack
+            && self.syn_ack.is_none()
+            && self.half(Side::Client).base == Some(segment.acknowledgement);
+        let half = self.half(side);
+        Closing {
+            by: side,
+            at,
+            acknowledged,
+            peer_sent: self.half(side.other()).high,
+            received: half.acknowledged,
+            ttl,
+            ttl_before: half.ttl,
+            after_fin: half.fin.is_some(),
+            in_handshake,
+            refuses_syn,
+        }
+    }
+
+    fn note_ttl(&mut self, side: Side, ttl: u8) {
+        let (least, greatest, count) = &mut self.half_mut(side).ttl;
+        *least = if *count == 0 { ttl } else { ttl.min(*least) };
+        *greatest = ttl.max(*greatest);
+        *count += 1;
+    }
+
+    fn note_window(&mut self, side: Side, segment: &Segment<'_>, out: &mut impl FnMut(Output<'_>)) {
+        let closed = segment.window == 0 && !segment.flags.syn();
+        let half = self.half_mut(side);
+        if closed != half.window_closed && !segment.flags.syn() {
+            half.window_closed = closed;
+            out(Output::Event(if closed { What::WindowClosed { by: side } } else { What::WindowOpened { by: side } }));
+        }
+    }
+
+    /// Delivers what waits behind holes; nothing more will come.
+    fn flush(&mut self, side: Side, out: &mut impl FnMut(Output<'_>)) {
+        let context = self.context();
+        let half = self.half_mut(side);
+        let acknowledged = half.acknowledged;
+        half.assembler.skip_to(acknowledged, GapJudged::Capture, &mut |piece| relay(side, piece, context, out));
+        while half.assembler.has_hole() {
+            half.assembler.give_up_hole(GapJudged::Network, &mut |piece| relay(side, piece, context, out));
+        }
+    }
+
+    fn close_if_reached(&mut self, side: Side, out: &mut impl FnMut(Output<'_>)) {
+        let half = self.half_mut(side);
+        if !half.closed && half.fin.is_some_and(|fin| half.assembler.next() >= fin) {
+            half.closed = true;
+            out(Output::Closed { side, reset: false });
+        }
+    }
+}
+
+fn relay(side: Side, piece: Piece<'_>, context: Context, out: &mut impl FnMut(Output<'_>)) {
+    if let Piece::Gap { at, length, judged } = piece {
+        out(Output::Event(What::Gap { sender: side, offset: at, length, judged }));
+    }
+    out(Output::Piece(side, piece, context));
+}

@@ -1,0 +1,252 @@
+//! All connections: which one a packet belongs to, when one begins, when it is forgotten.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+
+use crate::event::{ConnectionId, Endpoint, FirstSeen, GoneWhy, Moment, Side};
+use crate::flow::connection::Connection;
+use crate::limits::Limits;
+use crate::time::Timestamp;
+use crate::wire::packet::{IcmpError, Packet, Passage, Segment};
+
+/// Where a connection is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(pub usize);
+
+/// The connections, by addresses and ports.
+#[derive(Debug)]
+pub struct Table {
+    limits: Limits,
+    slots: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    by_key: HashMap<Key, usize>,
+    /// Endpoints that were seen to serve, so that a connection that began before the capture gets its roles.
+    servers: HashMap<Endpoint, ()>,
+    opened: u64,
+    swept: Timestamp,
+    evicted: u64,
+}
+
+/// Addresses and ports, the lower end first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    low: (u128, u16),
+    high: (u128, u16),
+}
+
+impl Key {
+    fn new(a: Endpoint, b: Endpoint) -> Self {
+        let (a, b) = (flat(a), flat(b));
+        Self { low: a.min(b), high: a.max(b) }
+    }
+}
+
+fn flat(endpoint: Endpoint) -> (u128, u16) {
+    let address = match endpoint.ip() {
+        IpAddr::V4(v4) => 0xffff_0000_0000 | u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    (address, endpoint.port())
+}
+
+/// A connection that leaves, and whatever it still had to say.
+pub type Farewell<'f> = dyn FnMut(Slot, &mut Connection, GoneWhy) + 'f;
+
+impl Table {
+    /// An empty table.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            limits: limits.clone(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            servers: HashMap::new(),
+            opened: 0,
+            swept: Timestamp::default(),
+            evicted: 0,
+        }
+    }
+
+    /// Connections given up for want of room.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Finds the connection of a segment, or opens one; `opened` says what its first packet was.
+    pub fn find(
+        &mut self,
+        packet: &Packet<'_>,
+        segment: &Segment<'_>,
+        moment: Moment,
+        farewell: &mut Farewell<'_>,
+    ) -> (Slot, Side, Option<(FirstSeen, [Option<bool>; 2])>) {
+        let source = SocketAddr::new(packet.source, segment.source_port);
+        let destination = SocketAddr::new(packet.destination, segment.destination_port);
+        let key = Key::new(source, destination);
+        if let Some(&index) = self.by_key.get(&key) {
+            let begins_anew = segment.flags.syn() && !segment.flags.ack();
+            if let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) {
+                let side = if connection.client == source { Side::Client } else { Side::Server };
+                if !begins_anew || !connection.is_reused_by(side, segment.sequence) {
+                    return (Slot(index), side, None);
+                }
+                farewell(Slot(index), connection, GoneWhy::Reused);
+            }
+            self.remove(index, key);
+        }
+        self.make_room(farewell);
+        let (first, side) = self.role(source, destination, segment);
+        let (client, server) = if side == Side::Client { (source, destination) } else { (destination, source) };
+        let connection = Connection::new(ConnectionId(self.opened), client, server, moment);
+        self.opened += 1;
+        let index = self.insert(key, connection);
+        self.remember_server(server);
+        let (here, there) = match packet.passage {
+            Passage::Outgoing => (Some(true), None),
+            Passage::Incoming => (None, Some(true)),
+            Passage::Other => (Some(false), Some(false)),
+            Passage::Unknown => (None, None),
+        };
+        let local = if side == Side::Client { [here, there] } else { [there, here] };
+        (Slot(index), side, Some((first, local)))
+    }
+
+    /// The connection at a slot.
+    #[must_use]
+    pub fn connection(&mut self, slot: Slot) -> Option<&mut Connection> {
+        self.slots.get_mut(slot.0).and_then(Option::as_mut)
+    }
+
+    /// Finds the connection that an ICMP error quotes, and who sent the quoted packet.
+    #[must_use]
+    pub fn quoted(&self, error: &IcmpError) -> Option<(Slot, Side)> {
+        let source = SocketAddr::new(error.source, error.ports.0);
+        let destination = SocketAddr::new(error.destination, error.ports.1);
+        let index = *self.by_key.get(&Key::new(source, destination))?;
+        let connection = self.slots.get(index)?.as_ref()?;
+        Some((Slot(index), if connection.client == source { Side::Client } else { Side::Server }))
+    }
+
+    /// Forgets what is over, and what nothing was heard of for too long. Does nothing more often than once a second.
+    pub fn expire(&mut self, now: Timestamp, farewell: &mut Farewell<'_>) {
+        if now.since(self.swept) < SWEEP && self.swept <= now {
+            return;
+        }
+        self.swept = now;
+        for index in 0..self.slots.len() {
+            let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) else { continue };
+            let (limit, why) = if connection.is_over() {
+                (self.limits.linger, GoneWhy::Closed)
+            } else if connection.in_handshake() {
+                (self.limits.handshake, GoneWhy::Idle)
+            } else {
+                (self.limits.idle, GoneWhy::Idle)
+            };
+            if now.since(connection.last.at) >= limit {
+                let key = Key::new(connection.client, connection.server);
+                farewell(Slot(index), connection, why);
+                self.remove(index, key);
+            }
+        }
+    }
+
+    /// The capture ended: every connection leaves, in the order in which they were opened.
+    pub fn finish(&mut self, farewell: &mut Farewell<'_>) {
+        let mut order: Vec<(ConnectionId, usize)> =
+            self.slots.iter().enumerate().filter_map(|(index, slot)| slot.as_ref().map(|c| (c.id, index))).collect();
+        order.sort_unstable();
+        for (_, index) in order {
+            if let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) {
+                farewell(Slot(index), connection, GoneWhy::EndOfCapture);
+            }
+        }
+        self.slots.clear();
+        self.free.clear();
+        self.by_key.clear();
+    }
+
+    fn role(&self, source: Endpoint, destination: Endpoint, segment: &Segment<'_>) -> (FirstSeen, Side) {
+        if segment.flags.syn() {
+            return if segment.flags.ack() { (FirstSeen::SynAck, Side::Server) } else { (FirstSeen::Syn, Side::Client) };
+        }
+        let side = if segment.payload.starts_with(b"HTTP/1.") {
+            Side::Server
+        } else if looks_like_request(segment.payload) {
+            Side::Client
+        } else if self.servers.contains_key(&destination) {
+            Side::Client
+        } else if self.servers.contains_key(&source) {
+            Side::Server
+        } else if source.port() < destination.port() {
+            Side::Server
+        } else {
+            Side::Client
+        };
+        (FirstSeen::Middle, side)
+    }
+
+    fn remember_server(&mut self, server: Endpoint) {
+        if self.servers.len() < self.limits.connections {
+            self.servers.insert(server, ());
+        }
+    }
+
+    fn insert(&mut self, key: Key, connection: Connection) -> usize {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = Some(connection);
+        }
+        self.by_key.insert(key, index);
+        index
+    }
+
+    fn remove(&mut self, index: usize, key: Key) {
+        self.by_key.remove(&key);
+        if let Some(slot) = self.slots.get_mut(index)
+            && slot.take().is_some()
+        {
+            self.free.push(index);
+        }
+    }
+
+    /// Evicts the connections that were silent for longest, a sixteenth of the table at a time; finished ones first.
+    fn make_room(&mut self, farewell: &mut Farewell<'_>) {
+        if self.by_key.len() < self.limits.connections {
+            return;
+        }
+        let mut order: Vec<(bool, Timestamp, usize)> = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter_map(|(index, slot)| slot.as_ref().map(|c| (!(c.is_over() || c.in_handshake()), c.last.at, index)))
+            .collect();
+        order.sort_unstable();
+        for (_, _, index) in order.into_iter().take((self.limits.connections / 16).max(1)) {
+            let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) else { continue };
+            let key = Key::new(connection.client, connection.server);
+            let over = connection.is_over();
+            farewell(Slot(index), connection, if over { GoneWhy::Closed } else { GoneWhy::Evicted });
+            self.evicted += u64::from(!over);
+            self.remove(index, key);
+        }
+    }
+}
+
+/// Whether octets begin like an HTTP request of a method that is in common use.
+#[must_use]
+pub fn looks_like_request(octets: &[u8]) -> bool {
+    const METHODS: [&[u8]; 9] =
+        [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE "];
+    METHODS.iter().any(|method| octets.starts_with(method))
+}
+
+/// How often the table is searched for what is over.
+const SWEEP: Duration = Duration::from_secs(1);
+

@@ -1,0 +1,304 @@
+//! Header sections to the events' plain data: what identifies a request on another connection, what tells a product.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::event::{ForwardedFor, Moment, Request, Response, Signature};
+use crate::wire::http1::{self, Field, Framing, RequestHead, ResponseHead};
+
+/// Where a header section stood.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Which exchange of the connection.
+    pub exchange: u32,
+    /// Offset of the first octet.
+    pub start: u64,
+    /// Offset after the last one.
+    pub end: u64,
+    /// When the first octet was seen.
+    pub first: Moment,
+}
+
+/// What the events tell of a request.
+#[must_use]
+pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_bytes: usize) -> Request {
+    let mut host = None;
+    let mut user_agent = None;
+    let mut persistent = head.minor_version >= 1;
+    let mut upgrade = head.method == b"CONNECT";
+    let mut forwarded = false;
+    let mut forwarded_for = None;
+    let mut marks = Vec::with_capacity(8);
+    target_marks(head.target, &mut marks);
+    for field in &head.fields {
+        match field.name.len() {
+            4 if is(field, "host") => host = Some(text(field.value, text_bytes)),
+            3 if is(field, "via") => forwarded = true,
+            10 if is(field, "user-agent") => user_agent = Some(text(field.value, 128)),
+            10 if is(field, "connection") => {
+                if has_word(field.value, b"close") {
+                    persistent = false;
+                } else if has_word(field.value, b"keep-alive") {
+                    persistent = true;
+                }
+            }
+            7 if is(field, "upgrade") => upgrade = true,
+            9 if is(field, "forwarded") => {
+                forwarded = true;
+                forwarded_for = forwarded_field(field.value).or(forwarded_for);
+            }
+            15 if is(field, "x-forwarded-for") => {
+                forwarded = true;
+                forwarded_for = field.value.rsplit(|octet| *octet == b',').next().and_then(address).or(forwarded_for);
+            }
+            9 if is(field, "x-real-ip") => {
+                forwarded = true;
+                forwarded_for = forwarded_for.or_else(|| address(field.value));
+            }
+            _ if field.name.len() > 12 && starts_with(field.name, b"x-forwarded-") => forwarded = true,
+            _ if identifies(field) => marks.push(mark(field.value)),
+            _ => {}
+        }
+    }
+    if host.is_none() {
+        host = authority(head.target).map(|authority| text(authority, text_bytes));
+    }
+    Request {
+        exchange: place.exchange,
+        start: place.start,
+        first: place.first,
+        head_end: place.end,
+        method: text(head.method, 32),
+        target: target_text(head.target, text_bytes),
+        host,
+        minor_version: head.minor_version,
+        content_length: match framing {
+            Framing::Length(length) => Some(length),
+            Framing::Undeclared => Some(0),
+            Framing::Chunked | Framing::Unreadable => None,
+        },
+        chunked: framing == Framing::Chunked,
+        upgrade,
+        persistent,
+        user_agent,
+        forwarded,
+        forwarded_for,
+        marks: marks.into_boxed_slice(),
+    }
+}
+
+/// What the events tell of a response. `sent` is how far the request stream was at its first octet.
+#[must_use]
+pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u64, solicited: bool) -> Response {
+    let mut persistent = head.minor_version >= 1;
+    let mut keep_alive_timeout = None;
+    let mut server = None;
+    let status = head.status.unwrap_or(0);
+    let mut signature = Signature { lower_case: true, ..Signature::default() };
+    let keep = status >= 400 || place.exchange == 1;
+    for field in &head.fields {
+        signature.lower_case &= !field.name.iter().any(u8::is_ascii_uppercase);
+        match field.name.len() {
+            4 if is(field, "date") => signature.date = true,
+            6 if is(field, "server") => server = Some(text(field.value, 128)),
+            10 if is(field, "connection") => {
+                if has_word(field.value, b"close") {
+                    persistent = false;
+                } else if has_word(field.value, b"keep-alive") {
+                    persistent = true;
+                }
+            }
+            10 if is(field, "keep-alive") => keep_alive_timeout = keep_alive(field.value),
+            _ if keep && signature.fields.len() < 24 => {
+                signature.fields.push((text(&field.name.to_ascii_lowercase(), 64), text(field.value, 160)));
+            }
+            _ => {}
+        }
+    }
+    Response {
+        exchange: place.exchange,
+        start: place.start,
+        first: place.first,
+        head_end: place.end,
+        status,
+        minor_version: head.minor_version,
+        reason: text(head.reason, 64),
+        content_length: match framing {
+            Framing::Length(length) => Some(length),
+            _ => None,
+        },
+        chunked: framing == Framing::Chunked,
+        persistent,
+        keep_alive_timeout,
+        server,
+        signature: Box::new(signature),
+        solicited,
+        request_sent: sent,
+    }
+}
+
+/// The mark of a value: equal octets, equal mark. A multiply-fold hash, the same on every machine.
+#[must_use]
+pub fn mark(octets: &[u8]) -> u64 {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ octets.len() as u64;
+    for chunk in octets.chunks(8) {
+        let mut word = [0; 8];
+        word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+        let product = u128::from(state ^ u64::from_le_bytes(word)) * 0xa076_1d64_78bd_642f_e703_7ed1_a0b4_28db;
+        state = (product as u64) ^ ((product >> 64) as u64);
+    }
+    state
+}
+
+/// The marks of a target: as it stands, and without its first one and two path segments, since gateways strip prefixes.
+fn target_marks(target: &[u8], marks: &mut Vec<u64>) {
+    let path = match authority(target) {
+        Some(authority) => target.splitn(4, |octet| *octet == b'/').nth(3).map_or(target, |rest| {
+            let at = target.len() - rest.len();
+            target.get(at.saturating_sub(1)..).unwrap_or(authority)
+        }),
+        None => target,
+    };
+    let mut rest = path;
+    for _ in 0..3 {
+        if rest.len() < SHORTEST_MARK {
+            return;
+        }
+        marks.push(mark(rest));
+        let Some(slash) = rest.iter().skip(1).position(|octet| *octet == b'/') else { return };
+        rest = rest.get(slash + 1..).unwrap_or_default();
+    }
+}
+
+/// Whether a field's value may tell one request from another.
+fn identifies(field: &Field<'_>) -> bool {
+    const COMMON: [&str; 14] = [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "content-length",
+        "content-type",
+        "date",
+        "dnt",
+        "expect",
+        "keep-alive",
+        "pragma",
+        "te",
+        "transfer-encoding",
+        "proxy-connection",
+    ];
+    field.value.len() >= SHORTEST_MARK && !COMMON.iter().any(|common| is(field, common))
+}
+
+fn is(field: &Field<'_>, name: &str) -> bool {
+    field.name.eq_ignore_ascii_case(name.as_bytes())
+}
+
+fn starts_with(octets: &[u8], prefix: &[u8]) -> bool {
+    octets.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+fn has_word(value: &[u8], word: &[u8]) -> bool {
+    value.split(|octet| *octet == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(word))
+}
+
+/// The authority of an absolute-form or authority-form target (RFC 9112 section 3.2), without user information.
+fn authority(target: &[u8]) -> Option<&[u8]> {
+    if target.starts_with(b"/") || target == b"*" {
+        return None;
+    }
+    let start = target.windows(3).position(|window| window == b"://").map_or(0, |at| at + 3);
+    let rest = target.get(start..)?;
+    let end = rest.iter().position(|octet| matches!(octet, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let authority = rest.get(..end)?;
+    let user = memchr::memrchr(b'@', authority).map_or(0, |at| at + 1);
+    authority.get(user..).filter(|authority| !authority.is_empty())
+}
+
+fn text(octets: &[u8], limit: usize) -> Box<str> {
+    let mut cut = octets.get(..limit).unwrap_or(octets);
+    if let Err(error) = std::str::from_utf8(cut)
+        && error.error_len().is_none()
+    {
+        cut = cut.get(..error.valid_up_to()).unwrap_or_default();
+    }
+    String::from_utf8_lossy(cut).into()
+}
+
+/// A target with what is no ASCII graphic percent-encoded.
+fn target_text(target: &[u8], limit: usize) -> Box<str> {
+    let cut = target.get(..limit).unwrap_or(target);
+    if cut.iter().all(u8::is_ascii_graphic) {
+        return String::from_utf8_lossy(cut).into();
+    }
+    let mut encoded = String::with_capacity(cut.len() + 16);
+    for octet in cut {
+        if octet.is_ascii_graphic() {
+            encoded.push(char::from(*octet));
+        } else {
+            encoded.push_str(&format!("%{octet:02X}"));
+        }
+    }
+    encoded.into()
+}
+
+/// An address, with or without a port: `192.0.2.1`, `192.0.2.1:80`, `[2001:db8::1]:80`, `2001:db8::1`.
+fn address(octets: &[u8]) -> Option<ForwardedFor> {
+    let text = std::str::from_utf8(octets).ok()?.trim().trim_matches('"');
+    if let Ok(endpoint) = text.parse::<SocketAddr>() {
+        return Some(ForwardedFor { address: endpoint.ip(), port: Some(endpoint.port()) });
+    }
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>().ok().map(|address| ForwardedFor { address, port: None })
+}
+
+/// The `for` parameter of the last element of a Forwarded field (RFC 7239).
+fn forwarded_field(value: &[u8]) -> Option<ForwardedFor> {
+    let last = value.rsplit(|octet| *octet == b',').next()?;
+    let pair = last.split(|octet| *octet == b';').find(|pair| starts_with(pair.trim_ascii(), b"for="))?;
+    address(pair.trim_ascii().get(4..)?)
+}
+
+/// The `timeout` parameter of a Keep-Alive field.
+fn keep_alive(value: &[u8]) -> Option<Duration> {
+    let parameter = value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii).find(|p| starts_with(p, b"timeout="))?;
+    http1::decimal(parameter.get(8..)?).map(Duration::from_secs)
+}
+
+/// Values shorter than this do not identify anything.
+const SHORTEST_MARK: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stripped_prefix_leaves_a_common_mark() {
+        let marks = |target: &str| {
+            let mut marks = Vec::new();
+            target_marks(target.as_bytes(), &mut marks);
+            marks
+        };
+        let outer = marks("/api/v1/orders/17");
+        assert!(outer.contains(&marks("/v1/orders/17")[0]));
+        assert!(outer.contains(&marks("/orders/17")[0]));
+        assert!(marks("http://example.org/api/v1/orders/17").contains(&outer[0]));
+        assert!(marks("/").is_empty());
+    }
+
+    #[test]
+    fn clients_are_read_from_forwarding_fields() {
+        let with = |port| Some(ForwardedFor { address: "192.0.2.7".parse().unwrap(), port });
+        assert_eq!(address(b" 192.0.2.7 "), with(None));
+        assert_eq!(address(b"192.0.2.7:4711"), with(Some(4711)));
+        assert_eq!(forwarded_field(b"for=10.0.0.1, for=\"192.0.2.7:4711\";proto=http"), with(Some(4711)));
+        assert!(address(b"unknown").is_none());
+        assert_eq!(address(b"[2001:db8::1]:80").map(|client| client.port), Some(Some(80)));
+    }
+
+    #[test]
+    fn odd_octets_of_a_target_are_encoded() {
+        assert_eq!(&*target_text(b"/a b\xff", 100), "/a%20b%FF");
+    }
+}

@@ -1,0 +1,6 @@
+//! Ordered streams to the events of their protocol: recognised by content on any port, then watched.
+
+pub mod chunks;
+pub mod head;
+pub mod http1;
+pub mod sniff;

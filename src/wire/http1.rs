@@ -1,0 +1,357 @@
+//! HTTP/1 header sections (RFC 9112): octets in, their parts and the first violation out.
+//!
+//! Reading is lenient, judging is strict: a message that breaks a rule is still taken apart as far as it goes, because a
+//! gateway may well have done the same.
+
+use smallvec::SmallVec;
+
+/// A field line: name and value without the white space around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Field name, as sent.
+    pub name: &'a [u8],
+    /// Field value, trimmed.
+    pub value: &'a [u8],
+}
+
+/// The field lines of a header section.
+pub type Fields<'a> = SmallVec<[Field<'a>; 32]>;
+
+/// A request line and its field lines.
+#[derive(Debug)]
+pub struct RequestHead<'a> {
+    /// Method token.
+    pub method: &'a [u8],
+    /// Request target.
+    pub target: &'a [u8],
+    /// Minor version; 0 for a request without version (HTTP/0.9).
+    pub minor_version: u8,
+    /// Field lines.
+    pub fields: Fields<'a>,
+}
+
+/// A status line and its field lines.
+#[derive(Debug)]
+pub struct ResponseHead<'a> {
+    /// Status code; `None` where there is none of three digits.
+    pub status: Option<u16>,
+    /// Minor version.
+    pub minor_version: u8,
+    /// Reason phrase.
+    pub reason: &'a [u8],
+    /// Field lines.
+    pub fields: Fields<'a>,
+    /// The first violation, and where: offset within the header section.
+    pub defect: Option<(DefectKind, usize)>,
+}
+
+/// What is wrong with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DefectKind {
+    /// The status line is not `HTTP/1.x SP 3DIGIT SP reason` (RFC 9112 section 4).
+    BadStatusLine,
+    /// A field line that RFC 9112 section 5 does not allow.
+    BadHeader,
+    /// A Content-Length that is not a number, or several that differ (RFC 9110 section 8.6).
+    BadContentLength,
+    /// Content-Length together with Transfer-Encoding, or a transfer coding that cannot delimit (RFC 9112 section 6).
+    FramingConflict,
+    /// A chunk that RFC 9112 section 7.1 does not allow.
+    BadChunk,
+    /// Not HTTP at all.
+    NotHttp,
+}
+
+/// How a message's content is delimited (RFC 9112 section 6.3), before method and status are considered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Neither Content-Length nor Transfer-Encoding.
+    Undeclared,
+    /// This many octets.
+    Length(u64),
+    /// Chunks (RFC 9112 section 7.1).
+    Chunked,
+    /// Declared in a way that cannot be followed: until the connection closes.
+    Unreadable,
+}
+
+/// Where the header section that begins `octets` ends: the offset after the empty line. `from` octets were searched before.
+#[must_use]
+pub fn head_end(octets: &[u8], from: usize) -> Option<usize> {
+    // An empty line may straddle the octets searched before.
+    let from = from.saturating_sub(3);
+    let tail = octets.get(from..)?;
+    let mut at = 0;
+    while let Some(line_feed) = memchr::memchr(b'\n', tail.get(at..)?) {
+        let after = at + line_feed + 1;
+        match tail.get(after..) {
+            Some([b'\n', ..]) => return Some(from + after + 1),
+            Some([b'\r', b'\n', ..]) => return Some(from + after + 2),
+            _ => at = after,
+        }
+    }
+    None
+}
+
+/// Takes a request's header section apart. `None` where the first line is no request line at all.
+#[must_use]
+pub fn request(head: &[u8]) -> Option<RequestHead<'_>> {
+    let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut parsed = httparse::Request::new(&mut slots);
+    if let (Ok(httparse::Status::Complete(_)), Some(method), Some(target)) =
+        (parsed.parse(head), parsed.method, parsed.path)
+    {
+        let fields = parsed.headers.iter().map(|field| Field { name: field.name.as_bytes(), value: field.value });
+        return Some(RequestHead {
+            method: method.as_bytes(),
+            target: target.as_bytes(),
+            minor_version: parsed.version.unwrap_or(0),
+            fields: fields.collect(),
+        });
+    }
+    let (line, rest) = split_line(head);
+    let mut parts = line.splitn(2, |octet| *octet == b' ');
+    let method = parts.next().filter(|method| is_token(method))?;
+    let tail = parts.next()?;
+    // The target may hold spaces that should have been encoded: the version is what follows the last one.
+    let (target, minor_version) = match tail.iter().rposition(|octet| *octet == b' ') {
+        Some(space) if tail.get(space + 1..).is_some_and(|version| version.starts_with(b"HTTP/")) => {
+            let version = tail.get(space + 1..).unwrap_or_default();
+            (tail.get(..space)?, version.get(7).map_or(0, |digit| digit.wrapping_sub(b'0')))
+        }
+        _ => (tail, 0),
+    };
+    let (fields, _) = fields(rest, 0);
+    Some(RequestHead { method, target, minor_version, fields })
+}
+
+/// Takes a response's header section apart, however broken it is.
+#[must_use]
+pub fn response(head: &[u8]) -> ResponseHead<'_> {
+    let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut parsed = httparse::Response::new(&mut slots);
+    if let (Ok(httparse::Status::Complete(_)), Some(status)) = (parsed.parse(head), parsed.code) {
+        let fields = parsed.headers.iter().map(|field| Field { name: field.name.as_bytes(), value: field.value });
+        return ResponseHead {
+            status: Some(status),
+            minor_version: parsed.version.unwrap_or(1),
+            reason: parsed.reason.unwrap_or("").as_bytes(),
+            fields: fields.collect(),
+            defect: None,
+        };
+    }
+    let (line, rest) = split_line(head);
+    let offset = head.len() - rest.len();
+    let line_defect = status_line_defect(line).map(|at| {
+        let kind = if line.starts_with(b"HTTP") { DefectKind::BadStatusLine } else { DefectKind::NotHttp };
+        (kind, at)
+    });
+    let status = line.get(9..12).filter(|_| line_defect.is_none()).and_then(decimal).and_then(|n| u16::try_from(n).ok());
+    let (fields, field_defect) = fields(rest, offset);
+    ResponseHead {
+        status,
+        minor_version: line.get(7).map_or(1, |digit| u8::from(*digit != b'0')),
+        reason: line.get(13..).unwrap_or_default(),
+        fields,
+        defect: line_defect.or(field_defect.map(|at| (DefectKind::BadHeader, at))),
+    }
+}
+
+/// Whether the octets so far can still become a status line; the offset of the first one that cannot stand.
+#[must_use]
+pub fn status_line_prefix_defect(octets: &[u8]) -> Option<usize> {
+    octets.iter().zip(b"HTTP/1.").position(|(octet, expected)| octet != expected)
+}
+
+/// The framing that the fields declare, and a violation of RFC 9110 section 8.6 or RFC 9112 section 6 in it: the index of
+/// the field line at fault.
+#[must_use]
+pub fn framing(fields: &[Field<'_>]) -> (Framing, Option<(DefectKind, usize)>) {
+    let mut length: Option<u64> = None;
+    let mut length_line = None;
+    let mut codings: SmallVec<[&[u8]; 4]> = SmallVec::new();
+    let mut coding_line = None;
+    for (index, field) in fields.iter().enumerate() {
+        if field.name.eq_ignore_ascii_case(b"content-length") {
+            for part in field.value.split(|octet| *octet == b',') {
+                let Some(value) = decimal(part.trim_ascii()) else {
+                    return (Framing::Unreadable, Some((DefectKind::BadContentLength, index)));
+                };
+                if length.is_some_and(|before| before != value) {
+                    return (Framing::Unreadable, Some((DefectKind::BadContentLength, index)));
+                }
+                length = Some(value);
+            }
+            length_line = Some(index);
+        } else if field.name.eq_ignore_ascii_case(b"transfer-encoding") {
+            let parts = field.value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii);
+            codings.extend(parts.filter(|part| !part.is_empty()));
+            coding_line = Some(index);
+        }
+    }
+    let Some(coding_line) = coding_line else {
+        return (length.map_or(Framing::Undeclared, Framing::Length), None);
+    };
+    let chunked = |coding: &&&[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let chunks = codings.iter().filter(chunked).count();
+    let last = codings.last().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+    let framing = if last { Framing::Chunked } else { Framing::Unreadable };
+    let conflict = if length_line.is_some() {
+        length_line
+    } else if chunks > 1 || (chunks == 1 && !last) || codings.is_empty() {
+        Some(coding_line)
+    } else {
+        None
+    };
+    (framing, conflict.map(|index| (DefectKind::FramingConflict, index)))
+}
+
+/// Whether octets are a token (RFC 9110 section 5.6.2).
+#[must_use]
+pub fn is_token(octets: &[u8]) -> bool {
+    !octets.is_empty() && octets.iter().all(|octet| is_token_octet(*octet))
+}
+
+/// Whether an octet may stand in a token.
+#[must_use]
+pub fn is_token_octet(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
+}
+
+/// A number of decimal digits only.
+#[must_use]
+pub fn decimal(octets: &[u8]) -> Option<u64> {
+    if octets.is_empty() || octets.len() > 19 || !octets.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    octets.iter().try_fold(0_u64, |sum, digit| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+}
+
+/// The first line without its line end, and what follows it.
+fn split_line(octets: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr::memchr(b'\n', octets).unwrap_or(octets.len());
+    let line = octets.get(..end).unwrap_or_default();
+    (line.strip_suffix(b"\r").unwrap_or(line), octets.get(end + 1..).unwrap_or_default())
+}
+
+/// Offset of the first octet of a status line that RFC 9112 section 4 does not allow.
+fn status_line_defect(line: &[u8]) -> Option<usize> {
+    if let Some(at) = status_line_prefix_defect(line) {
+        return Some(at);
+    }
+    let shape = |at: usize, allowed: fn(&u8) -> bool| line.get(at).is_none_or(|octet| !allowed(octet)).then_some(at);
+    shape(7, u8::is_ascii_digit)
+        .or_else(|| shape(8, |octet| *octet == b' '))
+        .or_else(|| (9..12).find_map(|at| shape(at, u8::is_ascii_digit)))
+        .or_else(|| line.get(12).and_then(|octet| (*octet != b' ').then_some(12)))
+        .or_else(|| line.iter().skip(13).position(|octet| !is_text(*octet)).map(|at| at + 13))
+}
+
+/// The field lines, and the offset of the first octet that RFC 9112 section 5 does not allow. `offset` is where they begin.
+fn fields(octets: &[u8], offset: usize) -> (Fields<'_>, Option<usize>) {
+    let mut fields = Fields::new();
+    let mut defect = None;
+    let mut rest = octets;
+    loop {
+        let at = offset + octets.len() - rest.len();
+        let (line, after) = split_line(rest);
+        if line.is_empty() {
+            return (fields, defect);
+        }
+        rest = after;
+        let Some(colon) = memchr::memchr(b':', line) else {
+            defect.get_or_insert(at);
+            continue;
+        };
+        let (name, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default();
+        let flaw = if name.is_empty() {
+            Some(0)
+        } else {
+            name.iter()
+                .position(|octet| !is_token_octet(*octet))
+                .or_else(|| value.iter().position(|octet| !is_text(*octet)).map(|flaw| colon + 1 + flaw))
+        };
+        if let Some(flaw) = flaw {
+            defect.get_or_insert(at + flaw);
+        }
+        fields.push(Field { name: name.trim_ascii(), value: value.trim_ascii() });
+    }
+}
+
+/// Whether an octet may stand in a field value or a reason phrase: visible, space, tab, or obs-text.
+fn is_text(octet: u8) -> bool {
+    octet == b'\t' || (octet >= b' ' && octet != 0x7f)
+}
+
+/// Field lines that httparse is given room for; a header section with more is read by the lenient reader.
+const MAX_FIELDS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_header_section_is_found_across_pieces() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nbody";
+        assert_eq!(head_end(head, 0), Some(27));
+        for searched in 0..27 {
+            assert_eq!(head_end(head, searched), Some(27), "{searched} octets searched before");
+        }
+        assert_eq!(head_end(b"GET / HTTP/1.0\n\nbody", 0), Some(16));
+        assert_eq!(head_end(b"GET / HTTP/1.1\r\nHost: a\r\n", 0), None);
+    }
+
+    #[test]
+    fn odd_targets_and_octets_are_read_all_the_same() {
+        let head = request(b"GET /a b\xff HTTP/1.1\r\nX: \xe4\r\n\r\n").unwrap();
+        assert_eq!((head.target, head.minor_version), (&b"/a b\xff"[..], 1));
+        let head = request(b"GET /old\r\n\r\n").unwrap();
+        assert_eq!((head.target, head.minor_version), (&b"/old"[..], 0));
+        assert!(request(b"\x16\x03\x01 nothing\r\n\r\n").is_none());
+    }
+
+    #[test]
+    fn every_kind_of_defect_is_found_with_its_offset() {
+        let check = |head: &[u8], kind: DefectKind, at: usize| {
+            assert_eq!(response(head).defect, Some((kind, at)), "{}", head.escape_ascii());
+        };
+        check(b"HTTP/1.1 OK\r\n\r\n", DefectKind::BadStatusLine, 9);
+        check(b"HTTP/1.1 20000 OK\r\n\r\n", DefectKind::BadStatusLine, 12);
+        check(b"HTTP 200 OK\r\n\r\n", DefectKind::BadStatusLine, 4);
+        check(b"220 mail.example ESMTP\r\n\r\n", DefectKind::NotHttp, 0);
+        check(b"HTTP/1.1 200 OK\r\nno field line\r\n\r\n", DefectKind::BadHeader, 17);
+        check(b"HTTP/1.1 200 OK\r\nX : y\r\n\r\n", DefectKind::BadHeader, 18);
+        check(b"HTTP/1.1 200 OK\r\n: y\r\n\r\n", DefectKind::BadHeader, 17);
+        check(b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n", DefectKind::BadHeader, 21);
+        assert_eq!(response(b"HTTP/1.1 200\r\nA: b\r\n\r\n").defect, None);
+    }
+
+    #[test]
+    fn conflicting_framing_is_found() {
+        let framing_of = |lines: &[(&'static str, &'static str)]| {
+            let fields: Fields<'_> =
+                lines.iter().map(|(name, value)| Field { name: name.as_bytes(), value: value.as_bytes() }).collect();
+            framing(&fields)
+        };
+        assert_eq!(framing_of(&[("Content-Length", "5, 5")]), (Framing::Length(5), None));
+        let bad = Some((DefectKind::BadContentLength, 0));
+        assert_eq!(framing_of(&[("Content-Length", "-5")]), (Framing::Unreadable, bad));
+        assert_eq!(framing_of(&[("Content-Length", "abc")]), (Framing::Unreadable, bad));
+        assert_eq!(
+            framing_of(&[("Content-Length", "5"), ("content-length", "7")]),
+            (Framing::Unreadable, Some((DefectKind::BadContentLength, 1)))
+        );
+        let conflict = |index| Some((DefectKind::FramingConflict, index));
+        assert_eq!(
+            framing_of(&[("Content-Length", "5"), ("Transfer-Encoding", "chunked")]),
+            (Framing::Chunked, conflict(0))
+        );
+        assert_eq!(
+            framing_of(&[("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "chunked")]),
+            (Framing::Chunked, conflict(1))
+        );
+        assert_eq!(framing_of(&[("Transfer-Encoding", "gzip, chunked")]), (Framing::Chunked, None));
+        assert_eq!(framing_of(&[]), (Framing::Undeclared, None));
+    }
+}
