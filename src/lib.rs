@@ -1,6 +1,7 @@
 //! netwatch502 names the cause of every 502 from the packets on both legs of a reverse proxy.
 
 pub mod capture;
+pub mod correlate;
 pub mod diagnose;
 pub mod event;
 pub mod flow;

@@ -1,0 +1,391 @@
+//! What is known of one connection and its exchanges: events in, a record to ask out.
+
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::event::{
+    Closing, ConnectionId, Defect, Ending, Endpoint, Event, FirstSeen, GapJudged, Gone, Moment, Opaque, Opened,
+    Request, Response, Side, Unreachable, What,
+};
+
+/// An exchange: which connection, and its 1-based number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExchangeKey {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The exchange's number on it; 0 for the connection attempt itself, where no request was sent.
+    pub number: u32,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Conversation {
+    /// Its number, which is Wireshark's `tcp.stream`.
+    pub id: ConnectionId,
+    /// The opening end.
+    pub client: Endpoint,
+    /// The other end.
+    pub server: Endpoint,
+    /// What was seen first of it.
+    pub first_seen: FirstSeen,
+    /// When.
+    pub opened: Moment,
+    /// Whether a packet matched the focus.
+    pub focused: bool,
+    /// The latest SYN, and how often the SYN was repeated.
+    pub syn: (Moment, u32),
+    /// First SYN-ACK, and the round trip to it.
+    pub syn_ack: Option<(Moment, Option<Duration>)>,
+    /// First SYN-ACK that was repeated although the client had acknowledged it, and how many there were.
+    pub syn_ack_repeated: Option<(Moment, u32)>,
+    /// When the handshake was complete.
+    pub established: Option<Moment>,
+    /// ICMP errors about it.
+    pub unreachable: SmallVec<[(Moment, Unreachable); 1]>,
+    /// First FIN of client and server.
+    pub fins: [Option<(Moment, Closing)>; 2],
+    /// When client's and server's FIN was acknowledged by a segment of the peer, as far as seen.
+    pub resets: SmallVec<[(Moment, Closing); 2]>,
+    /// Repeated segments, the latest ones.
+    pub repeats: SmallVec<[Repeat; 4]>,
+    /// Repeated segments of client and server, all.
+    pub repeated: [u32; 2],
+    /// Since when client's and server's receive window is closed.
+    pub window_closed: [Option<Moment>; 2],
+    /// Times that client and server closed their window.
+    pub windows_closed: [u32; 2],
+    /// Holes, the latest ones.
+    pub gaps: SmallVec<[Hole; 2]>,
+    /// What it carries, if not HTTP/1.
+    pub opaque: Option<Opaque>,
+    /// The client that a PROXY protocol header names.
+    pub speaks_for: Option<Endpoint>,
+    /// Exchanges that were completed.
+    pub completed: u32,
+    /// When the latest response ended.
+    pub idle_since: Option<Moment>,
+    /// `timeout=` of the latest Keep-Alive field.
+    pub announced_timeout: Option<Duration>,
+    /// How it left, once it did.
+    pub gone: Option<(Moment, Gone)>,
+    /// Exchanges of it that are still in the books, by number.
+    pub open: SmallVec<[u32; 4]>,
+    /// Greatest number of an exchange so far.
+    pub highest: u32,
+    /// Latest frame in which anything of note happened.
+    pub last: Moment,
+}
+
+/// A repeated segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Repeat {
+    /// When.
+    pub moment: Moment,
+    /// Whose.
+    pub sender: Side,
+    /// First offset repeated.
+    pub offset: u64,
+    /// Octets repeated.
+    pub length: u64,
+}
+
+/// A hole in a direction.
+#[derive(Clone, Copy, Debug)]
+pub struct Hole {
+    /// When it was declared.
+    pub moment: Moment,
+    /// Whose octets are missing.
+    pub sender: Side,
+    /// Where.
+    pub offset: u64,
+    /// How many.
+    pub length: u64,
+    /// Who is missing them.
+    pub judged: GapJudged,
+}
+
+/// An exchange.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Which one.
+    pub key: ExchangeKey,
+    /// The requesting end.
+    pub client: Endpoint,
+    /// The answering end.
+    pub server: Endpoint,
+    /// First frame of the request; of the response where no request was seen.
+    pub started: Moment,
+    /// Offset of the request's first octet, where it was seen.
+    pub request_start: Option<u64>,
+    /// The request's header section.
+    pub request: Option<Box<Request>>,
+    /// When its header section was complete.
+    pub request_head: Option<Moment>,
+    /// When the request was complete, and the offset after it.
+    pub request_end: Option<(Moment, u64)>,
+    /// When the server had acknowledged all of it.
+    pub acknowledged: Option<Moment>,
+    /// How long the connection had been idle before it; `None` for its first exchange.
+    pub idle: Option<Duration>,
+    /// Whether the connection had carried an exchange before, or is older than the capture.
+    pub reused: bool,
+    /// When the server's FIN was seen, where that was before the request began.
+    pub fin_before: bool,
+    /// First octets of the final response (or of what stands there).
+    pub response_start: Option<ResponseStart>,
+    /// The final response's header section.
+    pub response: Option<Box<Response>>,
+    /// How the response ended.
+    pub response_end: Option<ResponseEnd>,
+    /// The first defect.
+    pub defect: Option<(Moment, Defect)>,
+    /// Latest frame with octets of the response.
+    pub last_response: Option<Moment>,
+    /// Whether it is over, and when it became so.
+    pub over: Option<Moment>,
+    /// The exchange that this one was made for.
+    pub parent: Option<ExchangeKey>,
+    /// Whether an identifier tells so.
+    pub identified: bool,
+    /// The attempts made for this one.
+    pub attempts: SmallVec<[ExchangeKey; 2]>,
+}
+
+/// The beginning of a response.
+#[derive(Clone, Debug)]
+pub struct ResponseStart {
+    /// When.
+    pub moment: Moment,
+    /// Offset of the first octet.
+    pub at: u64,
+    /// Whether a request was outstanding.
+    pub solicited: bool,
+    /// The first octets.
+    pub first: Box<[u8]>,
+}
+
+/// The end of a response.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseEnd {
+    /// When.
+    pub moment: Moment,
+    /// Offset after it.
+    pub end: u64,
+    /// Octets of content.
+    pub content: u64,
+    /// How.
+    pub how: Ending,
+}
+
+impl Conversation {
+    /// The record of a connection that begins.
+    #[must_use]
+    pub fn new(id: ConnectionId, moment: Moment, opened: &Opened) -> Self {
+        Self {
+            id,
+            client: opened.client,
+            server: opened.server,
+            first_seen: opened.first,
+            opened: moment,
+            focused: false,
+            syn: (moment, 0),
+            syn_ack: None,
+            syn_ack_repeated: None,
+            established: None,
+            unreachable: SmallVec::new(),
+            fins: [None, None],
+            resets: SmallVec::new(),
+            repeats: SmallVec::new(),
+            repeated: [0; 2],
+            window_closed: [None, None],
+            windows_closed: [0; 2],
+            gaps: SmallVec::new(),
+            opaque: None,
+            speaks_for: None,
+            completed: 0,
+            idle_since: None,
+            announced_timeout: None,
+            gone: None,
+            open: SmallVec::new(),
+            highest: 0,
+            last: moment,
+        }
+    }
+
+    /// Takes what TCP shows; exchanges are the correlator's.
+    pub fn take(&mut self, event: &Event) {
+        self.last = event.moment;
+        match &event.what {
+            What::SynRepeated => self.syn = (event.moment, self.syn.1 + 1),
+            What::SynAck { rtt, repeated, after_ack } => {
+                if self.syn_ack.is_none() {
+                    self.syn_ack = Some((event.moment, *rtt));
+                }
+                if *repeated && *after_ack {
+                    let (first, count) = self.syn_ack_repeated.unwrap_or((event.moment, 0));
+                    self.syn_ack_repeated = Some((first, count + 1));
+                }
+            }
+            What::Established { .. } => self.established = Some(event.moment),
+            What::Unreachable(error) if self.unreachable.len() < 4 => self.unreachable.push((event.moment, **error)),
+            What::Fin(closing) => {
+                if let Some(fin) = self.fins.get_mut(closing.by.index()) {
+                    fin.get_or_insert((event.moment, *closing));
+                }
+            }
+            What::Reset(closing) if self.resets.len() < 8 => self.resets.push((event.moment, *closing)),
+            What::Retransmitted { sender, offset, length } => {
+                if let Some(count) = self.repeated.get_mut(sender.index()) {
+                    *count += 1;
+                }
+                if self.repeats.len() >= 32 {
+                    self.repeats.remove(0);
+                }
+                let repeat = Repeat { moment: event.moment, sender: *sender, offset: *offset, length: *length };
+                self.repeats.push(repeat);
+            }
+            What::WindowClosed { by } => {
+                if let (Some(since), Some(count)) =
+                    (self.window_closed.get_mut(by.index()), self.windows_closed.get_mut(by.index()))
+                {
+                    *since = Some(event.moment);
+                    *count += 1;
+                }
+            }
+            What::WindowOpened { by } => {
+                if let Some(since) = self.window_closed.get_mut(by.index()) {
+                    *since = None;
+                }
+            }
+            What::Gap { sender, offset, length, judged } => {
+                if self.gaps.len() >= 16 {
+                    self.gaps.remove(0);
+                }
+                let (moment, sender, offset, length) = (event.moment, *sender, *offset, *length);
+                self.gaps.push(Hole { moment, sender, offset, length, judged: *judged });
+            }
+            What::SpeaksFor(client) => self.speaks_for = Some(*client),
+            What::Focused => self.focused = true,
+            What::Opaque(opaque) => self.opaque = Some(*opaque),
+            What::Gone(gone) => self.gone = Some((event.moment, *gone)),
+            _ => {}
+        }
+    }
+
+    /// First FIN of a side.
+    #[must_use]
+    pub fn fin(&self, side: Side) -> Option<(Moment, Closing)> {
+        self.fins.get(side.index()).copied().flatten()
+    }
+
+    /// First RST of a side.
+    #[must_use]
+    pub fn reset(&self, side: Side) -> Option<(Moment, Closing)> {
+        self.resets.iter().find(|(_, closing)| closing.by == side).copied()
+    }
+
+    /// First FIN or RST of a side; `true` for a RST.
+    #[must_use]
+    pub fn close(&self, side: Side) -> Option<(Moment, Closing, bool)> {
+        match (self.fin(side), self.reset(side)) {
+            (Some((fin, closing)), Some((reset, _))) if fin.frame <= reset.frame => Some((fin, closing, false)),
+            (_, Some((reset, closing))) => Some((reset, closing, true)),
+            (Some((fin, closing)), None) => Some((fin, closing, false)),
+            (None, None) => None,
+        }
+    }
+
+    /// Who closed first, by a FIN or a RST.
+    #[must_use]
+    pub fn first_close(&self) -> Option<(Moment, Closing, bool)> {
+        match (self.close(Side::Client), self.close(Side::Server)) {
+            (Some(client), Some(server)) => Some(if client.0.frame < server.0.frame { client } else { server }),
+            (client, server) => client.or(server),
+        }
+    }
+
+    /// Round trip between the capture point and the server, from the handshake.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.syn_ack.and_then(|(_, rtt)| rtt)
+    }
+
+    /// Time from the first SYN to the first SYN-ACK.
+    #[must_use]
+    pub fn connect(&self) -> Option<Duration> {
+        let (syn_ack, _) = self.syn_ack.filter(|_| self.first_seen == FirstSeen::Syn)?;
+        Some(syn_ack.at.since(self.opened.at))
+    }
+
+    /// Whether octets of it are missing from the capture.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.gaps.iter().any(|gap| matches!(gap.judged, GapJudged::Capture | GapJudged::Snaplen | GapJudged::Unknown))
+    }
+}
+
+impl Exchange {
+    /// The record of an exchange that begins.
+    #[must_use]
+    pub fn new(key: ExchangeKey, conversation: &Conversation, started: Moment) -> Self {
+        let first = key.number <= 1 && conversation.first_seen == FirstSeen::Syn && conversation.completed == 0;
+        Self {
+            key,
+            client: conversation.client,
+            server: conversation.server,
+            started,
+            request_start: None,
+            request: None,
+            request_head: None,
+            request_end: None,
+            acknowledged: None,
+            idle: conversation.idle_since.map(|since| started.at.since(since.at)),
+            reused: !first,
+            fin_before: conversation.fin(Side::Server).is_some(),
+            response_start: None,
+            response: None,
+            response_end: None,
+            defect: None,
+            last_response: None,
+            over: None,
+            parent: None,
+            identified: false,
+            attempts: SmallVec::new(),
+        }
+    }
+
+    /// Status of the final response.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.response.as_ref().map(|response| response.status).filter(|status| *status > 0)
+    }
+
+    /// Offset after what was sent of the request.
+    #[must_use]
+    pub fn request_end_offset(&self) -> Option<u64> {
+        self.request_end.map(|(_, end)| end)
+    }
+
+    /// Whether the response is there as a whole.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.response.is_some()
+            && self
+                .response_end
+                .is_some_and(|end| matches!(end.how, Ending::Complete | Ending::Closed | Ending::Switched))
+    }
+
+    /// When it could be passed on at the earliest: its header section.
+    #[must_use]
+    pub fn ready(&self) -> Moment {
+        self.request_head.unwrap_or(self.started)
+    }
+
+    /// Last octet of the request to first octet of the response.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        let (sent, _) = self.request_end?;
+        Some(self.response_start.as_ref()?.moment.at.since(sent.at))
+    }
+}

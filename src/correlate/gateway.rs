@@ -1,0 +1,130 @@
+//! Which addresses are one gateway: told by the user, learned from requests that stand on both legs, or, where nothing
+//! else tells, taken from the capture's own word on which addresses are the capturing host's.
+
+use std::net::IpAddr;
+
+use hashbrown::{HashMap, HashSet};
+
+/// The gateways' addresses.
+#[derive(Debug, Default)]
+pub struct Gateways {
+    parents: HashMap<IpAddr, IpAddr>,
+    /// Addresses of the capturing host.
+    local: HashSet<IpAddr>,
+    foreign: HashSet<IpAddr>,
+    /// Addresses that answered requests for which an attempt was seen.
+    fronts: HashSet<IpAddr>,
+    told: bool,
+}
+
+impl Gateways {
+    /// Gateways of which the user told addresses; those of one list are one gateway.
+    #[must_use]
+    pub fn told(addresses: &[IpAddr]) -> Self {
+        let mut gateways = Self { told: !addresses.is_empty(), ..Self::default() };
+        if let Some(first) = addresses.first() {
+            for address in addresses {
+                gateways.join(*first, *address);
+                gateways.fronts.insert(*address);
+            }
+        }
+        gateways
+    }
+
+    /// An identifier of a request to `front` stood on an attempt from `back`.
+    pub fn join(&mut self, front: IpAddr, back: IpAddr) {
+        self.fronts.insert(front);
+        let (front, back) = (self.root(front), self.root(back));
+        self.parents.entry(front).or_insert(front);
+        if front != back {
+            self.parents.insert(back, front);
+        }
+    }
+
+    /// The link layer says whether an address is the capturing host's.
+    pub fn note_local(&mut self, address: IpAddr, local: bool) {
+        if local {
+            self.local.insert(address);
+        } else {
+            self.foreign.insert(address);
+        }
+    }
+
+    /// Whether an address is the capturing host's; `None` where nothing tells.
+    #[must_use]
+    pub fn is_local(&self, address: IpAddr) -> Option<bool> {
+        if self.local.contains(&address) {
+            Some(true)
+        } else if self.local.is_empty() {
+            None
+        } else {
+            Some(false)
+        }
+    }
+
+    /// Whether `front` and `back` are addresses of one gateway.
+    #[must_use]
+    pub fn same(&self, front: IpAddr, back: IpAddr) -> bool {
+        if front == back || self.root(front) == self.root(back) {
+            return true;
+        }
+        !self.told && !self.is_known(front) && self.local.contains(&front) && self.local.contains(&back)
+    }
+
+    /// Whether an address belongs to a gateway that was told or learned.
+    #[must_use]
+    pub fn is_known(&self, address: IpAddr) -> bool {
+        self.parents.contains_key(&address)
+    }
+
+    /// Whether an address answered requests for which attempts were seen.
+    #[must_use]
+    pub fn is_front(&self, address: IpAddr) -> bool {
+        self.fronts.contains(&address)
+    }
+
+    /// The address by which the gateway of `address` goes in the books.
+    #[must_use]
+    pub fn root(&self, address: IpAddr) -> IpAddr {
+        let mut at = address;
+        while let Some(parent) = self.parents.get(&at) {
+            if *parent == at {
+                break;
+            }
+            at = *parent;
+        }
+        at
+    }
+
+    /// The gateways, each as its addresses in order.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Vec<IpAddr>> {
+        let mut groups: HashMap<IpAddr, Vec<IpAddr>> = HashMap::new();
+        for address in self.parents.keys() {
+            groups.entry(self.root(*address)).or_default().push(*address);
+        }
+        let mut groups: Vec<_> = groups.into_values().collect();
+        groups.iter_mut().for_each(|group| group.sort_unstable());
+        groups.sort_unstable();
+        groups
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_learned_outweighs_the_host_s_own_addresses() {
+        let [front, back, other]: [IpAddr; 3] = ["10.0.0.1", "10.0.1.1", "10.0.2.1"].map(|a| a.parse().unwrap());
+        let mut gateways = Gateways::default();
+        assert!(!gateways.same(front, back));
+        gateways.note_local(front, true);
+        gateways.note_local(other, true);
+        assert!(gateways.same(front, other));
+        gateways.join(front, back);
+        assert!(gateways.same(front, back));
+        assert!(!gateways.same(front, other));
+        assert_eq!(gateways.groups(), [vec![front, back]]);
+    }
+}

@@ -1,0 +1,65 @@
+//! Which open requests bear a mark: the index by which a request is found again on another connection.
+
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use crate::correlate::conversation::{Exchange, ExchangeKey};
+use crate::event::{Endpoint, Request};
+use crate::observe::head::mark;
+
+/// Open exchanges by mark.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    bearers: HashMap<u64, SmallVec<[ExchangeKey; 2]>>,
+}
+
+impl Marks {
+    /// An exchange is open to be found.
+    pub(super) fn insert(&mut self, exchange: &Exchange) {
+        for mark in of_downstream(exchange) {
+            let bearers = self.bearers.entry(mark).or_default();
+            if bearers.len() < MOST_BEARERS && !bearers.contains(&exchange.key) {
+                bearers.push(exchange.key);
+            }
+        }
+    }
+
+    /// An exchange is over.
+    pub(super) fn remove(&mut self, exchange: &Exchange) {
+        for mark in of_downstream(exchange) {
+            if let Some(bearers) = self.bearers.get_mut(&mark) {
+                bearers.retain(|key| *key != exchange.key);
+                if bearers.is_empty() {
+                    self.bearers.remove(&mark);
+                }
+            }
+        }
+    }
+
+    /// The open exchanges that bear a mark.
+    #[must_use]
+    pub(super) fn bearers(&self, mark: u64) -> &[ExchangeKey] {
+        self.bearers.get(&mark).map_or(&[], |bearers| bearers)
+    }
+}
+
+/// Whether two requests have a mark in common.
+#[must_use]
+pub(super) fn shared(one: &Request, other: &Request) -> bool {
+    one.marks.iter().any(|mark| other.marks.contains(mark))
+}
+
+/// The marks by which an exchange can be found: those of its request, and its client's end.
+fn of_downstream(exchange: &Exchange) -> impl Iterator<Item = u64> {
+    let marks = exchange.request.as_ref().map_or(&[][..], |request| &request.marks);
+    marks.iter().copied().chain([of_client(exchange.client)])
+}
+
+/// The mark of a client's end.
+#[must_use]
+pub(super) fn of_client(client: Endpoint) -> u64 {
+    mark(client.to_string().as_bytes())
+}
+
+/// A mark that more open requests bear than this tells nothing.
+const MOST_BEARERS: usize = 64;

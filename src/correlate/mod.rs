@@ -1,0 +1,458 @@
+//! Events of many connections to cases: a downstream exchange with the upstream attempts that were made for it.
+//!
+//! An exchange is known as an attempt by what stands on both legs (`marks`), at the moment its request is seen; what bears
+//! no mark, and attempts that never got as far as a request, are found by time when the downstream exchange has settled
+//! (`pair`). Every exchange takes part, the successful ones too: what they take is no candidate for others.
+
+pub mod conversation;
+pub mod gateway;
+mod marks;
+mod pair;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+
+use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, ResponseEnd, ResponseStart};
+use crate::correlate::gateway::Gateways;
+use crate::correlate::marks::Marks;
+use crate::event::{ConnectionId, Event, FirstSeen, Moment, Request, Side, What};
+use crate::limits::Limits;
+use crate::time::Timestamp;
+
+/// An exchange and its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Party<'a> {
+    /// The exchange.
+    pub exchange: &'a Exchange,
+    /// Its connection.
+    pub conversation: &'a Conversation,
+}
+
+/// An attempt of a case.
+#[derive(Clone, Copy, Debug)]
+pub struct Try<'a> {
+    /// The attempt.
+    pub party: Party<'a>,
+    /// How sure it is that it belongs here.
+    pub pairing: Pairing,
+    /// 0 for an attempt of the gateway that answered the client, 1 for one of the gateway behind it.
+    pub hop: u8,
+}
+
+/// How sure it is that an attempt was made for an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pairing {
+    /// Other attempts fit as well.
+    Possible,
+    /// Time, size and status single it out.
+    Likely,
+    /// An identifier stands on both legs, or nothing else is in the time window.
+    Certain,
+}
+
+impl Pairing {
+    /// The pairing's name in reports.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Possible => "possible",
+            Self::Likely => "likely",
+            Self::Certain => "certain",
+        }
+    }
+}
+
+/// What a settled exchange is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A client's request to a gateway (or to a server of which no upstream leg is visible).
+    Downstream,
+    /// A gateway's request to an upstream whose downstream exchange is not visible.
+    Upstream,
+}
+
+/// A settled exchange with its attempts.
+#[derive(Debug)]
+pub struct Case<'a> {
+    /// The exchange.
+    pub root: Party<'a>,
+    /// What it is.
+    pub role: Role,
+    /// The attempts made for it, in the order of time; those of a gateway behind the gateway follow the attempt they are for.
+    pub attempts: Vec<Try<'a>>,
+    /// Whether attempts of this gateway were seen at all.
+    pub upstream_visible: bool,
+    /// What is known of the gateways.
+    pub gateways: &'a Gateways,
+}
+
+/// What the correlator gives out.
+#[derive(Debug)]
+pub enum Finding<'a> {
+    /// An exchange has settled.
+    Case(Case<'a>),
+    /// A connection is gone, and all its exchanges have settled.
+    Conversation(&'a Conversation),
+    /// An idle connection was closed by its server.
+    IdleClose(&'a Conversation, Duration),
+}
+
+/// The correlator: everything that is open, by connection and by exchange.
+#[derive(Debug)]
+pub struct Correlator {
+    settle: Duration,
+    gateways: Gateways,
+    conversations: HashMap<ConnectionId, Box<Conversation>>,
+    exchanges: HashMap<ExchangeKey, Box<Exchange>>,
+    marks: Marks,
+    /// When which exchange is to be settled.
+    due: BinaryHeap<Reverse<(Timestamp, ExchangeKey)>>,
+    /// Exchanges without a parent, by start: candidates for a downstream exchange that has too few attempts.
+    orphans: BTreeSet<(Timestamp, ExchangeKey)>,
+    /// Exchanges that may still want an attempt, by start.
+    unsettled: BTreeSet<(Timestamp, ExchangeKey)>,
+    now: Timestamp,
+}
+
+impl Correlator {
+    /// A correlator. `gateways` holds what the user told of them.
+    #[must_use]
+    pub fn new(limits: &Limits, gateways: Gateways) -> Self {
+        Self {
+            settle: limits.settle,
+            gateways,
+            conversations: HashMap::new(),
+            exchanges: HashMap::new(),
+            marks: Marks::default(),
+            due: BinaryHeap::new(),
+            orphans: BTreeSet::new(),
+            unsettled: BTreeSet::new(),
+            now: Timestamp::default(),
+        }
+    }
+
+    /// What is known of the gateways.
+    #[must_use]
+    pub fn gateways(&self) -> &Gateways {
+        &self.gateways
+    }
+
+    /// Takes an event, and gives out what has settled by its time.
+    pub fn take(&mut self, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
+        self.now = self.now.max(event.moment.at);
+        self.settle_due(self.now, sink);
+        if let What::Opened(opened) = &event.what {
+            let conversation = Conversation::new(event.connection, event.moment, opened);
+            for (endpoint, local) in [opened.client, opened.server].iter().zip(opened.local) {
+                if let Some(local) = local {
+                    self.gateways.note_local(endpoint.ip(), local);
+                }
+            }
+            self.conversations.insert(event.connection, Box::new(conversation));
+            if opened.first == FirstSeen::Syn {
+                self.begin(ExchangeKey { connection: event.connection, number: 0 }, event.moment);
+            }
+            return;
+        }
+        if let Some(conversation) = self.conversations.get_mut(&event.connection) {
+            conversation.take(&event);
+        }
+        self.exchange_event(event, sink);
+    }
+
+    /// The capture ended: everything settles.
+    pub fn finish(&mut self, sink: &mut dyn FnMut(Finding<'_>)) {
+        let mut rest: Vec<ExchangeKey> = self.exchanges.keys().copied().collect();
+        rest.sort_unstable();
+        // What is over settles first, so that its attempts are not taken by what was cut off by the end of the capture.
+        rest.sort_by_key(|key| self.exchanges.get(key).and_then(|e| e.over).map_or(i64::MAX, |over| over.at.as_nanos()));
+        let (first, second): (Vec<_>, Vec<_>) = rest.into_iter().partition(|key| !self.may_be_attempt(*key));
+        for key in first.into_iter().chain(second) {
+            if self.exchanges.get(&key).is_some_and(|exchange| exchange.parent.is_none()) {
+                self.settle_root(key, sink);
+            }
+        }
+        let mut left: Vec<_> = self.conversations.drain().collect();
+        left.sort_unstable_by_key(|(id, _)| *id);
+        for (_, conversation) in &left {
+            sink(Finding::Conversation(conversation));
+        }
+        self.exchanges.clear();
+    }
+
+    // Events to records.
+
+    fn exchange_event(&mut self, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
+        let Event { connection, moment, what } = event;
+        match what {
+            What::RequestStarted { exchange, at } => {
+                self.drop_connect_attempt(connection);
+                if let Some(exchange) = self.begin(ExchangeKey { connection, number: exchange }, moment) {
+                    exchange.request_start = Some(at);
+                }
+            }
+            What::Request(request) => self.take_request(connection, moment, request),
+            What::RequestEnded { exchange, end } => {
+                if let Some(exchange) = self.exchange(connection, exchange) {
+                    exchange.request_end = Some((moment, end));
+                }
+            }
+            What::Acknowledged { sender: Side::Client, offset } => self.acknowledge(connection, moment, offset),
+            What::ResponseStarted { exchange, at, solicited, first } => {
+                let key = ExchangeKey { connection, number: exchange };
+                self.drop_connect_attempt(connection);
+                if self.conversations.get(&connection).is_some_and(|conversation| exchange > conversation.highest) {
+                    // A response whose request was not seen.
+                    self.begin(key, moment);
+                }
+                if let Some(exchange) = self.exchanges.get_mut(&key) {
+                    exchange.last_response = Some(moment);
+                    exchange.response_start = Some(ResponseStart { moment, at, solicited, first });
+                }
+            }
+            What::Response(response) => {
+                if let Some(conversation) = self.conversations.get_mut(&connection) {
+                    conversation.announced_timeout = response.keep_alive_timeout.or(conversation.announced_timeout);
+                }
+                let interim = (100..200).contains(&response.status) && response.status != 101;
+                if let Some(exchange) = self.exchange(connection, response.exchange) {
+                    exchange.last_response = Some(moment);
+                    if interim {
+                        exchange.response_start = None;
+                    } else {
+                        exchange.response = Some(response);
+                    }
+                }
+            }
+            What::ResponseContent { exchange, octets } => {
+                if let Some(response) = self.exchange(connection, exchange).and_then(|e| e.response.as_mut()) {
+                    response.signature.content = octets;
+                }
+            }
+            What::ResponseEnded { exchange, end, content, how } => {
+                if let Some(exchange) = self.exchange(connection, exchange) {
+                    exchange.response_end = Some(ResponseEnd { moment, end, content, how });
+                    exchange.last_response = Some(moment);
+                }
+                if let Some(conversation) = self.conversations.get_mut(&connection) {
+                    conversation.completed += 1;
+                    conversation.idle_since = Some(moment);
+                }
+                self.end(ExchangeKey { connection, number: exchange }, moment);
+            }
+            What::Defect(defect) => {
+                if let Some(exchange) = self.exchange(connection, defect.exchange) {
+                    exchange.defect.get_or_insert((moment, defect));
+                }
+            }
+            What::Fin(closing) if closing.by == Side::Server => self.server_closed(connection, moment, sink),
+            What::Reset(_) => self.end_all(connection, moment),
+            What::Unreachable(error) if error.quotes_syn => self.end_all(connection, moment),
+            What::Gone(_) => {
+                self.end_all(connection, moment);
+                self.forget_if_done(connection, sink);
+            }
+            _ => {}
+        }
+    }
+
+    fn exchange(&mut self, connection: ConnectionId, number: u32) -> Option<&mut Exchange> {
+        self.exchanges.get_mut(&ExchangeKey { connection, number }).map(Box::as_mut)
+    }
+
+    /// Opens the books for an exchange; `None` if its connection is unknown.
+    fn begin(&mut self, key: ExchangeKey, moment: Moment) -> Option<&mut Exchange> {
+        let conversation = self.conversations.get_mut(&key.connection)?;
+        conversation.open.push(key.number);
+        conversation.highest = conversation.highest.max(key.number);
+        let exchange = Exchange::new(key, conversation, moment);
+        self.orphans.insert((moment.at, key));
+        if key.number > 0 {
+            self.unsettled.insert((moment.at, key));
+        }
+        Some(self.exchanges.entry(key).or_insert_with(|| Box::new(exchange)))
+    }
+
+    /// A connection attempt succeeded: from now on its first exchange stands for it.
+    fn drop_connect_attempt(&mut self, connection: ConnectionId) {
+        let key = ExchangeKey { connection, number: 0 };
+        if self.conversations.get(&connection).is_some_and(|conversation| conversation.open.contains(&0)) {
+            self.remove(key);
+        }
+    }
+
+    /// Closes the books on an exchange.
+    fn remove(&mut self, key: ExchangeKey) -> Option<Box<Exchange>> {
+        let exchange = self.exchanges.remove(&key)?;
+        self.orphans.remove(&(exchange.started.at, key));
+        self.unsettled.remove(&(exchange.started.at, key));
+        if exchange.over.is_none() {
+            self.marks.remove(&exchange);
+        }
+        if let Some(conversation) = self.conversations.get_mut(&key.connection) {
+            conversation.open.retain(|number| *number != key.number);
+        }
+        Some(exchange)
+    }
+
+    fn take_request(&mut self, connection: ConnectionId, moment: Moment, request: Box<Request>) {
+        let key = ExchangeKey { connection, number: request.exchange };
+        let Some(exchange) = self.exchanges.get_mut(&key) else { return };
+        exchange.request_head = Some(moment);
+        exchange.request = Some(request);
+        self.identify(key);
+        if let Some(exchange) = self.exchanges.get(&key) {
+            self.marks.insert(exchange);
+        }
+    }
+
+    fn acknowledge(&mut self, connection: ConnectionId, moment: Moment, offset: u64) {
+        let Some(conversation) = self.conversations.get(&connection) else { return };
+        for number in &conversation.open {
+            if let Some(exchange) = self.exchanges.get_mut(&ExchangeKey { connection, number: *number })
+                && exchange.request_end_offset() == Some(offset)
+            {
+                exchange.acknowledged = Some(moment);
+            }
+        }
+    }
+
+    /// The server sends nothing more: what it has not answered is over.
+    fn server_closed(&mut self, connection: ConnectionId, moment: Moment, sink: &mut dyn FnMut(Finding<'_>)) {
+        let Some(conversation) = self.conversations.get(&connection) else { return };
+        let waiting = |number: &u32| {
+            self.exchanges.get(&ExchangeKey { connection, number: *number }).is_some_and(|e| e.over.is_none())
+        };
+        let idle = !conversation.open.iter().any(waiting);
+        let client_open = conversation.close(Side::Client).is_none();
+        if let (true, true, Some(since)) = (idle, client_open, conversation.idle_since) {
+            sink(Finding::IdleClose(conversation, moment.at.since(since.at)));
+        }
+        self.end_all(connection, moment);
+    }
+
+    fn end_all(&mut self, connection: ConnectionId, moment: Moment) {
+        let Some(conversation) = self.conversations.get(&connection) else { return };
+        for number in conversation.open.clone() {
+            self.end(ExchangeKey { connection, number }, moment);
+        }
+    }
+
+    fn end(&mut self, key: ExchangeKey, moment: Moment) {
+        let rtt = self.conversations.get(&key.connection).and_then(|conversation| conversation.rtt());
+        let Some(exchange) = self.exchanges.get_mut(&key).filter(|exchange| exchange.over.is_none()) else { return };
+        exchange.over = Some(moment);
+        // Late answers come after errors: these are given more time.
+        let slow = exchange.status().is_none_or(|status| status >= 500);
+        let settle = self.settle.max(rtt.unwrap_or_default() * 3) * if slow { 4 } else { 1 };
+        self.marks.remove(exchange);
+        let after = if self.may_be_attempt(key) { ATTEMPTS_LATER } else { Duration::ZERO };
+        self.due.push(Reverse((moment.at + settle + after, key)));
+    }
+
+    fn forget_if_done(&mut self, connection: ConnectionId, sink: &mut dyn FnMut(Finding<'_>)) {
+        let done = |conversation: &Conversation| conversation.gone.is_some() && conversation.open.is_empty();
+        if self.conversations.get(&connection).is_some_and(|conversation| done(conversation))
+            && let Some(conversation) = self.conversations.remove(&connection)
+        {
+            sink(Finding::Conversation(&conversation));
+        }
+    }
+
+    // Settling.
+
+    fn settle_due(&mut self, now: Timestamp, sink: &mut dyn FnMut(Finding<'_>)) {
+        while let Some(Reverse((at, key))) = self.due.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.due.pop();
+            let Some(exchange) = self.exchanges.get(&key).filter(|exchange| exchange.parent.is_none()) else { continue };
+            let started = exchange.started.at;
+            if self.may_be_attempt(key) && now.since(started) < LONGEST_HOPE && self.has_hope(key) {
+                self.due.push(Reverse((at + HOPE_STEP, key)));
+            } else {
+                self.settle_root(key, sink);
+            }
+        }
+    }
+
+    /// Whether an exchange may be a gateway's attempt: its client's address may be a gateway's.
+    fn may_be_attempt(&self, key: ExchangeKey) -> bool {
+        let Some(exchange) = self.exchanges.get(&key) else { return false };
+        let client = exchange.client.ip();
+        self.gateways.is_known(client) || self.gateways.is_local(client) == Some(true)
+    }
+
+    /// Whether a downstream exchange that has not settled may still claim it.
+    fn has_hope(&self, key: ExchangeKey) -> bool {
+        let Some(exchange) = self.exchanges.get(&key) else { return false };
+        self.unsettled.range(..=(exchange.started.at, key)).rev().any(|(_, other)| {
+            *other != key
+                && self.exchanges.get(other).is_some_and(|front| {
+                    front.over.is_none_or(|over| over.at >= exchange.started.at)
+                        && self.gateways.same(front.server.ip(), exchange.client.ip())
+                        && front.key.connection != key.connection
+                })
+        })
+    }
+
+    fn settle_root(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
+        let mut tries = Vec::new();
+        self.collect_attempts(key, 0, &mut tries);
+        let root = self.exchanges.get(&key);
+        if let (Some(exchange), Some(conversation)) = (root, self.conversations.get(&key.connection)) {
+            let attempts: Vec<Try<'_>> = tries
+                .iter()
+                .filter_map(|(key, pairing, hop)| {
+                    let exchange = self.exchanges.get(key)?;
+                    let conversation = self.conversations.get(&key.connection)?;
+                    Some(Try { party: Party { exchange, conversation }, pairing: *pairing, hop: *hop })
+                })
+                .collect();
+            sink(Finding::Case(Case {
+                root: Party { exchange, conversation },
+                role: self.role(exchange, !attempts.is_empty()),
+                upstream_visible: self.gateways.is_front(exchange.server.ip()),
+                gateways: &self.gateways,
+                attempts,
+            }));
+        }
+        for key in tries.into_iter().map(|(key, ..)| key).chain([key]) {
+            self.remove(key);
+            self.forget_if_done(key.connection, sink);
+        }
+    }
+
+    /// The attempts of an exchange in the order of time, each followed by those of the gateway behind it.
+    fn collect_attempts(&mut self, key: ExchangeKey, hop: u8, tries: &mut Vec<(ExchangeKey, Pairing, u8)>) {
+        if key.number == 0 || hop >= MOST_HOPS {
+            return;
+        }
+        for (attempt, pairing) in self.attempts_of(key) {
+            tries.push((attempt, pairing, hop));
+            self.collect_attempts(attempt, hop + 1, tries);
+        }
+    }
+
+    fn role(&self, exchange: &Exchange, has_attempts: bool) -> Role {
+        let (client, server) = (exchange.client.ip(), exchange.server.ip());
+        if has_attempts || self.gateways.is_front(server) {
+            return Role::Downstream;
+        }
+        let forwarded = exchange.request.as_ref().is_some_and(|request| request.forwarded);
+        let from_host = self.gateways.is_local(client) == Some(true) && self.gateways.is_local(server) != Some(true);
+        if self.gateways.is_known(client) || from_host || forwarded { Role::Upstream } else { Role::Downstream }
+    }
+}
+
+/// Attempts settle a little later than what they may have been made for.
+const ATTEMPTS_LATER: Duration = Duration::from_millis(100);
+/// How often, and for how long, an attempt without a downstream exchange waits for one that is still open.
+const HOPE_STEP: Duration = Duration::from_secs(1);
+const LONGEST_HOPE: Duration = Duration::from_secs(600);
+/// Gateways behind gateways that are followed.
+const MOST_HOPS: u8 = 4;
