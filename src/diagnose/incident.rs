@@ -277,6 +277,8 @@ pub struct Incident {
     pub not_known: Vec<String>,
     /// The episode that it is part of.
     pub episode: Option<u32>,
+    /// What the logs of the products say of such a failure, the recognised product first.
+    pub log_lines: Vec<(Product, String)>,
     /// What to do.
     pub advice: Vec<String>,
     /// Both legs, frame by frame.

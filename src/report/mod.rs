@@ -1,13 +1,55 @@
 //! Reports: in comes what the analysis found, out goes text, JSON or CSV. Nothing is judged here.
+//!
+//! Whatever came off the wire is hostile until shown otherwise. It passes `redact` (secrets are cut) and `escape`
+//! (a terminal obeys nothing that is printed), or [`json`]'s own formatter, which hides no octet and lets none act.
+
+pub mod csv;
+mod escape;
+pub mod exchanges;
+pub mod json;
+pub mod ladder;
+mod lines;
+pub mod ndjson;
+mod record;
+mod redact;
+mod sections;
+mod style;
+mod table;
+#[cfg(test)]
+mod tests;
+pub mod text;
+mod units;
 
 use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
+
+use serde::Serialize;
 
 use crate::diagnose::cause::Cause;
 use crate::diagnose::incident::{Episode, Incident, Pairing};
 use crate::event::{Endpoint, Moment};
 use crate::time::Timestamp;
-use std::net::IpAddr;
+
+pub use style::Style;
+
+/// A format of the whole report.
+#[derive(Clone, Copy, Debug)]
+pub struct Format {
+    /// Its name on the command line.
+    pub id: &'static str,
+    /// Writes the report in it.
+    pub write: fn(&Report, &Style, &mut dyn io::Write) -> io::Result<()>,
+}
+
+/// All formats; the first one is what a person gets who asks for none.
+pub const FORMATS: &[Format] = &[
+    Format { id: "text", write: text::write },
+    Format { id: "json", write: json::write },
+    Format { id: "ndjson", write: ndjson::write },
+    Format { id: "csv", write: csv::write },
+];
 
 /// All that a run found.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +58,8 @@ pub struct Report {
     pub inputs: Vec<Input>,
     /// The focus expression.
     pub focus: Option<String>,
+    /// The filter that the capture itself ran with, where it was taken live.
+    pub capture_filter: Option<String>,
     /// What could be seen, and what could not.
     pub coverage: Coverage,
     /// Counts.
@@ -56,7 +100,7 @@ pub struct Input {
 }
 
 /// What could be seen, and what could not.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Coverage {
     /// Packets that the kernel dropped, where the capture says so.
     pub kernel_drops: u64,
@@ -176,7 +220,7 @@ pub struct Spread {
 }
 
 /// Quantiles of a latency, microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Quantiles {
     /// How many.
     pub n: u64,
@@ -193,7 +237,7 @@ pub struct Quantiles {
 }
 
 /// Latency of every phase.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Latency {
     /// Last octet of the request to first octet of the response, downstream.
     pub client_wait: Quantiles,
@@ -238,6 +282,8 @@ pub struct ExchangeRow {
     pub client_wait: Option<Duration>,
     /// SYN to SYN-ACK of the last attempt, where it opened a connection.
     pub connect: Option<Duration>,
+    /// ClientHello to the end of the handshake of the last attempt, where it opened a connection.
+    pub tls: Option<Duration>,
     /// Last octet of the request to first octet of the response, upstream.
     pub upstream_wait: Option<Duration>,
     /// Client wait less upstream wait.

@@ -1,0 +1,202 @@
+//! The report as text, for the person who was woken: what was looked at, what failed and why, what to do first.
+
+use std::io::{self, Write};
+
+use crate::report::style::Paint;
+use crate::report::{Report, Style, lines, sections, units};
+
+pub use crate::report::lines::{amended_line, incident_head, incident_line};
+
+/// Columns of the label before a paragraph.
+pub(super) const LABEL: usize = 14;
+
+/// Writes the whole report.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    opening(report, style, out)?;
+    if !report.incidents.is_empty() {
+        writeln!(out)?;
+        lines::list(report, style, out)?;
+    }
+    closing(report, style, out)
+}
+
+/// Writes the report without the lines of the incidents, for a run that printed them as they happened.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn summary(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    opening(report, style, out)?;
+    closing(report, style, out)
+}
+
+fn opening(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    paragraph("LOOKED AT", &looked_at(report, style), style, out)?;
+    paragraph("NOT SEEN", &not_seen(report, style), style, out)?;
+    paragraph("FOUND", &[found(report)], style, out)
+}
+
+fn closing(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    sections::causes(report, style, out)?;
+    sections::episodes(report, style, out)?;
+    if !report.do_first.is_empty() {
+        writeln!(out)?;
+        let sentences: Vec<String> = report.do_first.iter().map(|sentence| style.prose(sentence)).collect();
+        paragraph("DO FIRST", &sentences, style, out)?;
+    }
+    sections::upstreams(report, style, out)?;
+    sections::latency(&report.latency, style, out)
+}
+
+/// A label, and sentences that begin on lines of their own, wrapped and indented behind it.
+pub(super) fn paragraph(label: &str, sentences: &[String], style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut label = label;
+    for line in sentences.iter().flat_map(|one| units::wrap(one, style.width.saturating_sub(LABEL).max(40))) {
+        let blanks = " ".repeat(LABEL.saturating_sub(label.len()));
+        writeln!(out, "{}{blanks}{line}", style.paint(Paint::Bold, label))?;
+        label = "";
+    }
+    Ok(())
+}
+
+fn looked_at(report: &Report, style: &Style) -> Vec<String> {
+    let mut said = Vec::new();
+    let named = report.inputs.len().min(sections::ROWS);
+    for (index, input) in report.inputs.iter().take(named).enumerate() {
+        let mark = if style.several_inputs { format!("{index}: ") } else { String::new() };
+        let kind =
+            units::join([input.format.as_str()].into_iter().chain(input.link_types.iter().map(String::as_str)), ", ");
+        let span = match (input.first, input.last) {
+            (Some(first), Some(last)) => {
+                let day = if units::date(first) == units::date(last) {
+                    String::new()
+                } else {
+                    format!("{} ", units::date(last))
+                };
+                let (from, to) = (units::time_to_the_second(first), units::time_to_the_second(last));
+                format!(", {} {from} to {day}{to} UTC ({})", units::date(first), units::span(last.since(first)))
+            }
+            _ => String::new(),
+        };
+        said.push(style.prose(&format!(
+            "{mark}{} ({kind}): {}{span}",
+            input.name,
+            units::count(input.packets, "packet")
+        )));
+    }
+    if report.inputs.len() > named {
+        said.push(format!(
+            "… and {} (all: --format json)",
+            units::count((report.inputs.len() - named) as u64, "more input")
+        ));
+    }
+    let totals = &report.totals;
+    let statuses =
+        units::join(totals.responses.iter().map(|(status, n)| format!("{status} × {}", units::thousands(*n))), ", ");
+    let statuses = if statuses.is_empty() { String::new() } else { format!(": {statuses}") };
+    said.push(format!(
+        "{} on {}{statuses}",
+        units::count(totals.exchanges, "exchange"),
+        units::count(totals.tcp_connections, "TCP connection")
+    ));
+    match report.coverage.duplicates {
+        0 => {}
+        1 => said.push("1 copy of a packet left out".to_owned()),
+        copies => said.push(format!("{} copies of packets left out", units::thousands(copies))),
+    }
+    for gateway in &report.gateways {
+        let product = match (&gateway.product, &gateway.product_evidence) {
+            (Some(product), Some(evidence)) => format!(": {product} ({evidence})"),
+            (Some(product), None) => format!(": {product}"),
+            _ => String::new(),
+        };
+        said.push(style.prose(&format!("gateway {}{product}", units::join(&gateway.addresses, " = "))));
+    }
+    if let (sent @ 1.., failed) = totals.health_probes {
+        said.push(format!(
+            "{} failed of {} by the gateway",
+            units::thousands(failed),
+            units::count(sent, "health probe")
+        ));
+    }
+    for (what, filter) in
+        [("judged: exchanges that match", &report.focus), ("captured: packets that match", &report.capture_filter)]
+    {
+        said.extend(filter.iter().map(|filter| style.prose(&format!("{what} “{filter}”"))));
+    }
+    said
+}
+
+fn not_seen(report: &Report, style: &Style) -> Vec<String> {
+    let coverage = &report.coverage;
+    let counted = [
+        (coverage.kernel_drops, "packet", "dropped by the kernel while capturing: their absence may look like loss"),
+        (coverage.truncated_packets, "packet", "cut by the snaplen"),
+        (coverage.gaps, "hole", "in streams that the capture missed: the receiver had the bytes"),
+        (coverage.undecodable, "frame", "that could not be decoded"),
+        (coverage.evicted, "connection or segment", "given up for want of memory"),
+        (
+            coverage.opaque_tls_connections,
+            "connection",
+            "with TLS inside: neither requests nor statuses of them are visible",
+        ),
+        (report.totals.unlisted_incidents, "incident", "beyond the limit: counted in FOUND, not listed"),
+    ];
+    let mut said: Vec<String> = counted
+        .iter()
+        .filter(|(n, ..)| *n > 0)
+        .map(|(n, what, how)| format!("{} {how}", units::count(*n, what)))
+        .collect();
+    let cut_short = report.inputs.iter().filter(|input| !input.ended.is_empty() && input.ended != "complete");
+    said.extend(cut_short.map(|input| style.prose(&format!("the rest of {}: {}", input.name, input.ended))));
+    said.extend(coverage.notes.iter().map(|note| style.prose(note)));
+    if said.is_empty() && report.totals.exchanges > 0 {
+        said.push("nothing is known to be missing: no drops, no cut packets, no gaps".to_owned());
+    }
+    said
+}
+
+fn found(report: &Report) -> String {
+    let totals = &report.totals;
+    let upstream_only = sections::of_kind(report, crate::diagnose::incident::Kind::UpstreamFailure);
+    let exchanges = totals.exchanges;
+    if report.incidents.is_empty() && totals.unlisted_incidents == 0 {
+        return match (exchanges, totals.tcp_connections) {
+            (0, 0) => {
+                "nothing to judge: not one TCP connection was seen; check the interface and the filter".to_owned()
+            }
+            (0, connections) => format!(
+                "nothing to judge: no HTTP exchange of a gateway was seen on {}",
+                units::count(connections, "TCP connection")
+            ),
+            (n, _) => format!("no gateway failure found in {}", units::count(n, "exchange")),
+        };
+    }
+    let rate = match (totals.gateway_errors, exchanges) {
+        (_, 0) => String::new(),
+        (errors, exchanges) => format!(" in {} ({})", units::count(exchanges, "exchange"), share(errors, exchanges)),
+    };
+    let parts = [
+        (totals.gateway_errors, format!("clients saw {}{rate}", units::count(totals.gateway_errors, "failure"))),
+        (
+            upstream_only,
+            format!("{} whose outcome for the client is not visible", units::count(upstream_only, "failed attempt")),
+        ),
+        (totals.masked, format!("{} masked by a retry", units::thousands(totals.masked))),
+        (totals.broken, format!("{} broken after a success status", units::thousands(totals.broken))),
+        (totals.client_aborts, format!("{} given up by the client", units::thousands(totals.client_aborts))),
+    ];
+    units::join(parts.iter().filter_map(|(n, part)| (*n > 0).then_some(part)), "; ")
+}
+
+/// A share of the exchanges in percent, two digits behind the point; never a rounded `0.00%` for something that is.
+fn share(part: u64, whole: u64) -> String {
+    match u128::from(part) * 10_000 / u128::from(whole.max(1)) {
+        0 if part > 0 => "under 0.01%".to_owned(),
+        hundredths => format!("{}.{:02}%", hundredths / 100, hundredths % 100),
+    }
+}
