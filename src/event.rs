@@ -196,8 +196,22 @@ pub enum What {
         /// Whether the peer received them all the same.
         judged: GapJudged,
     },
+    /// A side's sequence numbers are ahead of everything seen of it: it sent octets that did not come by.
+    Ahead {
+        /// Who sent them.
+        sender: Side,
+        /// Offset of the first one.
+        offset: u64,
+        /// How many.
+        length: u64,
+    },
     /// The first FIN of a side.
     Fin(Closing),
+    /// The peer acknowledged a side's FIN for the first time.
+    FinAcknowledged {
+        /// Whose FIN.
+        sender: Side,
+    },
     /// A RST. `Closing::acknowledged` is `None` for one without the ACK flag.
     Reset(Closing),
     /// A side advertised a receive window of zero while its peer has (or may have) more to send.

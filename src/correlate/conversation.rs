@@ -45,7 +45,9 @@ pub struct Conversation {
     pub unreachable: SmallVec<[(Moment, Unreachable); 1]>,
     /// First FIN of client and server.
     pub fins: [Option<(Moment, Closing)>; 2],
-    /// When client's and server's FIN was acknowledged by a segment of the peer, as far as seen.
+    /// When client's and server's FIN was acknowledged.
+    pub fins_acknowledged: [Option<Moment>; 2],
+    /// Resets, the first ones.
     pub resets: SmallVec<[(Moment, Closing); 2]>,
     /// Repeated segments, the latest ones.
     pub repeats: SmallVec<[Repeat; 4]>,
@@ -57,6 +59,10 @@ pub struct Conversation {
     pub windows_closed: [u32; 2],
     /// Holes, the latest ones.
     pub gaps: SmallVec<[Hole; 2]>,
+    /// The first octets of the server that were sent and did not come by.
+    pub server_ahead: Option<(Moment, u64)>,
+    /// When the server sent octets while no request was outstanding.
+    pub unsolicited: Option<Moment>,
     /// What it carries, if not HTTP/1.
     pub opaque: Option<Opaque>,
     /// The client that a PROXY protocol header names.
@@ -195,12 +201,15 @@ impl Conversation {
             established: None,
             unreachable: SmallVec::new(),
             fins: [None, None],
+            fins_acknowledged: [None, None],
             resets: SmallVec::new(),
             repeats: SmallVec::new(),
             repeated: [0; 2],
             window_closed: [None, None],
             windows_closed: [0; 2],
             gaps: SmallVec::new(),
+            server_ahead: None,
+            unsolicited: None,
             opaque: None,
             speaks_for: None,
             completed: 0,
@@ -234,6 +243,15 @@ impl Conversation {
                     fin.get_or_insert((event.moment, *closing));
                 }
             }
+            What::FinAcknowledged { sender } => {
+                if let Some(acknowledged) = self.fins_acknowledged.get_mut(sender.index()) {
+                    *acknowledged = Some(event.moment);
+                }
+            }
+            What::Ahead { sender: Side::Server, length, .. } => {
+                self.server_ahead.get_or_insert((event.moment, *length));
+            }
+            What::ResponseStarted { solicited: false, .. } => self.unsolicited = Some(event.moment),
             What::Reset(closing) if self.resets.len() < 8 => self.resets.push((event.moment, *closing)),
             What::Retransmitted { sender, offset, length } => {
                 if let Some(count) = self.repeated.get_mut(sender.index()) {

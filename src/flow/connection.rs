@@ -175,6 +175,8 @@ impl Connection {
         self.note_window(side, segment, out);
         if segment.length > 0 {
             self.take_data(side, segment, start, limits, out);
+        } else {
+            self.note_ahead(side, start, out);
         }
         if segment.flags.fin() {
             self.take_fin(side, segment, ttl, start, out);
@@ -262,8 +264,9 @@ impl Connection {
         let speaks = segment.length > 0 || segment.flags.fin() || segment.flags.rst();
         let half = self.half_mut(sender);
         let Ok(offset) = u64::try_from(half.offset(segment.acknowledgement)) else { return };
-        if half.fin.is_some_and(|fin| offset > fin) {
+        if half.fin.is_some_and(|fin| offset > fin) && !half.fin_acknowledged {
             half.fin_acknowledged = true;
+            out(Output::Event(What::FinAcknowledged { sender }));
         }
         let offset = half.fin.map_or(offset, |fin| offset.min(fin));
         if offset <= half.acknowledged && !half.hole_acknowledged {
@@ -334,6 +337,17 @@ impl Connection {
         }
         if peer_closed && let Some(after) = self.after_fin.get_mut(side.index()) {
             *after = after.saturating_add(fresh);
+        }
+    }
+
+    /// A segment without payload whose sequence number is beyond everything seen: what lies between was sent before it.
+    fn note_ahead(&mut self, side: Side, start: Option<u64>, out: &mut impl FnMut(Output<'_>)) {
+        let half = self.half_mut(side);
+        let Some(start) = start.filter(|start| half.seen && half.fin.is_none() && *start > half.high) else { return };
+        let (offset, length) = (half.high, start - half.high);
+        if length < LARGEST_WINDOW {
+            half.high = start;
+            out(Output::Event(What::Ahead { sender: side, offset, length }));
         }
     }
 
@@ -449,6 +463,9 @@ impl Connection {
         }
     }
 }
+
+/// No sender can be further ahead than the largest scaled window (RFC 7323 section 2.3).
+const LARGEST_WINDOW: u64 = 1 << 30;
 
 fn relay(side: Side, piece: Piece<'_>, context: Context, out: &mut impl FnMut(Output<'_>)) {
     if let Piece::Gap { at, length, judged } = piece {

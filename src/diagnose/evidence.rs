@@ -1,0 +1,310 @@
+//! The questions that the rules ask of an attempt, and the verdict that they build from the answers.
+
+use std::time::Duration;
+
+use crate::correlate::conversation::{Conversation, Exchange};
+use crate::correlate::{Case, Pairing, Party};
+use crate::diagnose::cause::Cause;
+use crate::diagnose::incident::{Actor, Candidate, Evidence, Grade, Leg, RuledOut};
+use crate::diagnose::product::Product;
+use crate::event::{Closing, Frame, Moment, Side};
+use crate::time::Timestamp;
+
+/// An attempt in the light of its case.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// The exchange; number 0 where no request was sent.
+    pub exchange: &'a Exchange,
+    /// Its connection.
+    pub conversation: &'a Conversation,
+    /// How sure it is that it belongs to the case.
+    pub pairing: Pairing,
+    /// What the gateway gave to its own client, and when; `None` where that is not visible.
+    pub given: Option<Given>,
+    /// The gateway's product, where it is known.
+    pub product: Option<Product>,
+    /// Whether another connection to the same endpoint was accepted while this one's SYN waited.
+    pub others_connected: bool,
+}
+
+/// What a gateway gave to its client.
+#[derive(Clone, Copy, Debug)]
+pub struct Given {
+    /// The status; `None` for a close without one.
+    pub status: Option<u16>,
+    /// Whether the response was whole.
+    pub whole: bool,
+    /// When it began, or the connection was closed.
+    pub at: Moment,
+    /// When the client closed, if it did before the response was whole.
+    pub client_closed: Option<Moment>,
+}
+
+/// How much of a request something acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// Nothing of it.
+    Nothing,
+    /// A part.
+    Part,
+    /// All that was sent.
+    Whole,
+    /// No acknowledgement, or the request's place is not known.
+    Unknown,
+}
+
+impl<'a> Attempt<'a> {
+    /// The attempt as a party.
+    #[must_use]
+    pub fn party(&self) -> Party<'a> {
+        Party { exchange: self.exchange, conversation: self.conversation }
+    }
+
+    /// First and last offset of the request, as far as it was sent when `closing` was seen.
+    #[must_use]
+    pub fn request_span(&self, closing: &Closing) -> Option<(u64, u64)> {
+        let start = self.exchange.request_start?;
+        let sent = if closing.by == Side::Server { closing.peer_sent } else { closing.at };
+        let end = self.exchange.request_end_offset().map_or(sent, |end| end.min(sent.max(start)));
+        Some((start, end))
+    }
+
+    /// How much of the request a server's FIN or RST acknowledges.
+    #[must_use]
+    pub fn coverage(&self, closing: &Closing) -> Coverage {
+        match (closing.acknowledged, self.request_span(closing)) {
+            (Some(ack), Some((start, _))) if ack <= start => Coverage::Nothing,
+            (Some(ack), Some((_, end))) if ack >= end => Coverage::Whole,
+            (Some(_), Some(_)) => Coverage::Part,
+            _ => Coverage::Unknown,
+        }
+    }
+
+    /// The server's first FIN or RST after the exchange began (or at all, where the connection was closed before); `true`
+    /// for a RST.
+    #[must_use]
+    pub fn server_close(&self) -> Option<(Moment, Closing, bool)> {
+        self.conversation.close(Side::Server)
+    }
+
+    /// The gateway's first FIN or RST.
+    #[must_use]
+    pub fn gateway_close(&self) -> Option<(Moment, Closing, bool)> {
+        self.conversation.close(Side::Client)
+    }
+
+    /// Whether the gateway closed before the server did anything of the kind.
+    #[must_use]
+    pub fn gateway_closed_first(&self) -> bool {
+        match (self.gateway_close(), self.server_close()) {
+            (Some((gateway, ..)), Some((server, ..))) => gateway.frame < server.frame,
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+
+    /// Repetitions of the request's octets before `until`: how many, and the first one.
+    #[must_use]
+    pub fn repeats_before(&self, until: Timestamp) -> (usize, Option<Moment>) {
+        let start = self.exchange.request_start.unwrap_or(0);
+        let end = self.exchange.request_end_offset().unwrap_or(u64::MAX);
+        let of_request = self.conversation.repeats.iter().filter(|repeat| {
+            repeat.sender == Side::Client
+                && repeat.offset < end
+                && repeat.offset + repeat.length > start
+                && repeat.moment.at <= until
+                && repeat.moment.frame > self.exchange.started.frame
+        });
+        let first = of_request.clone().next().map(|repeat| repeat.moment);
+        (of_request.count(), first)
+    }
+
+    /// When the last octet of the request was sent, as far as seen.
+    #[must_use]
+    pub fn request_sent(&self) -> Moment {
+        self.exchange.request_end.map_or(self.exchange.ready(), |(moment, _)| moment)
+    }
+
+    /// Octets of response seen after its first octet.
+    #[must_use]
+    pub fn response_octets(&self) -> u64 {
+        let Some(start) = &self.exchange.response_start else { return 0 };
+        let sent = self
+            .gateway_close()
+            .map(|(_, closing, _)| closing.peer_sent)
+            .into_iter()
+            .chain(self.server_close().map(|(_, closing, _)| closing.at))
+            .chain(self.exchange.response_end.map(|end| end.end))
+            .max();
+        sent.unwrap_or(0).saturating_sub(start.at)
+    }
+
+    /// Octets of the response's header section, where it is complete.
+    #[must_use]
+    pub fn head_octets(&self) -> Option<u64> {
+        self.exchange.response.as_ref().map(|response| response.head_end.saturating_sub(response.start))
+    }
+
+    /// Whether the gateway passed the response's header section on to its client.
+    #[must_use]
+    pub fn was_passed_on(&self) -> bool {
+        match (self.given, self.exchange.status()) {
+            (Some(given), Some(status)) => given.status == Some(status),
+            _ => false,
+        }
+    }
+
+    /// Whether octets of this exchange are missing from the capture.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        use crate::event::GapJudged::{Capture, Snaplen, Unknown};
+        let request = self.exchange.request_start.unwrap_or(0);
+        let response = self.exchange.response_start.as_ref().map_or(0, |start| start.at);
+        self.conversation.gaps.iter().any(|gap| {
+            let from = if gap.sender == Side::Client { request } else { response };
+            matches!(gap.judged, Capture | Snaplen | Unknown) && gap.offset + gap.length > from
+        })
+    }
+
+    /// Whether the connection's beginning is in the capture.
+    #[must_use]
+    pub fn has_beginning(&self) -> bool {
+        self.conversation.syn_ack.is_some()
+    }
+
+    /// The round trip, with room for the capture's own delays; a generous guess where the handshake was not seen.
+    #[must_use]
+    pub fn round_trip(&self) -> (Duration, bool) {
+        match self.conversation.rtt() {
+            Some(rtt) => (rtt + Duration::from_millis(5), true),
+            None => (Duration::from_millis(50), false),
+        }
+    }
+}
+
+/// What a rule says of an attempt, or the case says of itself.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The cause.
+    pub cause: Cause,
+    /// More precisely.
+    pub detail: Option<&'static str>,
+    /// How sure.
+    pub grade: Grade,
+    /// Half a line.
+    pub why: String,
+    /// A sentence.
+    pub summary: String,
+    /// The frames that prove it.
+    pub evidence: Vec<Evidence>,
+    /// What is excluded.
+    pub ruled_out: Vec<RuledOut>,
+    /// What fits as well.
+    pub candidates: Vec<Candidate>,
+    /// What the packets do not tell.
+    pub not_known: Vec<String>,
+}
+
+impl Verdict {
+    /// A verdict.
+    #[must_use]
+    pub fn new(cause: Cause, grade: Grade, why: impl Into<String>, summary: impl Into<String>) -> Self {
+        Self {
+            cause,
+            detail: None,
+            grade,
+            why: why.into(),
+            summary: summary.into(),
+            evidence: Vec::new(),
+            ruled_out: Vec::new(),
+            candidates: Vec::new(),
+            not_known: Vec::new(),
+        }
+    }
+
+    /// With a detail.
+    #[must_use]
+    pub fn detail(mut self, detail: &'static str) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
+    /// With a frame of the upstream leg that proves it.
+    #[must_use]
+    pub fn proof(self, moment: Moment, from: Actor, what: impl Into<String>) -> Self {
+        self.proof_on(Leg::Upstream, moment, from, what)
+    }
+
+    /// With a frame that proves it.
+    #[must_use]
+    pub fn proof_on(mut self, leg: Leg, moment: Moment, from: Actor, what: impl Into<String>) -> Self {
+        self.evidence.push(Evidence { moment, leg, from, what: what.into() });
+        self
+    }
+
+    /// With a cause that is excluded.
+    #[must_use]
+    pub fn rules_out(mut self, cause: Cause, because: impl Into<String>, frame: Option<Frame>) -> Self {
+        self.ruled_out.push(RuledOut { cause, because: because.into(), frame });
+        self
+    }
+
+    /// With something that fits as well.
+    #[must_use]
+    pub fn or_else(mut self, cause: Option<Cause>, what: impl Into<String>) -> Self {
+        self.candidates.push(Candidate { cause, what: what.into() });
+        self
+    }
+
+    /// With something that the packets do not tell.
+    #[must_use]
+    pub fn unknown(mut self, what: impl Into<String>) -> Self {
+        self.not_known.push(what.into());
+        self
+    }
+
+    /// No surer than `grade`, because of `why`.
+    pub fn lower(&mut self, grade: Grade, why: impl Into<String>) {
+        if self.grade > grade {
+            self.grade = grade;
+        }
+        self.not_known.push(why.into());
+    }
+}
+
+/// A span as people say it.
+#[must_use]
+pub fn span(duration: Duration) -> String {
+    let micros = duration.as_micros();
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..100_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        100_000..1_000_000 => format!("{} ms", micros / 1_000),
+        _ => format!("{:.3} s", micros as f64 / 1e6),
+    }
+}
+
+/// What a case's gateway gave to its client.
+#[must_use]
+pub fn given(case: &Case<'_>) -> Option<Given> {
+    if case.role == crate::correlate::Role::Upstream {
+        return None;
+    }
+    given_on(case.root)
+}
+
+/// What was given on a leg.
+#[must_use]
+pub fn given_on(party: Party<'_>) -> Option<Given> {
+    let Party { exchange, conversation } = party;
+    let began = exchange.response_start.as_ref().map(|start| start.moment);
+    let closed = conversation.close(Side::Server).map(|(moment, ..)| moment);
+    let at = began.or(closed).or(exchange.over)?;
+    let whole = exchange.is_answered();
+    let client = conversation.close(Side::Client).map(|(moment, ..)| moment);
+    let client_closed = client.filter(|client| {
+        let before_server = closed.is_none_or(|closed| client.frame < closed.frame);
+        !whole && before_server && client.frame > exchange.started.frame
+    });
+    Some(Given { status: exchange.status(), whole, at, client_closed })
+}
