@@ -1,5 +1,6 @@
 //! From evidence to a named cause.
 
 pub mod cause;
+pub mod explain;
 pub mod incident;
 pub mod product;

@@ -1,0 +1,255 @@
+//! Numbers that a product comes with: the status it gives to a failure, how large a header section it takes, and for
+//! how long it holds a failed upstream against it.
+
+use std::time::Duration;
+
+use crate::diagnose::cause::{Cause, Phase};
+use crate::diagnose::product::Product;
+
+/// The status with which the product answers its client for a failure with this cause, as it is shipped. `None` where
+/// that depends, where the client gets no status of the gateway's, or where it is not known.
+#[must_use]
+pub fn usual_status(product: Product, cause: Cause) -> Option<u16> {
+    match cause {
+        Cause::RelayedError | Cause::EarlyResponse | Cause::MalformedResponse => return None,
+        Cause::NoUpstreamAttempt => return no_attempt(product),
+        Cause::FcgiNoOutput | Cause::FcgiProtocolError if matches!(product, Product::Apache | Product::H2o) => {
+            return Some(503);
+        }
+        _ => {}
+    }
+    match cause.phase() {
+        Phase::Resolve => unresolved(product),
+        Phase::Connect if unanswered(cause) => connect_timeout(product),
+        Phase::Connect => connect_failure(product, cause),
+        Phase::Tls if cause == Cause::TlsHandshakeTimeout => tls_timeout(product),
+        Phase::Tls if cause == Cause::PlaintextToTls => None,
+        Phase::Tls => tls_failure(product),
+        Phase::Request | Phase::ResponseHead if unanswered(cause) => response_timeout(product),
+        Phase::Request | Phase::ResponseHead => broken_response(product),
+        _ => None,
+    }
+}
+
+/// The default limit of a response's header section in octets, and the setting (or constant) behind it.
+#[must_use]
+pub const fn response_header_limit_bytes(product: Product) -> Option<(u64, &'static str)> {
+    Some(match product {
+        Product::Nginx | Product::OpenResty => (4096, "proxy_buffer_size (a memory page: 4 or 8 KiB)"),
+        Product::Haproxy => (15_360, "tune.bufsize less tune.maxrewrite"),
+        Product::Apache => (8190, "ResponseFieldSize (of one line, not of all)"),
+        Product::Varnish => (32_768, "http_resp_size (and http_resp_hdr_len, 8192, of one line)"),
+        Product::Envoy => (61_440, "max_response_headers_kb"),
+        Product::Squid => (65_536, "reply_header_max_size"),
+        Product::TrafficServer => (32_768, "proxy.config.http.response_header_max_size"),
+        Product::Nghttpx => (65_536, "response-header-field-buffer"),
+        Product::Lighttpd => (65_535, "a constant of its source"),
+        Product::Caddy => (10 << 20, "max_response_header"),
+        Product::Traefik | Product::Cloudflared => (10 << 20, "MaxResponseHeaderBytes of Go's transport"),
+        Product::Cloudflare => (131_072, "a fixed limit of the service"),
+        Product::AwsAlb => (32_768, "a fixed limit of the service"),
+        Product::H2o
+        | Product::Iis
+        | Product::CloudFront
+        | Product::AzureApplicationGateway
+        | Product::AzureFrontDoor
+        | Product::Gclb
+        | Product::Fastly => return None,
+    })
+}
+
+/// For how long after failures the product, as it is shipped, may answer without trying the upstream again. Where a
+/// health check decides instead, a span within which such checks usually have had their say.
+#[must_use]
+pub const fn hold_down(product: Product) -> Duration {
+    match product {
+        // fail_timeout
+        Product::Nginx | Product::OpenResty => Duration::from_secs(10),
+        // backend_local_error_holddown; a refused connection counts for 0.25 s only
+        Product::Varnish => Duration::from_secs(10),
+        // errors are cached that long
+        Product::CloudFront => Duration::from_secs(10),
+        // base_ejection_time
+        Product::Envoy => Duration::from_secs(30),
+        // retry=60; the others by health checks
+        _ => Duration::from_secs(60),
+    }
+}
+
+/// Whether the gateway gave up waiting, rather than being told.
+const fn unanswered(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::ConnectTimeout
+            | Cause::AcceptQueueFull
+            | Cause::ResponseTimeout
+            | Cause::ResponseLost
+            | Cause::RequestLost
+            | Cause::IdleFlowDropped
+            | Cause::UpstreamNotReading
+    )
+}
+
+const fn unresolved(product: Product) -> Option<u16> {
+    Some(match product {
+        Product::Nginx | Product::OpenResty | Product::Caddy | Product::CloudFront => 502,
+        Product::Squid => 503,
+        Product::Apache => 500,
+        Product::Cloudflare => 530,
+        _ => return None,
+    })
+}
+
+const fn no_attempt(product: Product) -> Option<u16> {
+    Some(match product {
+        Product::Nginx | Product::OpenResty => 502,
+        Product::Haproxy
+        | Product::Envoy
+        | Product::Apache
+        | Product::Caddy
+        | Product::Traefik
+        | Product::Varnish
+        | Product::Lighttpd
+        | Product::AwsAlb
+        | Product::Fastly => 503,
+        _ => return None,
+    })
+}
+
+const fn connect_timeout(product: Product) -> Option<u16> {
+    Some(match product {
+        Product::Nginx | Product::OpenResty | Product::Nghttpx | Product::AwsAlb | Product::CloudFront => 504,
+        Product::Haproxy
+        | Product::Envoy
+        | Product::Apache
+        | Product::Varnish
+        | Product::Lighttpd
+        | Product::Fastly => 503,
+        Product::Caddy | Product::TrafficServer | Product::H2o | Product::Cloudflared => 502,
+        Product::Cloudflare => 522,
+        _ => return None,
+    })
+}
+
+const fn connect_failure(product: Product, cause: Cause) -> Option<u16> {
+    // A connection that was accepted first has failed in the response phase for most.
+    if matches!(cause, Cause::ConnectReset) {
+        return broken_response(product);
+    }
+    Some(match product {
+        Product::Nginx
+        | Product::OpenResty
+        | Product::Caddy
+        | Product::Traefik
+        | Product::Cloudflared
+        | Product::H2o
+        | Product::Nghttpx
+        | Product::TrafficServer
+        | Product::AwsAlb => 502,
+        Product::Haproxy | Product::Envoy | Product::Apache | Product::Varnish | Product::Fastly => 503,
+        Product::Lighttpd if matches!(cause, Cause::ConnectRefused) => 503,
+        Product::Cloudflare if matches!(cause, Cause::ConnectRefused) => 521,
+        Product::Cloudflare if matches!(cause, Cause::ConnectUnreachable) => 523,
+        _ => return None,
+    })
+}
+
+const fn tls_timeout(product: Product) -> Option<u16> {
+    Some(match product {
+        Product::Nginx | Product::OpenResty | Product::Caddy | Product::Nghttpx | Product::Squid => 504,
+        Product::Haproxy => 503,
+        Product::H2o | Product::TrafficServer | Product::AwsAlb => 502,
+        Product::Apache => 500,
+        _ => return None,
+    })
+}
+
+const fn tls_failure(product: Product) -> Option<u16> {
+    Some(match product {
+        Product::Nginx
+        | Product::OpenResty
+        | Product::Caddy
+        | Product::H2o
+        | Product::Nghttpx
+        | Product::TrafficServer
+        | Product::AwsAlb
+        | Product::CloudFront
+        | Product::Cloudflared => 502,
+        Product::Haproxy | Product::Envoy | Product::Squid | Product::Fastly => 503,
+        Product::Apache => 500,
+        _ => return None,
+    })
+}
+
+const fn response_timeout(product: Product) -> Option<u16> {
+    Some(match product {
+        Product::Apache | Product::H2o => 502,
+        Product::Varnish | Product::Fastly => 503,
+        Product::Nginx
+        | Product::OpenResty
+        | Product::Haproxy
+        | Product::Envoy
+        | Product::Caddy
+        | Product::Traefik
+        | Product::TrafficServer
+        | Product::Squid
+        | Product::Nghttpx
+        | Product::Lighttpd
+        | Product::AwsAlb
+        | Product::CloudFront => 504,
+        Product::Cloudflare => 524,
+        _ => return None,
+    })
+}
+
+const fn broken_response(product: Product) -> Option<u16> {
+    Some(match product {
+        Product::Envoy | Product::Varnish | Product::Fastly => 503,
+        Product::Lighttpd => 500,
+        Product::Cloudflare => 520,
+        Product::Nginx
+        | Product::OpenResty
+        | Product::Haproxy
+        | Product::Apache
+        | Product::Caddy
+        | Product::Traefik
+        | Product::TrafficServer
+        | Product::Squid
+        | Product::H2o
+        | Product::Nghttpx
+        | Product::AwsAlb
+        | Product::Cloudflared => 502,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(product: Product, cause: Cause, status: Option<u16>) {
+        assert_eq!(usual_status(product, cause), status, "{product:?} {cause:?}");
+    }
+
+    #[test]
+    fn one_cause_has_many_statuses() {
+        check(Product::Nginx, Cause::ConnectRefused, Some(502));
+        check(Product::Haproxy, Cause::ConnectRefused, Some(503));
+        check(Product::Apache, Cause::TlsCertificateRejected, Some(500));
+        check(Product::Apache, Cause::ResponseTimeout, Some(502));
+        check(Product::Nginx, Cause::ResponseTimeout, Some(504));
+        check(Product::H2o, Cause::ResponseTimeout, Some(502));
+        check(Product::Lighttpd, Cause::ClosedWithoutResponse, Some(500));
+        check(Product::Varnish, Cause::KeepaliveRace, Some(503));
+        check(Product::Cloudflare, Cause::ConnectRefused, Some(521));
+        check(Product::Nginx, Cause::TruncatedBody, None);
+        check(Product::Nginx, Cause::RelayedError, None);
+    }
+
+    #[test]
+    fn an_apache_that_failed_once_does_not_try_for_a_minute() {
+        assert_eq!(hold_down(Product::Apache), Duration::from_secs(60));
+        assert_eq!(hold_down(Product::Nginx), Duration::from_secs(10));
+    }
+}

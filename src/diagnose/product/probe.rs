@@ -1,0 +1,100 @@
+//! Which health prober made this request. Probes are evidence, not users' requests, so a wrong guess here would hide a
+//! failure: probers without a mark of their own (Varnish, nginx Plus, Apache httpd) are not guessed at.
+
+use crate::event::Request;
+
+/// The health prober that made the request, by name; `None` for everything that may come from a user.
+#[must_use]
+pub fn probe(request: &Request) -> Option<&'static str> {
+    match request.user_agent.as_deref() {
+        Some(agent) => AGENTS.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name),
+        None => anonymous(request),
+    }
+}
+
+/// Probers that send no User-Agent, but a request that no browser and no library sends.
+fn anonymous(request: &Request) -> Option<&'static str> {
+    if request.forwarded || request.chunked || request.content_length.is_some_and(|length| length > 0) {
+        return None;
+    }
+    match (&*request.method, &*request.target, request.minor_version, request.host.as_deref()) {
+        ("OPTIONS", _, 0, None) => Some("HAProxy health check"),
+        ("GET", "/", 1, Some("127.0.0.1")) => Some("Azure Application Gateway default probe"),
+        _ => None,
+    }
+}
+
+/// What stands in the User-Agent of a prober.
+const AGENTS: &[(&str, &str)] = &[
+    ("ELB-HealthChecker/", "AWS load balancer health check"),
+    ("Amazon-Route53-Health-Check-Service", "Amazon Route 53 health check"),
+    ("GoogleHC/", "Google Cloud health check"),
+    ("kube-probe/", "Kubernetes probe"),
+    ("Edge Health Probe", "Azure Front Door health probe"),
+    ("Cloudflare-Healthchecks/", "Cloudflare health check"),
+    ("Cloudflare-Traffic-Manager/", "Cloudflare load balancing monitor"),
+    ("Envoy/HC", "Envoy health check"),
+    ("Consul Health Check", "Consul health check"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Frame, Moment};
+    use crate::time::Timestamp;
+
+    fn request(method: &str, target: &str, minor_version: u8, host: Option<&str>, agent: Option<&str>) -> Request {
+        Request {
+            start: 0,
+            first: Moment { at: Timestamp::default(), frame: Frame::new(0, 1) },
+            head_end: 0,
+            method: method.into(),
+            target: target.into(),
+            host: host.map(Into::into),
+            minor_version,
+            content_length: None,
+            chunked: false,
+            upgrade: false,
+            persistent: minor_version > 0,
+            user_agent: agent.map(Into::into),
+            forwarded: false,
+            forwarded_for: None,
+            marks: Box::default(),
+        }
+    }
+
+    #[test]
+    fn a_prober_is_known_by_its_user_agent() {
+        for (agent, name) in [
+            ("ELB-HealthChecker/2.0", "AWS load balancer health check"),
+            ("kube-probe/1.29", "Kubernetes probe"),
+            ("GoogleHC/1.0", "Google Cloud health check"),
+            (
+                "Mozilla/5.0 (compatible; Cloudflare-Traffic-Manager/1.0; +https://www…)",
+                "Cloudflare load balancing monitor",
+            ),
+        ] {
+            assert_eq!(probe(&request("GET", "/", 1, Some("app"), Some(agent))), Some(name));
+        }
+        assert_eq!(probe(&request("GET", "/", 1, Some("app"), Some("curl/8.5.0"))), None);
+    }
+
+    #[test]
+    fn haproxys_check_is_options_without_host() {
+        assert_eq!(probe(&request("OPTIONS", "/", 0, None, None)), Some("HAProxy health check"));
+        assert_eq!(probe(&request("OPTIONS", "/api", 1, Some("app"), None)), None);
+    }
+
+    #[test]
+    fn azures_default_probe_names_the_loopback_address() {
+        let azure = Some("Azure Application Gateway default probe");
+        assert_eq!(probe(&request("GET", "/", 1, Some("127.0.0.1"), None)), azure);
+        assert_eq!(probe(&request("GET", "/", 1, Some("127.0.0.1:8080"), None)), None);
+        assert_eq!(probe(&request("GET", "/", 1, Some("127.0.0.1"), Some("curl/8.5.0"))), None);
+    }
+
+    #[test]
+    fn a_request_without_user_agent_is_no_probe_by_itself() {
+        assert_eq!(probe(&request("GET", "/health", 1, Some("app"), None)), None);
+    }
+}
