@@ -1,0 +1,250 @@
+//! Phase request: the connection was open, but the upstream did not take the request.
+
+use std::time::Duration;
+
+use crate::diagnose::cause::Cause;
+use crate::diagnose::evidence::{Attempt, Coverage, Verdict, span};
+use crate::diagnose::incident::{Actor, Grade};
+use crate::event::{Closing, FirstSeen, Moment, Side};
+
+/// Why the request was not taken, if no octet of a response came.
+#[must_use]
+pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
+    if attempt.exchange.response_start.is_some() {
+        return None;
+    }
+    let closed = attempt.server_close().filter(|_| !attempt.gateway_closed_first());
+    match closed {
+        Some((moment, closing, reset)) => lost_before(attempt, moment)
+            .or_else(|| forged(attempt, moment, &closing, reset))
+            .or_else(|| race(attempt, moment, &closing, reset))
+            .or_else(|| reset_at_once(attempt, moment, &closing, reset)),
+        None => {
+            let until = attempt.gateway_close().map(|(moment, ..)| moment).or(attempt.given.map(|given| given.at))?;
+            not_reading(attempt, until).or_else(|| lost_before(attempt, until))
+        }
+    }
+}
+
+/// The request's place on its connection, as evidence.
+fn sent(attempt: &Attempt<'_>, verdict: Verdict) -> Verdict {
+    let exchange = attempt.exchange;
+    let method = exchange.request.as_ref().map_or("request", |request| &request.method);
+    let (Some(start), end) = (exchange.request_start, exchange.request_end_offset()) else { return verdict };
+    let place = end.map_or_else(|| format!("from {start} on"), |end| format!("{start}..{end}"));
+    let idle = exchange.idle.map_or(String::new(), |idle| format!(" on a connection idle for {}", span(idle)));
+    verdict.proof(exchange.started, Actor::Gateway, format!("{method} is {place}{idle}"))
+}
+
+/// The upstream closed an idle connection while the request was on its way, or before.
+fn race(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -> Option<Verdict> {
+    let exchange = attempt.exchange;
+    if !exchange.reused || !closed_unread(attempt, closing) {
+        return None;
+    }
+    let conversation = attempt.conversation;
+    let server = conversation.server;
+    let how = if reset { "RST" } else { "FIN" };
+    let acks = closing.acknowledged.map_or(String::from("no ACK flag"), |ack| format!("ack {ack}"));
+    let idle = exchange.idle.map_or(String::new(), |idle| format!("reused after {} idle; ", span(idle)));
+    let known = conversation.fins_acknowledged.get(Side::Server.index()).copied().flatten();
+    if let Some(known) = known.filter(|known| known.frame < exchange.started.frame) {
+        let late = exchange.started.at.since(known.at);
+        let mut verdict = Verdict::new(
+            Cause::StaleReuse,
+            Grade::Proven,
+            format!("{idle}the gateway had acknowledged the {how} {} before", span(late)),
+            format!("the gateway sent a request on a connection that {server} had closed, and whose close it had acknowledged"),
+        )
+        .proof(moment, Actor::Upstream, format!("{how}, {acks}"))
+        .proof(known, Actor::Gateway, "acknowledges it");
+        verdict = sent(attempt, verdict)
+            .rules_out(Cause::KeepaliveRace, "the close was known to the gateway's kernel", Some(known.frame))
+            .unknown("whether the gateway's process had looked at the socket in between");
+        return Some(verdict);
+    }
+    let (round_trip, measured) = attempt.round_trip();
+    let crossed = moment.at.since(exchange.started.at);
+    if crossed > round_trip {
+        return None;
+    }
+    let end = attempt.request_span(closing).map_or(0, |(_, end)| end);
+    let crossing = closing
+        .acknowledged
+        .map_or_else(|| format!("{how} crossed it"), |ack| format!("{how} crossed it (ack {ack}<{end})"));
+    let older = conversation.completed == 0 && conversation.first_seen != FirstSeen::Syn;
+    let grade = if measured && !older { Grade::Proven } else { Grade::Consistent };
+    let mut verdict = sent(
+        attempt,
+        Verdict::new(
+            Cause::KeepaliveRace,
+            grade,
+            format!("{idle}{crossing}"),
+            format!("{server} closed the idle connection while the request was on its way; it never saw the request"),
+        ),
+    )
+    .proof(moment, Actor::Upstream, format!("{how}, {acks}: does not cover the request"));
+    verdict.detail = Some(if reset { "rst" } else { "fin" });
+    let answers = conversation.resets.iter().filter(|(answer, reset)| reset.by == Side::Server && answer.frame > moment.frame);
+    for (answer, _) in answers {
+        verdict = verdict.proof(*answer, Actor::Upstream, "RST: answers what the closed socket got after that");
+    }
+    verdict = verdict
+        .rules_out(Cause::ClosedWithoutResponse, format!("the {how} does not acknowledge the request"), Some(moment.frame))
+        .rules_out(Cause::StaleReuse, "the gateway had not acknowledged the close when it sent the request", Some(exchange.started.frame))
+        .rules_out(Cause::RequestLost, "the request was not repeated before the close", None)
+        .unknown("the configured idle time-outs; observed ones are in the report");
+    if !measured {
+        verdict = verdict.unknown("the round trip: the handshake is not in the capture");
+    }
+    if older {
+        verdict = verdict.or_else(None, "a connection that was opened in advance and never used before");
+    }
+    Some(verdict)
+}
+
+/// Whether a close leaves the whole request unacknowledged.
+fn closed_unread(attempt: &Attempt<'_>, closing: &Closing) -> bool {
+    match attempt.coverage(closing) {
+        Coverage::Nothing => true,
+        // A RST without the ACK flag comes from a socket that is gone: nobody read what it answers.
+        Coverage::Unknown => closing.acknowledged.is_none() && attempt.exchange.acknowledged.is_none(),
+        Coverage::Part | Coverage::Whole => false,
+    }
+}
+
+/// A RST that the upstream cannot have sent.
+fn forged(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -> Option<Verdict> {
+    if !reset {
+        return None;
+    }
+    let (least, greatest, packets) = closing.ttl_before;
+    let foreign = packets >= 3 && (closing.ttl.saturating_add(1) < least || closing.ttl > greatest.saturating_add(1));
+    let delay = moment.at.since(attempt.exchange.started.at);
+    let rtt = attempt.conversation.rtt().filter(|rtt| *rtt >= Duration::from_millis(2));
+    // A RST that knows of the request, sooner than the request can have been there and back.
+    let provoked = closing.acknowledged.is_none() || attempt.coverage(closing) != Coverage::Nothing;
+    let too_soon = provoked && !closing.after_fin && rtt.is_some_and(|rtt| delay < rtt / 2);
+    if !foreign && !too_soon {
+        return None;
+    }
+    let server = attempt.conversation.server;
+    let grade = if foreign && too_soon { Grade::Proven } else { Grade::Consistent };
+    let why = match (too_soon, rtt) {
+        (true, Some(rtt)) => format!("RST {} after the request, round trip {}", span(delay), span(rtt)),
+        _ => format!("RST with TTL {}, the upstream's packets have {least}..{greatest}", closing.ttl),
+    };
+    let mut verdict = sent(
+        attempt,
+        Verdict::new(
+            Cause::MiddleboxReset,
+            grade,
+            why,
+            format!("a reset in the name of {server} that did not come from it: something on the way killed the connection"),
+        ),
+    )
+    .proof(moment, Actor::Network, format!("RST, TTL {} (upstream: {least}..{greatest} in {packets} packets)", closing.ttl));
+    if too_soon {
+        verdict = verdict.rules_out(Cause::ResetWithoutResponse, "sooner than the round trip allows", Some(moment.frame));
+    }
+    Some(verdict.unknown("which device; a capture at the upstream would show that it sent no reset"))
+}
+
+/// The request went out again and again, and nothing of it was acknowledged.
+fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
+    let exchange = attempt.exchange;
+    let (count, first) = attempt.repeats_before(until.at);
+    let first = first?;
+    let covered = attempt.server_close().is_some_and(|(_, closing, _)| {
+        matches!(attempt.coverage(&closing), Coverage::Part | Coverage::Whole)
+    });
+    let late = exchange.acknowledged.is_some_and(|acknowledged| acknowledged.frame < until.frame);
+    if covered || late || attempt.conversation.syn_ack_repeated.is_some() {
+        return None;
+    }
+    let server = attempt.conversation.server;
+    let idle = exchange.idle.filter(|idle| *idle >= LONG_IDLE);
+    let (cause, grade, story) = match idle {
+        Some(idle) => (
+            Cause::IdleFlowDropped,
+            Grade::Consistent,
+            format!("after {} of silence nothing that the gateway sent to {server} on this connection arrived any more", span(idle)),
+        ),
+        None => (Cause::RequestLost, Grade::Proven, format!("the request to {server} was repeated and never acknowledged")),
+    };
+    let mut verdict = sent(
+        attempt,
+        Verdict::new(cause, grade, format!("request repeated {count} ×, never acknowledged"), story),
+    )
+    .proof(first, Actor::Gateway, "the request again")
+    .rules_out(Cause::ResponseTimeout, "the request was never acknowledged", Some(first.frame));
+    if let Some((moment, closing, reset)) = attempt.server_close() {
+        let how = if reset { "RST" } else { "FIN" };
+        let acks = closing.acknowledged.map_or(String::new(), |ack| format!(", ack {ack}"));
+        verdict = verdict
+            .proof(moment, Actor::Upstream, format!("{how}{acks}: the upstream still has not seen the request"))
+            .rules_out(Cause::KeepaliveRace, "the request was repeated before the upstream closed", Some(first.frame));
+    }
+    if idle.is_some() {
+        verdict = verdict.or_else(Some(Cause::RequestLost), "loss on the path that has nothing to do with the idle time");
+    }
+    Some(verdict)
+}
+
+/// The upstream's receive window stayed shut.
+fn not_reading(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
+    let since = attempt.conversation.window_closed.get(Side::Server.index()).copied().flatten()?;
+    let whole = attempt.exchange.acknowledged.is_some();
+    if whole || since.at > until.at || attempt.exchange.request_end.is_some() && since.frame < attempt.exchange.started.frame {
+        return None;
+    }
+    let server = attempt.conversation.server;
+    let shut = until.at.since(since.at);
+    Some(
+        sent(
+            attempt,
+            Verdict::new(
+                Cause::UpstreamNotReading,
+                Grade::Proven,
+                format!("receive window shut for {}", span(shut)),
+                format!("{server} stopped reading the request; the gateway gave up"),
+            ),
+        )
+        .proof(since, Actor::Upstream, "receive window 0")
+        .rules_out(Cause::RequestLost, "the upstream acknowledges, with its window shut", Some(since.frame)),
+    )
+}
+
+/// A fresh connection was reset before anything of the request was acknowledged.
+fn reset_at_once(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -> Option<Verdict> {
+    if !reset || attempt.exchange.reused || !closed_unread(attempt, closing) || closing.refuses_syn {
+        return None;
+    }
+    Some(reset_verdict(attempt, moment, closing))
+}
+
+/// The verdict that a fresh connection was reset.
+pub(super) fn reset_verdict(attempt: &Attempt<'_>, moment: Moment, closing: &Closing) -> Verdict {
+    let conversation = attempt.conversation;
+    let server = conversation.server;
+    let open = conversation.syn_ack.map_or(moment, |(syn_ack, _)| syn_ack);
+    let acks = closing.acknowledged.map_or(String::from("no ACK flag"), |ack| format!("ack {ack}"));
+    let mut verdict = Verdict::new(
+        Cause::ConnectReset,
+        if attempt.has_beginning() { Grade::Proven } else { Grade::Consistent },
+        format!("reset {} after the SYN-ACK", span(moment.at.since(open.at))),
+        format!("{server} accepted the connection and reset it at once, before it took anything of a request"),
+    )
+    .proof(open, Actor::Upstream, "SYN-ACK");
+    if attempt.exchange.key.number > 0 {
+        verdict = sent(attempt, verdict);
+    }
+    verdict
+        .proof(moment, Actor::Upstream, format!("RST, {acks}"))
+        .rules_out(Cause::ConnectRefused, "the handshake was completed", Some(open.frame))
+        .rules_out(Cause::KeepaliveRace, "a fresh connection: nothing was exchanged on it before", None)
+        .unknown("whether the server itself or something in front of it (a load balancer without targets, a firewall) sent the reset")
+}
+
+/// An idle time after which devices on the way may have forgotten a connection.
+const LONG_IDLE: Duration = Duration::from_secs(60);
