@@ -1,4 +1,10 @@
 //! Bytes to values: total functions without state. What cannot be read is an error that says where and why.
 
+mod icmp;
+mod ip;
 pub mod link;
+mod octets;
 pub mod packet;
+pub mod tcp;
+mod tunnel;
+mod wifi;
