@@ -1,1 +1,3 @@
 //! Packets to ordered streams.
+
+pub mod defrag;
