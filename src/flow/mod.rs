@@ -1,3 +1,4 @@
 //! Packets to ordered streams.
 
 pub mod defrag;
+pub mod duplicate;
