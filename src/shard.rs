@@ -2,6 +2,8 @@
 
 use crate::event::{ConnectionId, Event, FirstSeen, Frame, GoneWhy, Moment, Side, Unreachable, What};
 use crate::flow::connection::{Connection, Output};
+use crate::flow::defrag::Defragmenter;
+use crate::flow::duplicate::Duplicates;
 use crate::flow::table::{Slot, Table};
 use crate::limits::Limits;
 use crate::observe::http1::Http1;
@@ -47,6 +49,8 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Shard {
     limits: Limits,
+    duplicates: Duplicates,
+    defragmenter: Defragmenter,
     table: Table,
     observers: Vec<Option<Box<Http1>>>,
     counters: Counters,
@@ -58,6 +62,8 @@ impl Shard {
     pub fn new(limits: &Limits) -> Self {
         Self {
             limits: limits.clone(),
+            duplicates: Duplicates::new(limits),
+            defragmenter: Defragmenter::new(limits),
             table: Table::new(limits),
             observers: Vec::new(),
             counters: Counters::default(),
@@ -79,7 +85,15 @@ impl Shard {
             self.counters.truncated += 1;
         }
         match packet::decode(captured.link, captured.octets, captured.length) {
-            Ok(packet) => self.packet(&packet, captured, moment, events),
+            Ok(packet) => {
+                // Interfaces are numbered within an input; copies are told apart by where they were captured.
+                let interface = captured.interface | u32::from(captured.frame.input()) << 20;
+                if self.duplicates.is_copy(captured.at, interface, &packet) {
+                    self.counters.duplicates += 1;
+                } else {
+                    self.packet(&packet, captured.focused, moment, events);
+                }
+            }
             Err(Undecodable::NotIp) => {}
             Err(_) => self.counters.undecodable += 1,
         }
@@ -98,11 +112,19 @@ impl Shard {
         });
     }
 
-    fn packet(&mut self, packet: &Packet<'_>, captured: &Captured<'_>, moment: Moment, events: &mut Vec<Event>) {
+    fn packet(&mut self, packet: &Packet<'_>, focused: bool, moment: Moment, events: &mut Vec<Event>) {
         match &packet.content {
-            Content::Tcp(segment) => self.segment(packet, segment, captured.focused, moment, events),
+            Content::Tcp(segment) => self.segment(packet, segment, focused, moment, events),
             Content::IcmpError(error) => self.icmp_error(packet, error, moment, events),
-            Content::Fragment(_) | Content::Udp(_) | Content::Other(_) => {}
+            Content::Fragment(fragment) => {
+                if let Some(whole) = self.defragmenter.push(moment.at, packet, fragment)
+                    && let Ok(packet) = whole.packet()
+                    && !matches!(packet.content, Content::Fragment(_))
+                {
+                    self.packet(&packet, focused, moment, events);
+                }
+            }
+            Content::Udp(_) | Content::Other(_) => {}
         }
     }
 

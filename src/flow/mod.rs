@@ -2,4 +2,6 @@
 
 pub mod assembler;
 pub mod connection;
+pub mod defrag;
+pub mod duplicate;
 pub mod table;

@@ -1,5 +1,11 @@
 //! Bytes to values: total functions without state. What cannot be read is an error that says where and why.
 
 pub mod http1;
+mod icmp;
+mod ip;
 pub mod link;
+mod octets;
 pub mod packet;
+pub mod tcp;
+mod tunnel;
+mod wifi;

@@ -1,8 +1,14 @@
 //! A frame decoded down to its TCP segment, UDP datagram or ICMP error.
+//!
+//! Nothing is copied and nothing allocated. etherparse reads the chains of IPv6 extension headers, and is what the tests
+//! compare all of this with; plain Ethernet and cooked frames never reach it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::wire::link::LinkType;
+use crate::wire::ip::{self, Addresses, Ip};
+use crate::wire::link::{self, LinkType, Network, Point, Stripped};
+use crate::wire::octets::Octets;
+use crate::wire::{icmp, tcp, tunnel};
 
 /// An IP packet and what it carries.
 #[derive(Clone, Debug)]
@@ -17,6 +23,8 @@ pub struct Packet<'a> {
     pub identification: u16,
     /// Which way it passed the capturing host, where the link layer says so.
     pub passage: Passage,
+    /// Index of the interface on the capturing host, where the link layer says so (Linux cooked captures v2).
+    pub interface: Option<u32>,
     /// What it carries.
     pub content: Content<'a>,
 }
@@ -43,7 +51,7 @@ pub enum Content<'a> {
     Udp(Datagram<'a>),
     /// An ICMP or ICMPv6 error that quotes a packet.
     IcmpError(IcmpError),
-    /// A fragment of a datagram; its octets are `Packet`'s whole IP payload.
+    /// A fragment of a datagram; its octets are the packet's whole IP payload.
     Fragment(Fragment<'a>),
     /// Another protocol, by its number.
     Other(u8),
@@ -179,11 +187,198 @@ pub enum Undecodable {
     Malformed,
 }
 
-/// Decodes a frame of `length` octets on the wire, of which `octets` were captured.
+/// Decodes a frame of `length` octets on the wire, of which `octets` were captured. Of packets in tunnels the innermost
+/// one that can be read is given back.
 ///
 /// # Errors
 ///
 /// Where no IP packet can be found, or its headers cannot be read.
-pub fn decode(_link: LinkType, _octets: &[u8], _length: u32) -> Result<Packet<'_>, Undecodable> {
-    Err(Undecodable::NotIp)
+#[inline]
+pub fn decode(link: LinkType, octets: &[u8], length: u32) -> Result<Packet<'_>, Undecodable> {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let frame = Octets::new(octets, length);
+    // The fast path: TCP behind an IP header without options, extensions and fragments, straight behind the link header.
+    // It is what the general one would do, but builds the packet where it is returned: copying costs more than reading.
+    if let Some((octets, point)) = link::plain(link, frame) {
+        match octets.captured {
+            [0x45, _, _, _, _, _, 0 | 0x40, 0, _, TCP, ..] => return plain_v4(octets, point),
+            [0x60..=0x6f, _, _, _, _, _, TCP, ..] => return plain_v6(octets, point),
+            _ => {}
+        }
+    }
+    general(link, frame)
 }
+
+fn general(link: LinkType, frame: Octets<'_>) -> Result<Packet<'_>, Undecodable> {
+    let Stripped { network, point } = link::strip(link, frame)?;
+    inside(network, point, MAX_TUNNELS)
+}
+
+#[inline]
+fn plain_v4(octets: Octets<'_>, point: Point) -> Result<Packet<'_>, Undecodable> {
+    let [_, _, l0, l1, i0, i1, _, _, ttl, _, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *octets.head::<20>()?;
+    let octets = match usize::from(u16::from_be_bytes([l0, l1])) {
+        0 => octets,
+        1..20 => return Err(Undecodable::Malformed),
+        length => octets.declared(length),
+    };
+    Ok(Packet {
+        content: Content::Tcp(tcp::segment(octets.after(20)?)?),
+        source: IpAddr::V4(Ipv4Addr::new(s0, s1, s2, s3)),
+        destination: IpAddr::V4(Ipv4Addr::new(d0, d1, d2, d3)),
+        ttl,
+        identification: u16::from_be_bytes([i0, i1]),
+        passage: point.passage,
+        interface: point.interface,
+    })
+}
+
+#[inline]
+fn plain_v6(octets: Octets<'_>, point: Point) -> Result<Packet<'_>, Undecodable> {
+    let [_, _, _, _, l0, l1, _, ttl, addresses @ ..] = octets.head::<40>()?;
+    let (Some(source), Some(destination)) = (addresses.first_chunk::<16>(), addresses.last_chunk::<16>()) else {
+        return Err(Undecodable::Malformed);
+    };
+    let payload = octets.after(40)?;
+    let payload = match usize::from(u16::from_be_bytes([*l0, *l1])) {
+        0 => payload,
+        length => payload.declared(length),
+    };
+    Ok(Packet {
+        content: Content::Tcp(tcp::segment(payload)?),
+        source: IpAddr::V6(Ipv6Addr::from(*source)),
+        destination: IpAddr::V6(Ipv6Addr::from(*destination)),
+        ttl: *ttl,
+        identification: 0,
+        passage: point.passage,
+        interface: point.interface,
+    })
+}
+
+/// Decodes the whole payload of an IP packet whose header reads as `carrier`'s: what reassembly gives back.
+///
+/// # Errors
+///
+/// Where the headers of `protocol` cannot be read.
+pub fn decode_payload<'a>(carrier: &'a Packet<'_>, protocol: u8, octets: &'a [u8]) -> Result<Packet<'a>, Undecodable> {
+    let ip = Ip {
+        addresses: Addresses::Known(&carrier.source, &carrier.destination),
+        ttl: carrier.ttl,
+        identification: carrier.identification,
+        protocol,
+        part: None,
+        payload: Octets::new(octets, octets.len()),
+    };
+    carried(ip, Point { passage: carrier.passage, interface: carrier.interface }, MAX_TUNNELS)
+}
+
+/// `depth` tunnels may still be entered.
+#[inline]
+fn inside(network: Network<'_>, point: Point, depth: u8) -> Result<Packet<'_>, Undecodable> {
+    match network {
+        Network::Ip(octets) => carried(ip::parse(octets)?, point, depth),
+        Network::Mpls(octets) => {
+            let below = tunnel::labels(octets)?;
+            let depth = depth.checked_sub(1).ok_or(Undecodable::Malformed)?;
+            tunnel::below_labels(below).find_map(|network| inside(network, point, depth).ok()).ok_or(Undecodable::NotIp)
+        }
+    }
+}
+
+/// What an IP packet carries; the packet inside, where that is a tunnel's.
+#[inline]
+fn carried(ip: Ip<'_>, point: Point, depth: u8) -> Result<Packet<'_>, Undecodable> {
+    let content = match (ip.part, ip.protocol) {
+        (Some(part), protocol) => Content::Fragment(Fragment {
+            identification: part.identification,
+            protocol,
+            offset: part.offset,
+            more: part.more,
+            octets: ip.payload.captured,
+            cut: ip.payload.is_cut(),
+        }),
+        (None, TCP) => Content::Tcp(tcp::segment(ip.payload)?),
+        (None, UDP) => {
+            let (datagram, payload) = datagram(ip.payload)?;
+            match tunnel::over_udp(datagram.destination_port, payload).and_then(|network| enter(network, point, depth))
+            {
+                Some(inner) => return Ok(inner),
+                None => Content::Udp(datagram),
+            }
+        }
+        (None, protocol) => match encapsulated(protocol, ip.payload).and_then(|network| enter(network, point, depth)) {
+            Some(inner) => return Ok(inner),
+            None => match icmp_error(&ip) {
+                Some(error) => Content::IcmpError(error),
+                None => Content::Other(protocol),
+            },
+        },
+    };
+    Ok(Packet {
+        source: ip.addresses.source(),
+        destination: ip.addresses.destination(),
+        ttl: ip.ttl,
+        identification: ip.identification,
+        passage: point.passage,
+        interface: point.interface,
+        content,
+    })
+}
+
+/// The packet in a tunnel, if there is one that can be read.
+#[cold]
+fn enter(network: Network<'_>, point: Point, depth: u8) -> Option<Packet<'_>> {
+    inside(network, point, depth.checked_sub(1)?).ok()
+}
+
+/// What the tunnels that have a protocol number of IP carry.
+fn encapsulated(protocol: u8, payload: Octets<'_>) -> Option<Network<'_>> {
+    match protocol {
+        IPV4_IN_IP | IPV6_IN_IP => Some(Network::Ip(payload)),
+        GRE => tunnel::gre(payload).ok(),
+        MPLS_IN_IP => Some(Network::Mpls(payload)),
+        _ => None,
+    }
+}
+
+fn icmp_error(ip: &Ip<'_>) -> Option<IcmpError> {
+    match (ip.protocol, ip.addresses.source()) {
+        (ICMP, IpAddr::V4(_)) => icmp::error(ip.payload, false),
+        (ICMPV6, IpAddr::V6(_)) => icmp::error(ip.payload, true),
+        _ => None,
+    }
+}
+
+/// RFC 768. A length of 0 stands in jumbograms (RFC 2675 section 4): as long as the packet.
+#[inline]
+fn datagram(octets: Octets<'_>) -> Result<(Datagram<'_>, Octets<'_>), Undecodable> {
+    let [s0, s1, d0, d1, l0, l1, _, _] = *octets.head::<8>()?;
+    let octets = match usize::from(u16::from_be_bytes([l0, l1])) {
+        0 => octets,
+        1..8 => return Err(Undecodable::Malformed),
+        length => octets.declared(length.min(octets.length)),
+    };
+    let payload = octets.after(8)?;
+    let datagram = Datagram {
+        source_port: u16::from_be_bytes([s0, s1]),
+        destination_port: u16::from_be_bytes([d0, d1]),
+        length: payload.wire_length(),
+        payload: payload.captured,
+    };
+    Ok((datagram, payload))
+}
+
+const ICMP: u8 = 1;
+const IPV4_IN_IP: u8 = 4;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const IPV6_IN_IP: u8 = 41;
+const GRE: u8 = 47;
+const ICMPV6: u8 = 58;
+const MPLS_IN_IP: u8 = 137;
+
+/// Tunnels within tunnels that are entered; deeper ones are read as what carries them.
+const MAX_TUNNELS: u8 = 8;
+
+#[cfg(test)]
+mod tests;

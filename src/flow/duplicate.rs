@@ -1,0 +1,337 @@
+//! Copies of a packet: `-i any` shows what passes a bridge or a tunnel once per interface, a mirror port what comes in
+//! and what goes out again. Packets come in; whether one is a copy of an earlier one comes out. Whatever counts packets
+//! must not see the copies: each would look like a retransmission.
+//!
+//! A copy agrees with its original in everything that no hop changes: addresses, ports, sequence numbers, flags, window,
+//! length, IP identification and the beginning of the payload. So does a retransmission, but for the identification,
+//! which most hosts count up for every packet they send; they leave it 0 in some (RFC 6864 section 4.1 allows that), and
+//! IPv6 has none. What else can tell then:
+//!
+//! | seen on                        | identification | a copy if                                                     |
+//! |--------------------------------|----------------|---------------------------------------------------------------|
+//! | the same interface, same TTL   | not 0          | within the window                                             |
+//! | the same interface, same TTL   | 0 or none      | within 20 µs, the TCP options (timestamps) are the same too;  |
+//! |                                |                | for bare ACKs and RSTs: and the interface doubles packets     |
+//! | another interface or TTL       | not 0          | within the window, the TTLs are near                          |
+//! | another interface or TTL       | 0 or none      | the same, and the TCP options are the same or it is a SYN     |
+//!
+//! A host that gets two segments for a connection that it does not have answers with two RSTs that nothing tells apart.
+//! An interface doubles packets if it lately showed a copy that can be nothing else.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::limits::Limits;
+use crate::time::Timestamp;
+use crate::wire::packet::{Content, Packet};
+
+/// The packets of late, by what a copy cannot change. 32 octets a packet.
+#[derive(Debug)]
+pub struct Duplicates {
+    window: Duration,
+    /// A power of two of them.
+    sets: Box<[[Seen; WAYS]]>,
+    /// The interfaces that showed a certain copy last, and when; by the interface's number.
+    doubling: [Doubling; 16],
+}
+
+impl Duplicates {
+    /// Remembers about `duplicate_memory` packets for `duplicate_window`.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        let sets = limits.duplicate_memory.div_ceil(WAYS).next_power_of_two();
+        Self {
+            window: limits.duplicate_window,
+            sets: vec![[Seen::NEVER; WAYS]; sets].into_boxed_slice(),
+            doubling: [Doubling { interface: (0, 0), at: Timestamp::from_nanos(i64::MIN) }; 16],
+        }
+    }
+
+    /// Whether `packet` is a copy of one that was seen before, on `interface` or another. Indices of interfaces of
+    /// different inputs must differ. Packets whose content is [`Content::Other`] are never copies.
+    #[inline]
+    pub fn is_copy(&mut self, at: Timestamp, interface: u32, packet: &Packet<'_>) -> bool {
+        let Some((hash, options)) = invariants(packet) else {
+            return false;
+        };
+        let seen = Seen {
+            hash,
+            at,
+            interface: (interface, packet.interface.unwrap_or_default()),
+            options,
+            ttl: packet.ttl,
+            is_identified: is_identified(packet),
+            form: form(packet),
+            is_spent: false,
+        };
+        let mask = self.sets.len().wrapping_sub(1);
+        let Some(set) = self.sets.get_mut(usize::try_from(hash >> 32).unwrap_or_default() & mask) else {
+            return false;
+        };
+        // A retransmission takes the place of its original: the copies to come are its own. Anything else takes the
+        // place of what was seen longest ago.
+        let mut place = 0;
+        let mut oldest = Timestamp::from_nanos(i64::MAX);
+        for (index, earlier) in set.iter_mut().enumerate() {
+            if earlier.hash == hash {
+                let likeness = seen.likeness(earlier, self.window);
+                let number = seen.interface.0.wrapping_add(seen.interface.1) & 15;
+                let doubling = self.doubling.get_mut(usize::try_from(number).unwrap_or_default());
+                match likeness {
+                    Likeness::None => {}
+                    Likeness::Elsewhere => return true,
+                    Likeness::Twice => {
+                        if let Some(doubling) = doubling {
+                            *doubling = Doubling { interface: seen.interface, at };
+                        }
+                        return true;
+                    }
+                    Likeness::PerhapsTwice => {
+                        if doubling.is_some_and(|doubling| doubling.covers(&seen)) && !earlier.is_spent {
+                            earlier.is_spent = true;
+                            return true;
+                        }
+                    }
+                }
+                place = index;
+                break;
+            }
+            if earlier.at < oldest {
+                (place, oldest) = (index, earlier.at);
+            }
+        }
+        if let Some(earlier) = set.get_mut(place) {
+            *earlier = seen;
+        }
+        false
+    }
+}
+
+/// An interface that showed a packet twice.
+#[derive(Clone, Copy, Debug)]
+struct Doubling {
+    interface: (u32, u32),
+    at: Timestamp,
+}
+
+impl Doubling {
+    fn covers(&self, seen: &Seen) -> bool {
+        self.interface == seen.interface && seen.at.since(self.at) < DOUBLES_FOR
+    }
+}
+
+/// What an earlier packet with the same hash is to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Likeness {
+    /// Another packet, which happens to look the same.
+    None,
+    /// The same packet at another point of its way.
+    Elsewhere,
+    /// The same packet at the same point.
+    Twice,
+    /// The same packet, or another one that the same cause had.
+    PerhapsTwice,
+}
+
+/// A packet, or what is left to compare of it.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    hash: u64,
+    at: Timestamp,
+    /// As the input numbers it, and as the capturing host does: a capture on `any` is one interface of the input.
+    interface: (u32, u32),
+    options: u16,
+    ttl: u8,
+    is_identified: bool,
+    form: Form,
+    /// Whether a copy of it was found by the weakest of the rules, which finds one only.
+    is_spent: bool,
+}
+
+/// How much a packet has that makes it like no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Syn,
+    Payload,
+    /// TCP control without payload: the same answer to two causes looks the same.
+    Bare,
+}
+
+/// IPv6 identifies fragments only.
+fn is_identified(packet: &Packet<'_>) -> bool {
+    match &packet.content {
+        Content::Fragment(fragment) => fragment.identification != 0,
+        _ => packet.identification != 0,
+    }
+}
+
+fn form(packet: &Packet<'_>) -> Form {
+    match &packet.content {
+        Content::Tcp(segment) if segment.flags.syn() => Form::Syn,
+        Content::Tcp(segment) if segment.length == 0 => Form::Bare,
+        _ => Form::Payload,
+    }
+}
+
+impl Seen {
+    const NEVER: Self = Self {
+        hash: 0,
+        at: Timestamp::from_nanos(i64::MIN),
+        interface: (0, 0),
+        options: 0,
+        ttl: 0,
+        is_identified: false,
+        form: Form::Bare,
+        is_spent: false,
+    };
+
+    #[inline]
+    fn likeness(&self, earlier: &Self, window: Duration) -> Likeness {
+        // One of the two spans is zero. Captures of several interfaces are not always in the order of time.
+        let apart = self.at.since(earlier.at).max(earlier.at.since(self.at));
+        if apart > window || self.ttl.abs_diff(earlier.ttl) > HOPS {
+            return Likeness::None;
+        }
+        let is_here = self.interface == earlier.interface && self.ttl == earlier.ttl;
+        let has_same_options = self.options == earlier.options;
+        match (is_here, self.is_identified) {
+            (true, true) => Likeness::Twice,
+            (true, false) if apart >= TWICE_AT_ONCE || !has_same_options => Likeness::None,
+            (true, false) if self.form == Form::Bare => Likeness::PerhapsTwice,
+            (true, false) => Likeness::Twice,
+            // Routers may lower the segment size that a SYN offers.
+            (false, _) if self.is_identified || has_same_options || self.form == Form::Syn => Likeness::Elsewhere,
+            (false, _) => Likeness::None,
+        }
+    }
+}
+
+/// Hashes of what a copy never changes, and of the TCP options.
+#[inline]
+fn invariants(packet: &Packet<'_>) -> Option<(u64, u16)> {
+    let mut hash = Hash::new();
+    match (packet.source, packet.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            hash.add(u64::from(u32::from(source)) << 32 | u64::from(u32::from(destination)));
+        }
+        (source, destination) => {
+            hash.add_address(source);
+            hash.add_address(destination);
+        }
+    }
+    let mut options = Hash::new();
+    match &packet.content {
+        Content::Tcp(segment) => {
+            hash.add(
+                u64::from(segment.source_port) << 48
+                    | u64::from(segment.destination_port) << 32
+                    | u64::from(packet.identification) << 16
+                    | u64::from(segment.flags.0) << 8
+                    | KIND_TCP,
+            );
+            hash.add(u64::from(segment.sequence) << 32 | u64::from(segment.acknowledgement));
+            hash.add(u64::from(segment.window) << 32 | u64::from(segment.length));
+            hash.add_octets(segment.payload);
+            options.add_octets(segment.options);
+        }
+        Content::Udp(datagram) => {
+            hash.add(
+                u64::from(datagram.source_port) << 48
+                    | u64::from(datagram.destination_port) << 32
+                    | u64::from(packet.identification) << 16
+                    | KIND_UDP,
+            );
+            hash.add(u64::from(datagram.length));
+            hash.add_octets(datagram.payload);
+        }
+        Content::IcmpError(error) => {
+            hash.add(
+                u64::from(error.ports.0) << 48
+                    | u64::from(error.ports.1) << 32
+                    | u64::from(packet.identification) << 16
+                    | u64::from(error.protocol) << 8
+                    | KIND_ICMP,
+            );
+            hash.add(
+                u64::from(error.sequence.unwrap_or_default()) << 32
+                    | u64::from(error.icmp_type) << 8
+                    | u64::from(error.code),
+            );
+            hash.add_address(error.source);
+            hash.add_address(error.destination);
+        }
+        Content::Fragment(fragment) => {
+            hash.add(
+                u64::from(fragment.identification) << 32
+                    | u64::from(fragment.protocol) << 16
+                    | u64::from(fragment.more) << 8
+                    | KIND_FRAGMENT,
+            );
+            hash.add(u64::from(fragment.offset));
+            hash.add_octets(fragment.octets);
+        }
+        Content::Other(_) => return None,
+    }
+    Some((hash.0, (options.0 >> 48) as u16))
+}
+
+/// Multiply and fold. The key is fixed, so that the same capture gives the same report; somebody who makes two of his own
+/// packets collide hides one of them, which he could as well not have sent.
+struct Hash(u64);
+
+impl Hash {
+    const KEY: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    #[inline]
+    fn new() -> Self {
+        Self(0x243f_6a88_85a3_08d3)
+    }
+
+    #[inline]
+    fn add(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word).wrapping_mul(u128::from(Self::KEY));
+        self.0 = (product as u64) ^ ((product >> 64) as u64).rotate_left(23);
+    }
+
+    #[inline]
+    fn add_address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.add(u64::from(u32::from(address))),
+            IpAddr::V6(address) => {
+                let bits = u128::from(address);
+                self.add((bits >> 64) as u64);
+                self.add(bits as u64);
+            }
+        }
+    }
+
+    /// The first 40 octets at most.
+    #[inline]
+    fn add_octets(&mut self, octets: &[u8]) {
+        let (words, rest) = octets.as_chunks::<8>();
+        for word in words.iter().take(5) {
+            self.add(u64::from_le_bytes(*word));
+        }
+        if words.len() < 5 {
+            self.add(rest.iter().fold(1, |word, octet| word << 8 | u64::from(*octet)));
+        }
+    }
+}
+
+const KIND_TCP: u64 = 1;
+const KIND_UDP: u64 = 2;
+const KIND_ICMP: u64 = 3;
+const KIND_FRAGMENT: u64 = 4;
+
+/// Two slots share a cache line.
+const WAYS: usize = 4;
+/// Routers that a packet may pass between two points of one capture. A reset that somebody on the way forged is further
+/// away than that from the one that it anticipates.
+const HOPS: u8 = 4;
+/// What shows every packet twice does so at once; no sender repeats itself so fast.
+const TWICE_AT_ONCE: Duration = Duration::from_micros(20);
+/// A doubled connection shows a certain copy with every segment that carries data.
+const DOUBLES_FOR: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;
