@@ -9,5 +9,6 @@ pub mod limits;
 pub mod observe;
 pub mod report;
 pub mod shard;
+pub mod stats;
 pub mod time;
 pub mod wire;

@@ -1,10 +1,486 @@
-//! From evidence to a named cause.
+//! From cases to incidents: each attempt is judged by the rules of its phase, the case by what the client saw.
 
+pub mod advice;
 pub mod cause;
 pub mod connect;
+pub mod episode;
 pub mod evidence;
 pub mod explain;
 pub mod incident;
+mod ladder;
+pub mod local;
 pub mod product;
 pub mod request;
 pub mod response;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+
+use crate::correlate::{Case, Pairing, Party, Role, Try};
+use crate::diagnose::cause::Cause;
+use crate::diagnose::evidence::{Attempt, Given, Verdict};
+use crate::diagnose::incident::{Downstream, Grade, Incident, Kind};
+use crate::diagnose::local::Failure;
+use crate::diagnose::product::{Product, Recognition};
+use crate::event::{Endpoint, Moment, Side};
+use crate::stats::Stats;
+
+/// What the diagnosis is asked for.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Statuses to explain.
+    pub statuses: Vec<RangeInclusive<u16>>,
+    /// Only what matches the focus.
+    pub focused: bool,
+}
+
+impl Default for Question {
+    fn default() -> Self {
+        Self { statuses: vec![500..=500, 502..=504, 520..=530], focused: false }
+    }
+}
+
+/// The diagnosis: what it remembers between cases.
+#[derive(Debug)]
+pub struct Diagnoser {
+    question: Question,
+    products: HashMap<IpAddr, Recognition>,
+    failures: VecDeque<(IpAddr, Failure)>,
+    /// When an endpoint last accepted a connection, and from whom.
+    accepted: HashMap<Endpoint, Moment>,
+    /// Health probes sent, and those that failed.
+    pub probes: (u64, u64),
+    /// Connections that a gateway opened and never used.
+    pub unused_connections: u64,
+    /// Remarks on exchanges that succeeded: text and count.
+    pub remarks: std::collections::BTreeMap<String, u64>,
+}
+
+/// An attempt with its verdict.
+struct Judged<'a> {
+    attempt: Try<'a>,
+    view: Attempt<'a>,
+    verdict: Option<Verdict>,
+}
+
+impl Diagnoser {
+    /// A diagnosis that answers `question`.
+    #[must_use]
+    pub fn new(question: Question) -> Self {
+        Self {
+            question,
+            products: HashMap::new(),
+            failures: VecDeque::new(),
+            accepted: HashMap::new(),
+            probes: (0, 0),
+            unused_connections: 0,
+            remarks: std::collections::BTreeMap::new(),
+        }
+    }
+
+    /// The product that was recognised at an address of a gateway.
+    #[must_use]
+    pub fn product(&self, root: IpAddr) -> Option<&Recognition> {
+        self.products.get(&root)
+    }
+
+    /// An endpoint accepted a connection.
+    pub fn accepted(&mut self, endpoint: Endpoint, moment: Moment) {
+        if self.accepted.len() < 65_536 || self.accepted.contains_key(&endpoint) {
+            self.accepted.insert(endpoint, moment);
+        }
+    }
+
+    /// Judges a case. `None` where nothing failed, or it is not asked for.
+    pub fn judge(&mut self, case: &Case<'_>, stats: &mut Stats) -> Option<Incident> {
+        let asked = !self.question.focused
+            || case.root.conversation.focused
+            || case.attempts.iter().any(|attempt| attempt.party.conversation.focused);
+        self.recognise(case);
+        match case.role {
+            Role::Upstream => self.judge_lone_attempt(case, stats).filter(|_| asked),
+            Role::Downstream if case.root.exchange.key.number == 0 => None,
+            Role::Downstream => self.judge_downstream(case, stats).filter(|_| asked),
+        }
+    }
+
+    fn judge_downstream(&mut self, case: &Case<'_>, stats: &mut Stats) -> Option<Incident> {
+        let root = case.gateways.root(case.root.exchange.server.ip());
+        let given = evidence::given(case)?;
+        let mut judged = self.judge_attempts(case, given);
+        self.note_attempts(case, &judged, stats);
+        let exchange = case.root.exchange;
+        let failed_before = judged
+            .iter()
+            .filter(|judged| judged.attempt.hop == 0 && judged.verdict.is_some())
+            .filter_map(|judged| judged.verdict.as_ref()?.evidence.last().map(|proof| proof.moment))
+            .next_back();
+        let error = exchange.status().is_some_and(|status| self.is_asked(status));
+        let no_answer = exchange.status().is_none();
+        if let Some(verdict) = local::client_abort(case, given, failed_before.filter(|_| !ended_by_gateway(&judged, given))) {
+            return (exchange.request_head.is_some()).then(|| self.incident(Kind::ClientAbort, case, judged, verdict));
+        }
+        if let Some(wait) = exchange.wait() {
+            if error { stats.failed_wait.note(wait) } else { stats.client_wait.note(wait) }
+        }
+        let kind = if error || (no_answer && self.closed_without_answer(case)) {
+            Kind::GatewayError
+        } else if no_answer {
+            return None;
+        } else if !given.whole && exchange.response_end.is_some_and(|end| end.how == crate::event::Ending::Truncated) {
+            Kind::BrokenSuccess
+        } else if let Some(last) = judged.iter().rev().find(|judged| judged.attempt.hop == 0) {
+            if last.verdict.is_some() { Kind::BrokenSuccess } else { Kind::Masked }
+        } else {
+            return None;
+        };
+        for judged in &judged {
+            if let Some(remark) = response::remark(&judged.view).filter(|_| judged.verdict.is_none()) {
+                *self.remarks.entry(remark).or_default() += 1;
+            }
+        }
+        let verdict = match kind {
+            Kind::Masked => take_verdict(&mut judged, false)?,
+            _ => match take_verdict(&mut judged, true) {
+                Some(verdict) => verdict,
+                None if case.attempts.is_empty() => self.without_attempt(case, root, given),
+                None => local::unknown(case),
+            },
+        };
+        Some(self.incident(kind, case, judged, verdict))
+    }
+
+    /// Whether a request got no answer, and it was the gateway that closed.
+    fn closed_without_answer(&self, case: &Case<'_>) -> bool {
+        let Party { exchange, conversation } = case.root;
+        if exchange.request_head.is_none() {
+            return false;
+        }
+        // What stands where a response must, and is none, is no answer either.
+        exchange.defect.is_some() || exchange.response_start.is_some() || {
+            let closed = conversation.close(Side::Server);
+            // A close that crossed the request on an idle connection is the client's race with the gateway.
+            closed.is_some_and(|(moment, closing, _)| {
+                let unread = exchange.request_start.zip(closing.acknowledged).is_some_and(|(start, ack)| ack <= start);
+                moment.frame > exchange.started.frame && !unread
+            })
+        }
+    }
+
+    fn without_attempt(&self, case: &Case<'_>, root: IpAddr, given: Given) -> Verdict {
+        let product = self.products.get(&root).map(|known| known.product);
+        let hold_down = product.map_or(Duration::from_secs(10), product::hold_down);
+        let recent: Vec<Failure> =
+            self.failures.iter().filter(|(gateway, _)| *gateway == root).map(|(_, failure)| *failure).collect();
+        let _ = given;
+        local::nothing_sent(case, &recent, hold_down)
+    }
+
+    /// A request of a gateway whose downstream exchange is not visible; or a health probe.
+    fn judge_lone_attempt(&mut self, case: &Case<'_>, stats: &mut Stats) -> Option<Incident> {
+        let Party { exchange, conversation } = case.root;
+        let known = case.gateways.is_front(case.gateways.root(exchange.client.ip()))
+            || case.gateways.is_known(exchange.client.ip());
+        let probe = exchange.request.as_ref().is_some_and(|request| product::probe(request).is_some())
+            || (known && exchange.key.number == 0);
+        let attempt = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
+        let view = self.view(attempt, None, case);
+        let verdict = judge_attempt(&view);
+        if exchange.key.number == 0 && verdict.is_none() {
+            self.unused_connections += 1;
+            return None;
+        }
+        let unheard = exchange.key.number > 0 && exchange.request_head.is_none();
+        if probe {
+            self.probes.0 += 1;
+            if let Some(verdict) = &verdict {
+                self.probes.1 += 1;
+                let root = case.gateways.root(exchange.client.ip());
+                self.note_failure(root, exchange.server, verdict, exchange.over.unwrap_or(exchange.started), true);
+            }
+            return None;
+        }
+        stats.attempt(exchange, conversation, verdict.is_some());
+        let verdict = verdict.filter(|_| !unheard)?;
+        // The upstream's own error is worth a report only as what its client most likely got.
+        let judged = vec![Judged { attempt, view, verdict: Some(verdict.clone()) }];
+        Some(self.incident(Kind::UpstreamFailure, case, judged, verdict))
+    }
+
+    fn judge_attempts<'a>(&self, case: &Case<'a>, given: Given) -> Vec<Judged<'a>> {
+        let mut judged: Vec<Judged<'a>> = Vec::with_capacity(case.attempts.len());
+        for (index, attempt) in case.attempts.iter().enumerate() {
+            // A gateway behind the gateway gave its answer on the attempt that it is behind.
+            let behind = case.attempts.get(..index).and_then(|before| {
+                before.iter().rev().find(|outer| outer.hop + 1 == attempt.hop)
+            });
+            let given = if attempt.hop == 0 { Some(given) } else { behind.and_then(|outer| evidence::given_on(outer.party)) };
+            let next = case
+                .attempts
+                .get(index + 1..)
+                .and_then(|after| after.iter().take_while(|next| next.hop >= attempt.hop).find(|next| next.hop == attempt.hop));
+            // An attempt after which another one was made did not satisfy the gateway.
+            let given = match next {
+                Some(next) => {
+                    let at = next.party.exchange.started;
+                    let at = if next.party.exchange.reused { at } else { next.party.conversation.opened };
+                    Some(Given { status: None, whole: false, at, client_closed: None })
+                }
+                None => given,
+            };
+            let view = self.view(*attempt, given, case);
+            let mut verdict = judge_attempt(&view);
+            if verdict.is_none() && next.is_some() {
+                verdict = Some(Verdict::new(
+                    Cause::Unknown,
+                    Grade::Undetermined,
+                    "the gateway tried again",
+                    format!("the gateway was not content with this attempt at {}, though nothing is wrong with it", attempt.party.exchange.server),
+                ));
+            }
+            judged.push(Judged { attempt: *attempt, view, verdict });
+        }
+        judged
+    }
+
+    fn view<'a>(&self, attempt: Try<'a>, given: Option<Given>, case: &Case<'_>) -> Attempt<'a> {
+        let Party { exchange, conversation } = attempt.party;
+        let gateway = case.gateways.root(exchange.client.ip());
+        let accepted = self.accepted.get(&exchange.server);
+        Attempt {
+            exchange,
+            conversation,
+            pairing: attempt.pairing,
+            given,
+            product: self.products.get(&gateway).map(|known| known.product),
+            others_connected: accepted.is_some_and(|accepted| accepted.at > conversation.opened.at),
+        }
+    }
+
+    fn note_attempts(&mut self, case: &Case<'_>, judged: &[Judged<'_>], stats: &mut Stats) {
+        for Judged { attempt, verdict, .. } in judged {
+            let Party { exchange, conversation } = attempt.party;
+            stats.attempt(exchange, conversation, verdict.is_some());
+            let Some(verdict) = verdict else { continue };
+            if verdict.cause == Cause::ResponseTimeout
+                && let Some(moment) = verdict.evidence.last().map(|proof| proof.moment)
+            {
+                stats.gave_up(exchange.server, moment.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at));
+            }
+            let root = case.gateways.root(exchange.client.ip());
+            let moment = verdict.evidence.last().map_or(exchange.started, |proof| proof.moment);
+            self.note_failure(root, exchange.server, verdict, moment, false);
+        }
+        if let Some(last) = judged.iter().rev().find(|judged| judged.attempt.hop == 0 && judged.verdict.is_none())
+            && let (Some(wait), Some(upstream)) = (case.root.exchange.wait(), last.attempt.party.exchange.wait())
+        {
+            stats.gateway_added.note(wait.saturating_sub(upstream));
+        }
+    }
+
+    fn note_failure(&mut self, root: IpAddr, upstream: Endpoint, verdict: &Verdict, moment: Moment, probe: bool) {
+        if self.failures.len() >= 256 {
+            self.failures.pop_front();
+        }
+        self.failures.push_back((root, Failure { at: moment.at, moment, upstream, cause: verdict.cause, probe }));
+    }
+
+    fn is_asked(&self, status: u16) -> bool {
+        self.question.statuses.iter().any(|range| range.contains(&status))
+    }
+
+    /// Learns the gateway's product from what it gave to its client.
+    fn recognise(&mut self, case: &Case<'_>) {
+        if case.role == Role::Upstream {
+            return;
+        }
+        for (party, answer) in case.attempts.iter().map(|attempt| (attempt.party, None)).chain([(case.root, Some(()))]) {
+            let Some(response) = &party.exchange.response else { continue };
+            let answered = if answer.is_some() {
+                case.attempts.iter().rev().find(|attempt| attempt.hop == 0)
+            } else {
+                // A middle leg is a gateway's answer only if attempts were made behind it.
+                let position = case.attempts.iter().position(|attempt| attempt.party.exchange.key == party.exchange.key);
+                let behind = position.and_then(|at| case.attempts.get(at + 1).filter(|next| case.attempts.get(at).is_some_and(|own| next.hop > own.hop)));
+                if behind.is_none() {
+                    continue;
+                }
+                behind
+            };
+            let Some(found) = product::recognise(response) else { continue };
+            let upstream = answered.and_then(|attempt| attempt.party.exchange.response.as_ref());
+            let relayed = upstream.is_some_and(|upstream| upstream.status == response.status);
+            let same_name = upstream.is_some_and(|upstream| upstream.server == response.server);
+            if relayed && same_name && found.strength < 3 || relayed && found.own_page {
+                continue;
+            }
+            let root = case.gateways.root(party.exchange.server.ip());
+            let better = self.products.get(&root).is_none_or(|known| known.strength < found.strength);
+            if better && (case.upstream_visible || found.own_page) {
+                self.products.insert(root, found);
+            }
+        }
+    }
+
+    fn incident(&self, kind: Kind, case: &Case<'_>, judged: Vec<Judged<'_>>, verdict: Verdict) -> Incident {
+        let product = self.products.get(&case.gateways.root(case.root.exchange.server.ip())).map(|known| known.product);
+        compose(kind, case, judged, verdict, product)
+    }
+}
+
+/// Whether the first failing attempt was ended by the gateway, and only after the client had closed.
+fn ended_by_gateway(judged: &[Judged<'_>], given: Given) -> bool {
+    let Some(closed) = given.client_closed else { return false };
+    judged.iter().all(|judged| match judged.view.server_close() {
+        Some((moment, ..)) => judged.view.gateway_closed_first() || moment.frame > closed.frame,
+        None => true,
+    })
+}
+
+/// How an attempt failed, by the rules in the order of the phases; graded no higher than its pairing and its packets allow.
+fn judge_attempt(view: &Attempt<'_>) -> Option<Verdict> {
+    let mut verdict = connect::judge(view)
+        .or_else(|| response::closed_before_request(view))
+        .or_else(|| request::judge(view))
+        .or_else(|| response::judge(view))?;
+    match view.pairing {
+        Pairing::Certain => {}
+        Pairing::Likely => verdict.lower(Grade::Consistent, "that this attempt was made for this request: no identifier stands on both legs, time and size single it out"),
+        Pairing::Possible => verdict.lower(Grade::Consistent, "that this attempt was made for this request: others fit as well"),
+    }
+    if view.is_incomplete() && verdict.grade == Grade::Proven {
+        verdict.lower(Grade::Consistent, "what stood in the packets of this exchange that the capture does not hold");
+    }
+    Some(verdict)
+}
+
+/// The verdict that speaks for the case: the last failing attempt's (the first one's for a masked failure), and behind it
+/// the one of the gateway that merely passed an error on.
+fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verdict> {
+    let failing = |judged: &Judged<'_>| judged.attempt.hop == 0 && judged.verdict.is_some();
+    let index = if last { judged.iter().rposition(failing)? } else { judged.iter().position(failing)? };
+    if last && judged.iter().rposition(|judged| judged.attempt.hop == 0) != Some(index) {
+        // The last attempt is in order: what failed before it is not the reason.
+        return None;
+    }
+    let mut chosen = index;
+    // Deeper: the attempts behind this one follow it.
+    let mut at = index;
+    while let Some(hop) = judged.get(at).map(|judged| judged.attempt.hop) {
+        let deeper = judged
+            .iter()
+            .enumerate()
+            .skip(at + 1)
+            .take_while(|(_, next)| next.attempt.hop > hop)
+            .filter(|(_, next)| next.attempt.hop == hop + 1)
+            .last()
+            .map(|(deeper, _)| deeper);
+        match deeper {
+            Some(deeper) if judged.get(deeper).is_some_and(|judged| judged.verdict.is_some()) => {
+                chosen = deeper;
+                at = deeper;
+            }
+            _ => break,
+        }
+    }
+    judged.get(chosen).and_then(|judged| judged.verdict.clone())
+}
+
+fn compose(kind: Kind, case: &Case<'_>, judged: Vec<Judged<'_>>, verdict: Verdict, product: Option<Product>) -> Incident {
+    let root = case.root.exchange;
+    let downstream = (case.role == Role::Downstream).then(|| downstream(case, product));
+    let status = downstream.as_ref().and_then(|downstream| downstream.status);
+    let time = match &downstream {
+        Some(downstream) => downstream.response.or(root.over).unwrap_or(root.started).at,
+        None => verdict.evidence.last().map_or(root.started.at, |proof| proof.moment.at),
+    };
+    let ladder = ladder::steps(case, &verdict);
+    let attempts = judged.iter().map(attempt).collect();
+    let log_lines = Product::ALL
+        .iter()
+        .filter_map(|known| Some((*known, product::log_line(*known, verdict.cause, verdict.detail, status)?.to_owned())))
+        .collect();
+    Incident {
+        id: 0,
+        kind,
+        status,
+        cause: verdict.cause,
+        detail: verdict.detail,
+        grade: verdict.grade,
+        summary: verdict.summary,
+        why: verdict.why,
+        time,
+        downstream,
+        attempts,
+        product,
+        log_lines,
+        evidence: verdict.evidence,
+        ruled_out: verdict.ruled_out,
+        candidates: verdict.candidates,
+        not_known: verdict.not_known,
+        episode: None,
+        advice: Vec::new(),
+        ladder,
+    }
+}
+
+fn downstream(case: &Case<'_>, product: Option<Product>) -> Downstream {
+    let exchange = case.root.exchange;
+    let request = exchange.request.as_ref();
+    let closed = case.root.conversation.close(Side::Server).map(|(moment, ..)| moment);
+    let response = exchange.response_start.as_ref().map(|start| start.moment).or(closed);
+    let named = exchange.response.as_ref().and_then(|response| response.server.clone());
+    Downstream {
+        client: exchange.client,
+        gateway: exchange.server,
+        stream: exchange.key.connection.0,
+        exchange: exchange.key.number,
+        method: request.map(|request| request.method.clone()),
+        target: request.map(|request| request.target.clone()),
+        host: request.and_then(|request| request.host.clone()),
+        status: exchange.status(),
+        responder: named.or_else(|| product.map(|product| product.id().into())),
+        request: request.map(|request| request.first),
+        response,
+        wait: response.zip(exchange.request_end).map(|(response, (end, _))| response.at.since(end.at)),
+    }
+}
+
+fn attempt(judged: &Judged<'_>) -> incident::Attempt {
+    let Party { exchange, conversation } = judged.attempt.party;
+    let first = if exchange.reused { exchange.started } else { conversation.opened };
+    let ends = [
+        exchange.last_response,
+        conversation.fin(Side::Server).map(|(moment, _)| moment),
+        conversation.fin(Side::Client).map(|(moment, _)| moment),
+        conversation.resets.last().map(|(moment, _)| *moment),
+        exchange.request_end.map(|(moment, _)| moment),
+        exchange.acknowledged,
+    ];
+    let last = ends.into_iter().flatten().chain([first, exchange.started]).max_by_key(|m| m.frame).unwrap_or(first);
+    incident::Attempt {
+        gateway: exchange.client,
+        upstream: exchange.server,
+        stream: exchange.key.connection.0,
+        exchange: exchange.key.number,
+        reused: exchange.reused && exchange.key.number > 0,
+        protocol: match &exchange.request {
+            Some(request) if request.minor_version == 0 => "http/1.0",
+            Some(_) => "http/1.1",
+            None => "tcp",
+        },
+        status: exchange.status(),
+        outcome: judged.verdict.as_ref().map(|verdict| verdict.cause),
+        grade: judged.verdict.as_ref().map_or(Grade::Proven, |verdict| verdict.grade),
+        pairing: judged.attempt.pairing,
+        idle: exchange.idle,
+        request: exchange.request.as_ref().map(|request| request.first),
+        first,
+        last,
+        hop: judged.attempt.hop,
+    }
+}

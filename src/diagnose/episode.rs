@@ -1,0 +1,104 @@
+//! Failures that are one event: an upstream that dies takes requests in flight, queued ones and new ones with it, each
+//! with a signature of its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::diagnose::cause::Cause;
+use crate::diagnose::incident::{Episode, Incident};
+use crate::event::Endpoint;
+
+/// Finds the episodes and notes them at their incidents, which are in the order of time and numbered from 1.
+#[must_use]
+pub fn find(incidents: &mut [Incident]) -> Vec<Episode> {
+    let mut by_upstream: BTreeMap<Endpoint, Vec<usize>> = BTreeMap::new();
+    for (index, incident) in incidents.iter().enumerate() {
+        let failing = incident.attempts.iter().rev().find(|attempt| attempt.outcome == Some(incident.cause));
+        if let Some(attempt) = failing {
+            by_upstream.entry(attempt.upstream).or_default().push(index);
+        }
+    }
+    let mut episodes = Vec::new();
+    for (upstream, indices) in by_upstream {
+        let mut run: Vec<usize> = Vec::new();
+        for index in indices {
+            let near = run.last().is_some_and(|last| span_between(incidents, *last, index) <= NEAR);
+            if !near {
+                close(&run, upstream, incidents, &mut episodes);
+                run.clear();
+            }
+            run.push(index);
+        }
+        close(&run, upstream, incidents, &mut episodes);
+    }
+    episodes.sort_by_key(|episode: &Episode| (episode.first, episode.upstream));
+    for (index, episode) in episodes.iter_mut().enumerate() {
+        episode.id = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        for incident in incidents.iter_mut().filter(|incident| episode.incidents.contains(&incident.id)) {
+            incident.episode = Some(episode.id);
+        }
+    }
+    episodes
+}
+
+fn span_between(incidents: &[Incident], one: usize, other: usize) -> Duration {
+    match (incidents.get(one), incidents.get(other)) {
+        (Some(one), Some(other)) => other.time.since(one.time),
+        _ => Duration::MAX,
+    }
+}
+
+fn close(run: &[usize], upstream: Endpoint, incidents: &[Incident], episodes: &mut Vec<Episode>) {
+    let members: Vec<&Incident> = run.iter().filter_map(|index| incidents.get(*index)).collect();
+    let cut_off: Vec<&&Incident> = members.iter().filter(|incident| is_cut_off(incident.cause)).collect();
+    let refused = members.iter().any(|incident| incident.cause == Cause::ConnectRefused);
+    // Several connections that end within a blink, or one that ends and the endpoint refuses from then on.
+    let at_once = cut_off.windows(2).any(|pair| match pair {
+        [one, other] => other.time.since(one.time) <= AT_ONCE,
+        _ => false,
+    });
+    let died = at_once && cut_off.len() >= 2 || !cut_off.is_empty() && refused && cut_off.first().is_some_and(|first| {
+        members.iter().any(|incident| incident.cause == Cause::ConnectRefused && incident.time > first.time)
+    });
+    let down = members.len() >= 2 && members.iter().all(|incident| is_unreachable(incident.cause));
+    let (kind, what) = if died {
+        ("backend_died", "its connections ended at one moment: the process died or was restarted; the packets cannot tell which")
+    } else if down {
+        ("backend_down", "no connection to it succeeded")
+    } else {
+        return;
+    };
+    let (Some(first), Some(last)) = (members.first(), members.last()) else { return };
+    episodes.push(Episode {
+        id: 0,
+        kind,
+        upstream: Some(upstream),
+        first: first.time,
+        last: last.time,
+        incidents: members.iter().map(|incident| incident.id).collect(),
+        summary: format!("{upstream}: {what} ({} incidents)", members.len()),
+    });
+}
+
+fn is_cut_off(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::ClosedWithoutResponse
+            | Cause::ResetWithoutResponse
+            | Cause::TruncatedHeader
+            | Cause::TruncatedBody
+            | Cause::ConnectReset
+    )
+}
+
+fn is_unreachable(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::ConnectRefused | Cause::ConnectTimeout | Cause::ConnectUnreachable | Cause::ConnectProhibited
+    )
+}
+
+/// Incidents of one upstream that are further apart than this are not one event.
+const NEAR: Duration = Duration::from_secs(2);
+/// What ends within this span ends at one moment.
+const AT_ONCE: Duration = Duration::from_millis(50);

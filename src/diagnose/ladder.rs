@@ -1,0 +1,93 @@
+//! Both legs of a case, frame by frame: what a person would pick out of the packet list.
+
+use crate::correlate::{Case, Party, Role};
+use crate::diagnose::evidence::Verdict;
+use crate::diagnose::incident::{Actor, Leg, Step};
+use crate::event::{Closing, Moment, Side};
+
+/// The steps, in the order of the frames; the verdict's evidence gives some of them their role.
+#[must_use]
+pub(super) fn steps(case: &Case<'_>, verdict: &Verdict) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if case.role == Role::Downstream {
+        leg(case.root, Leg::Downstream, &mut steps);
+    } else {
+        leg(case.root, Leg::Upstream, &mut steps);
+    }
+    for attempt in &case.attempts {
+        leg(attempt.party, Leg::Upstream, &mut steps);
+    }
+    for proof in &verdict.evidence {
+        match steps.iter_mut().find(|step| step.moment.frame == proof.moment.frame && step.leg == proof.leg) {
+            Some(step) => step.role.clone_from(&proof.what),
+            None => steps.push(Step {
+                moment: proof.moment,
+                leg: proof.leg,
+                from: proof.from,
+                what: proof.what.clone(),
+                role: String::new(),
+            }),
+        }
+    }
+    steps.sort_by_key(|step| step.moment.frame);
+    steps
+}
+
+fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
+    let Party { exchange, conversation } = party;
+    let (client, server) = match leg {
+        Leg::Downstream => (Actor::Client, Actor::Gateway),
+        Leg::Upstream => (Actor::Gateway, Actor::Upstream),
+    };
+    let mut step = |moment: Moment, from: Actor, what: String| {
+        steps.push(Step { moment, leg, from, what, role: String::new() });
+    };
+    if !exchange.reused && leg == Leg::Upstream {
+        step(conversation.opened, client, String::from("SYN"));
+        if conversation.syn.1 > 0 {
+            step(conversation.syn.0, client, format!("SYN again ({} ×)", conversation.syn.1));
+        }
+        if let Some((moment, _)) = conversation.syn_ack {
+            step(moment, server, String::from("SYN-ACK"));
+        }
+    }
+    if let Some(since) = conversation.idle_since.filter(|since| since.frame < exchange.started.frame) {
+        step(since, server, String::from("the response before"));
+    }
+    if let Some(start) = exchange.request_start {
+        let request = exchange.request.as_ref();
+        let line = request.map_or_else(|| String::from("request"), |request| format!("{} {}", request.method, request.target));
+        let place = exchange.request_end_offset().map_or(format!("{start}.."), |end| format!("{start}..{end}"));
+        step(exchange.started, client, format!("{line} {place}"));
+    }
+    if let Some(moment) = exchange.acknowledged {
+        step(moment, server, String::from("ACK of the request"));
+    }
+    for repeat in conversation.repeats.iter().filter(|repeat| repeat.moment.frame > exchange.started.frame).take(4) {
+        let from = if repeat.sender == Side::Client { client } else { server };
+        step(repeat.moment, from, format!("{}..{} again", repeat.offset, repeat.offset + repeat.length));
+    }
+    if let Some(start) = &exchange.response_start {
+        let status = exchange.status().map_or_else(|| String::from("response"), |status| format!("{status}"));
+        let reason = exchange.response.as_ref().map_or("", |response| &response.reason);
+        step(start.moment, server, format!("{status} {reason}").trim_end().to_owned());
+    }
+    if let Some(end) = exchange.response_end.filter(|end| exchange.response_start.as_ref().is_some_and(|s| s.moment != end.moment)) {
+        step(end.moment, server, format!("… {} octets of content", end.content));
+    }
+    for (moment, error) in &conversation.unreachable {
+        step(*moment, Actor::Network, format!("ICMP type {} code {}", error.icmp_type, error.code));
+    }
+    let is_ours = |moment: &Moment| moment.frame >= exchange.started.frame;
+    for (moment, closing) in conversation.fins.iter().flatten().filter(|(moment, _)| is_ours(moment)) {
+        step(*moment, if closing.by == Side::Client { client } else { server }, format!("FIN {}", ack(closing)));
+    }
+    for (moment, closing) in conversation.resets.iter().filter(|(moment, _)| is_ours(moment)) {
+        let from = if closing.by == Side::Client { client } else { server };
+        step(*moment, from, format!("RST seq={} {}", closing.at, ack(closing)).trim_end().to_owned());
+    }
+}
+
+fn ack(closing: &Closing) -> String {
+    closing.acknowledged.map_or(String::new(), |ack| format!("ack={ack}"))
+}

@@ -1,0 +1,165 @@
+//! Phases client and none: the client gave up, or the gateway answered by itself.
+
+use std::time::Duration;
+
+use crate::correlate::{Case, Party};
+use crate::diagnose::cause::Cause;
+use crate::diagnose::evidence::{Given, Verdict, span};
+use crate::diagnose::incident::{Actor, Grade, Leg};
+use crate::event::{Endpoint, Moment, Side};
+use crate::time::Timestamp;
+
+/// A recent failure of an upstream, by which a gateway may have taken it out of service.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure {
+    /// When.
+    pub at: Timestamp,
+    /// The frame that shows it.
+    pub moment: Moment,
+    /// Which upstream.
+    pub upstream: Endpoint,
+    /// How.
+    pub cause: Cause,
+    /// Whether a health probe failed.
+    pub probe: bool,
+}
+
+/// The client closed before it had its answer. `failed_before` is when an attempt had failed by then, if one had.
+#[must_use]
+pub fn client_abort(case: &Case<'_>, given: Given, failed_before: Option<Moment>) -> Option<Verdict> {
+    let closed = given.client_closed?;
+    if failed_before.is_some_and(|failed| failed.frame < closed.frame) {
+        return None;
+    }
+    let Party { exchange, conversation } = case.root;
+    let reset = conversation.fin(Side::Client).is_none_or(|(fin, _)| fin.frame > closed.frame);
+    let how = if reset { "RST" } else { "FIN" };
+    let waited = closed.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at);
+    let mut verdict = Verdict::new(
+        Cause::ClientAbort,
+        Grade::Proven,
+        format!("client's {how} {} after its request", span(waited)),
+        format!("the client closed {} after its request, before it had the answer", span(waited)),
+    )
+    .detail(if reset { "rst" } else { "fin" })
+    .proof_on(Leg::Downstream, exchange.started, Actor::Client, "the request begins")
+    .proof_on(Leg::Downstream, closed, Actor::Client, format!("{how}: the client gives up"));
+    for attempt in &case.attempts {
+        if let Some((moment, ..)) = attempt.party.conversation.close(Side::Client) {
+            verdict = verdict.proof(moment, Actor::Gateway, "the gateway closes the upstream leg after it");
+        }
+    }
+    Some(verdict.unknown("the client's own time limit"))
+}
+
+/// Nothing was sent to an upstream for this request.
+#[must_use]
+pub fn nothing_sent(case: &Case<'_>, recent: &[Failure], hold_down: Duration) -> Verdict {
+    let Party { exchange, .. } = case.root;
+    let answer = exchange.response_start.as_ref().map(|start| start.moment).or(exchange.over);
+    let at = answer.unwrap_or(exchange.started);
+    if !case.upstream_visible {
+        let mut verdict = Verdict::new(
+            Cause::UpstreamNotCaptured,
+            Grade::Undetermined,
+            "the upstream leg is not in this capture",
+            "the gateway's other leg is not in this capture: what it tried, and how that failed, cannot be seen",
+        );
+        if let Some(answer) = answer {
+            verdict = verdict.proof_on(Leg::Downstream, answer, Actor::Gateway, "the gateway's answer");
+        }
+        return verdict
+            .unknown("everything about the upstream")
+            .or_else(None, "the filter leaves it out: capture without a port filter, or with both ports")
+            .or_else(None, "another interface or network namespace carries it: capture with -i any in the gateway's namespace")
+            .or_else(None, "the upstream is a unix socket, which has no packets");
+    }
+    let waited = at.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at);
+    let failures: Vec<&Failure> = recent
+        .iter()
+        .filter(|failure| failure.at <= at.at && at.at.since(failure.at) <= hold_down && takes_out_of_service(failure.cause))
+        .collect();
+    let mut verdict = match failures.last() {
+        Some(last) => Verdict::new(
+            Cause::NoUpstreamAttempt,
+            Grade::Consistent,
+            format!("nothing was sent; {} {} before", describe(last), span(at.at.since(last.at))),
+            format!(
+                "the gateway answered by itself: nothing was sent upstream, and {} of its upstreams failed within the {} before",
+                failures.len(),
+                span(hold_down)
+            ),
+        )
+        .detail("no_live_upstreams")
+        .proof(last.moment, Actor::Upstream, describe(last))
+        .or_else(None, "a queue, a connection limit or a breaker that is full"),
+        None => Verdict::new(
+            Cause::NoUpstreamAttempt,
+            Grade::Undetermined,
+            "nothing was sent; candidates: unix socket, no live upstream, ports",
+            format!("the gateway answered by itself after {}: nothing was sent upstream for this request", span(waited)),
+        )
+        .or_else(None, "no live upstream: all were marked as failed before the capture, or by probes that are not in it")
+        .or_else(None, "no route, or no neighbour answers: no SYN leaves the host then (ARP is not TCP)")
+        .or_else(None, "source ports or file descriptors ran out: `ss -s`, the gateway's error log")
+        .or_else(None, "a queue, a connection limit or a breaker that is full"),
+    };
+    if let Some(answer) = answer {
+        let what = exchange.status().map_or_else(|| String::from("closes without an answer"), |status| format!("status {status}"));
+        verdict = verdict.proof_on(Leg::Downstream, answer, Actor::Gateway, format!("{what} after {}", span(waited)));
+    }
+    verdict
+        .or_else(None, "the upstream is a unix socket, which has no packets")
+        .rules_out(Cause::UpstreamNotCaptured, "this gateway's other requests are in the capture with their attempts", None)
+        .unknown("the gateway's own reason: its error log tells")
+}
+
+fn takes_out_of_service(cause: Cause) -> bool {
+    !matches!(cause, Cause::ClientAbort | Cause::NoUpstreamAttempt | Cause::UpstreamNotCaptured | Cause::Unknown)
+}
+
+fn describe(failure: &Failure) -> String {
+    let what = if failure.probe { "probe failed" } else { "failed" };
+    format!("{} {what} ({})", failure.upstream, failure.cause)
+}
+
+/// Nothing in the list fits.
+#[must_use]
+pub fn unknown(case: &Case<'_>) -> Verdict {
+    let exchange = case.root.exchange;
+    let mut verdict = Verdict::new(
+        Cause::Unknown,
+        Grade::Undetermined,
+        "the attempt seems in order",
+        "the gateway answered with an error although nothing that was captured of its attempt is wrong",
+    );
+    for attempt in &case.attempts {
+        let answer = attempt.party.exchange.response_start.as_ref().map_or(attempt.party.exchange.started, |s| s.moment);
+        let status = attempt.party.exchange.status().map_or(String::from("no status"), |status| format!("status {status}"));
+        verdict = verdict.proof(answer, Actor::Upstream, status);
+    }
+    if let Some(start) = &exchange.response_start {
+        verdict = verdict.proof_on(Leg::Downstream, start.moment, Actor::Gateway, "the gateway's answer");
+    }
+    verdict.unknown("why the gateway did not pass on what it got: its error log tells")
+}
+
+/// The gateway dropped a request in flight, and many other connections at the same moment.
+#[must_use]
+pub fn crash(case: &Case<'_>, at: Moment, others: usize) -> Verdict {
+    let mut verdict = Verdict::new(
+        Cause::GatewayCrash,
+        Grade::Consistent,
+        format!("the gateway closed {others} connections at once"),
+        format!("the gateway itself closed this and {others} other connections within milliseconds, requests in flight; no upstream acted first"),
+    )
+    .proof_on(Leg::Downstream, at, Actor::Gateway, "closes without an answer");
+    for attempt in &case.attempts {
+        if let Some((moment, ..)) = attempt.party.conversation.close(Side::Client) {
+            verdict = verdict.proof(moment, Actor::Gateway, "closes the upstream leg as well");
+        }
+    }
+    verdict
+        .or_else(None, "a worker died, was killed, or was restarted or reloaded without grace")
+        .unknown("which of these; the gateway's own log and `journalctl -k` tell")
+}

@@ -1,0 +1,224 @@
+//! Numbers over all exchanges: latency by phase and by upstream, idle closes, reuse, half-closed connections.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use hdrhistogram::Histogram;
+
+use crate::correlate::conversation::{Conversation, Exchange};
+use crate::event::{Endpoint, FirstSeen, GoneWhy, Side};
+
+/// Spans, as a histogram of microseconds up to an hour, two significant digits.
+#[derive(Clone, Debug)]
+pub struct Spans(Option<Histogram<u32>>);
+
+impl Default for Spans {
+    fn default() -> Self {
+        Self(Histogram::new_with_bounds(1, 3_600_000_000, 2).ok())
+    }
+}
+
+impl Spans {
+    /// Notes a span; what is longer than an hour counts as an hour.
+    pub fn note(&mut self, span: Duration) {
+        if let Some(histogram) = &mut self.0 {
+            histogram.saturating_record(u64::try_from(span.as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// How many were noted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.as_ref().map_or(0, Histogram::len)
+    }
+
+    /// The value below which a share of the spans lies, microseconds.
+    #[must_use]
+    pub fn quantile_us(&self, quantile: f64) -> u64 {
+        self.0.as_ref().map_or(0, |histogram| histogram.value_at_quantile(quantile).min(histogram.max()))
+    }
+
+    /// Least span.
+    #[must_use]
+    pub fn min(&self) -> Duration {
+        Duration::from_micros(self.0.as_ref().map_or(0, Histogram::min))
+    }
+
+    /// Greatest span.
+    #[must_use]
+    pub fn max(&self) -> Duration {
+        Duration::from_micros(self.0.as_ref().map_or(0, Histogram::max))
+    }
+}
+
+/// What is known of an endpoint in the role of an upstream.
+#[derive(Clone, Debug, Default)]
+pub struct Upstream {
+    /// Attempts at it.
+    pub attempts: u64,
+    /// SYN to SYN-ACK.
+    pub connect: Option<Box<Spans>>,
+    /// Last octet of the request to first octet of the response.
+    pub wait: Option<Box<Spans>>,
+    /// Waits after which the gateway gave up.
+    pub gave_up: Option<Box<Spans>>,
+    /// Greatest idle time after which a reuse succeeded.
+    pub longest_reuse: Option<Duration>,
+    /// `timeout=` that it announces.
+    pub announced_timeout: Option<Duration>,
+}
+
+/// What is known of an endpoint in the role of a server, whoever asks it.
+#[derive(Clone, Debug, Default)]
+pub struct Server {
+    /// Idle times after which it closed.
+    pub idle_close: Option<Box<Spans>>,
+    /// Connections that stayed half-closed, by who had closed: client, server.
+    pub half_closed: [u64; 2],
+    /// The longest of them.
+    pub half_closed_longest: Duration,
+    /// Octets sent by the other side after the FIN.
+    pub half_closed_octets: u64,
+    /// Segments repeated.
+    pub repeated: u64,
+    /// Times that it closed its receive window.
+    pub windows_closed: u64,
+}
+
+/// All numbers.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Downstream wait.
+    pub client_wait: Spans,
+    /// Upstream handshake.
+    pub upstream_connect: Spans,
+    /// Upstream wait.
+    pub upstream_wait: Spans,
+    /// Client wait less upstream wait.
+    pub gateway_added: Spans,
+    /// Downstream wait of failed exchanges.
+    pub failed_wait: Spans,
+    /// Upstreams.
+    pub upstreams: BTreeMap<Endpoint, Upstream>,
+    servers: HashMap<Endpoint, Server>,
+    /// Connections that stayed half-closed.
+    pub half_closed: u64,
+}
+
+impl Stats {
+    /// A gateway's exchange with an upstream.
+    pub fn attempt(&mut self, exchange: &Exchange, conversation: &Conversation, failed: bool) {
+        if self.upstreams.len() >= MOST_ENDPOINTS && !self.upstreams.contains_key(&exchange.server) {
+            return;
+        }
+        let upstream = self.upstreams.entry(exchange.server).or_default();
+        upstream.attempts += 1;
+        if !exchange.reused
+            && let Some(connect) = conversation.connect()
+        {
+            self.upstream_connect.note(connect);
+            upstream.connect.get_or_insert_default().note(connect);
+        }
+        upstream.announced_timeout = conversation.announced_timeout.or(upstream.announced_timeout);
+        if failed {
+            return;
+        }
+        if let Some(wait) = exchange.wait() {
+            self.upstream_wait.note(wait);
+            upstream.wait.get_or_insert_default().note(wait);
+        }
+        if exchange.is_answered() {
+            upstream.longest_reuse = upstream.longest_reuse.max(exchange.idle);
+        }
+    }
+
+    /// A gateway gave up on an upstream.
+    pub fn gave_up(&mut self, upstream: Endpoint, waited: Duration) {
+        if let Some(upstream) = self.upstreams.get_mut(&upstream) {
+            upstream.gave_up.get_or_insert_default().note(waited);
+        }
+    }
+
+    /// A server closed an idle connection.
+    pub fn idle_close(&mut self, server: Endpoint, idle: Duration) {
+        if let Some(server) = self.server(server) {
+            server.idle_close.get_or_insert_default().note(idle);
+        }
+    }
+
+    /// A connection is gone.
+    pub fn conversation(&mut self, conversation: &Conversation) {
+        let repeated = conversation.repeated.iter().map(|count| u64::from(*count)).sum::<u64>();
+        let [_, closed] = conversation.windows_closed;
+        let half = half_closed(conversation);
+        if repeated == 0 && closed == 0 && half.is_none() {
+            return;
+        }
+        self.half_closed += u64::from(half.is_some());
+        let Some(server) = self.server(conversation.server) else { return };
+        server.repeated += repeated;
+        server.windows_closed += u64::from(closed);
+        if let Some((by, lasted, octets)) = half {
+            if let Some(count) = server.half_closed.get_mut(by.index()) {
+                *count += 1;
+            }
+            server.half_closed_longest = server.half_closed_longest.max(lasted);
+            server.half_closed_octets += octets;
+        }
+    }
+
+    /// What is known of an endpoint as a server.
+    #[must_use]
+    pub fn of_server(&self, endpoint: Endpoint) -> Option<&Server> {
+        self.servers.get(&endpoint)
+    }
+
+    fn server(&mut self, endpoint: Endpoint) -> Option<&mut Server> {
+        if self.servers.len() >= MOST_ENDPOINTS && !self.servers.contains_key(&endpoint) {
+            return None;
+        }
+        Some(self.servers.entry(endpoint).or_default())
+    }
+}
+
+/// Whether a connection stayed half-closed: who had closed, for how long, and what the other side still sent.
+#[must_use]
+pub fn half_closed(conversation: &Conversation) -> Option<(Side, Duration, u64)> {
+    let (end, gone) = conversation.gone?;
+    if conversation.first_seen != FirstSeen::Syn && gone.why == GoneWhy::Evicted {
+        return None;
+    }
+    let (first, closing, reset) = conversation.first_close()?;
+    if reset {
+        return None;
+    }
+    let other = conversation.close(closing.by.other());
+    let until = other.map_or(end, |(moment, ..)| moment);
+    let lasted = until.at.since(first.at);
+    let octets = gone.after_fin.get(closing.by.other().index()).copied().unwrap_or(0);
+    (lasted >= HALF_CLOSED).then_some((closing.by, lasted, octets))
+}
+
+/// A connection counts as half-closed if the other side takes longer than this to close as well.
+const HALF_CLOSED: Duration = Duration::from_secs(1);
+/// Endpoints of which numbers are kept.
+const MOST_ENDPOINTS: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_do_not_exceed_the_greatest_span() {
+        let mut spans = Spans::default();
+        for micros in [100, 200, 300, 400, 1_000_000] {
+            spans.note(Duration::from_micros(micros));
+        }
+        assert_eq!(spans.count(), 5);
+        assert!((300..=302).contains(&spans.quantile_us(0.5)));
+        assert!(spans.quantile_us(0.999) <= spans.max().as_micros() as u64);
+        spans.note(Duration::from_secs(100_000));
+        assert_eq!(spans.count(), 6);
+    }
+}
