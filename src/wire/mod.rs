@@ -2,3 +2,5 @@
 
 pub mod link;
 pub mod packet;
+pub mod pcap;
+pub mod pcapng;
