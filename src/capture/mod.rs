@@ -14,6 +14,7 @@ mod content;
 mod decompress;
 mod error;
 mod file;
+pub mod filter;
 mod input;
 mod link_names;
 mod merge;
