@@ -1,1 +1,28 @@
-//! Where frames come from.
+//! Where packets come from: in come names of capture files (or standard input), out comes one stream of frames in the
+//! order of time. A rim: here is I/O, and here errors are sentences for the operator.
+//!
+//! ```text
+//! names ─ expand `*` `?` ─┬─ file ─ gzip/zstd? ─ window ─ pcap/pcapng records ─┐
+//!                         ├─ file ─ …                                         ─┼─ merge by time ─ Source::next
+//!                         └─ `-`  ─ …                                         ─┘
+//! ```
+//!
+//! What cannot be opened, or is no capture, is an error before the first frame. What breaks off later is none: all frames
+//! before that point are delivered, and [`Source::inputs`] says where it ended.
+
+mod content;
+mod decompress;
+mod error;
+mod file;
+pub mod filter;
+mod input;
+mod link_names;
+mod merge;
+mod names;
+
+pub use error::Error;
+pub use link_names::link_name;
+pub use merge::Source;
+
+#[cfg(test)]
+mod tests;

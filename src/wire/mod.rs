@@ -9,3 +9,5 @@ pub mod packet;
 pub mod tcp;
 mod tunnel;
 mod wifi;
+pub mod pcap;
+pub mod pcapng;

@@ -1,0 +1,88 @@
+//! What keeps a run from starting, as sentences for the operator.
+
+use std::io;
+
+use thiserror::Error;
+
+/// Why the inputs cannot be read, or the filter expression not be used: what failed, on what, what to try.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Nothing to read.
+    #[error("no input: name one or more capture files, or - for standard input")]
+    NoInput,
+    /// More inputs than frames can be numbered for.
+    #[error("{0} inputs: no more than 65536 can be read at once; merge some with mergecap first")]
+    TooMany(usize),
+    /// A name without a file.
+    #[error("{name}: no such file")]
+    NotFound {
+        /// The name as given.
+        name: String,
+    },
+    /// A pattern without a file.
+    #[error("{pattern}: no file matches this pattern")]
+    EmptyPattern {
+        /// The pattern as given.
+        pattern: String,
+    },
+    /// A file that may not be read.
+    #[error("{name}: permission denied; run as a user who may read it, or pipe it in: sudo cat {name} | netwatch502 -")]
+    PermissionDenied {
+        /// The name as given.
+        name: String,
+    },
+    /// A directory.
+    #[error("{name}: is a directory; name the capture files in it, for example '{}/*.pcap'", name.trim_end_matches('/'))]
+    Directory {
+        /// The name as given.
+        name: String,
+    },
+    /// Any other failure of the system.
+    #[error("{name}: cannot be read: {cause}")]
+    Unreadable {
+        /// The name as given.
+        name: String,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// Not pcap or pcapng.
+    #[error("{name}: not a capture file: {found}")]
+    NotACapture {
+        /// The name as given.
+        name: String,
+        /// What it is instead, and what to do about it.
+        found: String,
+    },
+    /// A filter expression that libpcap does not accept.
+    #[error("filter '{expression}': {cause}; the syntax is that of tcpdump, see pcap-filter(7)")]
+    Filter {
+        /// The expression as given.
+        expression: String,
+        /// libpcap's message.
+        cause: String,
+    },
+    /// A filter expression that only the kernel of the capturing host could answer.
+    #[error(
+        "filter '{expression}': '{word}' can only be answered while capturing, a file would never match; \
+         name addresses instead, for example 'src host 192.0.2.1'"
+    )]
+    LiveFilter {
+        /// The expression as given.
+        expression: String,
+        /// The word in it.
+        word: String,
+    },
+}
+
+impl Error {
+    /// The error that opening or reading `name` met.
+    pub(crate) fn from_io(name: &str, cause: io::Error) -> Self {
+        let name = name.to_owned();
+        match cause.kind() {
+            io::ErrorKind::NotFound => Self::NotFound { name },
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { name },
+            io::ErrorKind::IsADirectory => Self::Directory { name },
+            _ => Self::Unreadable { name, cause },
+        }
+    }
+}

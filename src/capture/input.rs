@@ -1,0 +1,343 @@
+//! One input: in comes a stream of octets, plain or compressed, out come its packets in the order of the file.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::content::{Content, DESCRIBED, described};
+use super::file::Window;
+use super::{decompress, link_name};
+use crate::event::Frame;
+use crate::report;
+use crate::shard::Captured;
+use crate::time::Timestamp;
+use crate::wire::link::LinkType;
+use crate::wire::{pcap, pcapng};
+
+/// An open input. Memory: a window, and what its decompressor holds.
+pub(super) struct Input {
+    window: Window,
+    records: Records,
+    compression: &'static str,
+    raw_bytes: Arc<AtomicU64>,
+    links: BTreeSet<u16>,
+    /// Records that Wireshark numbers; packets and a few others.
+    numbered: u64,
+    packets: u64,
+    first: Option<Timestamp>,
+    current: Option<Current>,
+    at: Timestamp,
+    end: Option<End>,
+}
+
+enum Records {
+    Pcap(pcap::Header),
+    Pcapng(pcapng::Blocks),
+    /// The input ended before it could be told what it is.
+    Unknown,
+}
+
+/// The packet at hand, whose octets stay in the window.
+struct Current {
+    link: LinkType,
+    interface: u32,
+    length: u32,
+    octets: Range<usize>,
+}
+
+enum End {
+    Complete,
+    Early(String),
+}
+
+/// Why a stream cannot be opened.
+pub(super) enum Refused {
+    /// The system cannot read it.
+    Io(io::Error),
+    /// It is no capture; what it is.
+    NotACapture(String),
+}
+
+impl Input {
+    /// Tells the format by the first octets and reads the file header.
+    pub(super) fn open(stream: Box<dyn Read + Send>) -> Result<Self, Refused> {
+        let raw_bytes = Arc::new(AtomicU64::new(0));
+        let mut raw = Counted { stream, bytes: Arc::clone(&raw_bytes) };
+        let begin = read_up_to(&mut raw, Content::ENOUGH).map_err(Refused::Io)?;
+        let content = Content::of(&begin);
+        let raw = io::Cursor::new(begin).chain(raw);
+        let (stream, compression) = match content {
+            Content::Gzip => (decompress::gzip(raw), "gzip"),
+            Content::Zstd => (decompress::zstd(raw), "zstd"),
+            _ => (Box::new(raw) as Box<dyn Read + Send>, ""),
+        };
+        let mut input = Self {
+            window: Window::new(stream),
+            records: Records::Unknown,
+            compression,
+            raw_bytes,
+            links: BTreeSet::new(),
+            numbered: 0,
+            packets: 0,
+            first: None,
+            current: None,
+            at: Timestamp::default(),
+            end: None,
+        };
+        input.window.fill(Content::ENOUGH);
+        match Content::of(input.window.filled()) {
+            Content::Pcap => input.begin_pcap()?,
+            Content::Pcapng if input.window.filled().len() >= Content::ENOUGH => {
+                input.records = Records::Pcapng(pcapng::Blocks::default());
+            }
+            Content::Pcapng => input.end = Some(End::Early(input.cut_in_header())),
+            _ => input.begin_nothing()?,
+        }
+        Ok(input)
+    }
+
+    /// Moves to the next packet. False at the end.
+    #[inline]
+    pub(super) fn advance(&mut self) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
+        let moved = match self.records {
+            Records::Pcap(header) => self.advance_pcap(&header),
+            Records::Pcapng(_) => self.advance_pcapng(),
+            Records::Unknown => false,
+        };
+        if moved {
+            self.packets += 1;
+            if self.first.is_none() {
+                self.first = Some(self.at);
+            }
+        } else {
+            self.current = None;
+        }
+        moved
+    }
+
+    /// The packet at hand.
+    #[inline]
+    pub(super) fn frame(&self, input: u16) -> Option<Captured<'_>> {
+        let current = self.current.as_ref()?;
+        Some(Captured {
+            frame: Frame::new(input, self.numbered),
+            at: self.at,
+            link: current.link,
+            interface: current.interface,
+            length: current.length,
+            focused: true,
+            octets: self.window.kept(current.octets.clone()),
+        })
+    }
+
+    /// Time of the packet at hand.
+    pub(super) fn at(&self) -> Option<Timestamp> {
+        self.current.as_ref().map(|_| self.at)
+    }
+
+    /// Octets read of the file, compressed where it is.
+    pub(super) fn raw_bytes(&self) -> u64 {
+        self.raw_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the input ended as its format demands.
+    pub(super) const fn complete(&self) -> bool {
+        matches!(self.end, Some(End::Complete))
+    }
+
+    /// Packets that the capturing host dropped, as far as the file says.
+    pub(super) fn drops(&self) -> u64 {
+        match &self.records {
+            Records::Pcapng(blocks) => blocks.drops(),
+            _ => 0,
+        }
+    }
+
+    /// All that is known of the input by now.
+    pub(super) fn describe(&self, name: String) -> report::Input {
+        let mut format = match self.records {
+            Records::Pcap(_) => "pcap",
+            Records::Pcapng(_) => "pcapng",
+            Records::Unknown => "none",
+        }
+        .to_owned();
+        if !self.compression.is_empty() && !matches!(self.records, Records::Unknown) {
+            format.push('+');
+            format.push_str(self.compression);
+        }
+        report::Input {
+            name,
+            format,
+            link_types: self.links.iter().map(|&link| link_name(LinkType(link)).into_owned()).collect(),
+            packets: self.packets,
+            bytes: self.raw_bytes(),
+            first: self.first,
+            last: self.first.map(|_| self.at),
+            ended: match &self.end {
+                Some(End::Complete) => "complete".to_owned(),
+                Some(End::Early(how)) => how.clone(),
+                None => "not read to its end".to_owned(),
+            },
+        }
+    }
+
+    #[inline]
+    fn advance_pcap(&mut self, header: &pcap::Header) -> bool {
+        loop {
+            match header.record(self.window.filled()) {
+                Ok(record) => {
+                    self.at = record.at;
+                    self.numbered += 1;
+                    let end = record.octets.end;
+                    let octets = self.window.keep(record.octets);
+                    self.current = Some(Current { link: header.link, interface: 0, length: record.length, octets });
+                    self.window.step(end);
+                    return true;
+                }
+                Err(pcap::Unreadable::Truncated { needed }) => {
+                    if !self.window.fill(needed) {
+                        self.end = Some(self.stream_ended(self.window.filled().is_empty(), true));
+                        return false;
+                    }
+                }
+                Err(pcap::Unreadable::Malformed(rule)) => {
+                    self.end = Some(self.corrupt(&rule));
+                    return false;
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn advance_pcapng(&mut self) -> bool {
+        loop {
+            let Records::Pcapng(blocks) = &mut self.records else { return false };
+            // What was stepped over may end behind the window, which is then empty.
+            match blocks.next(self.window.filled()) {
+                Ok((pcapng::Block::Packet(packet), octets)) => {
+                    // A simple packet block says no time: the last one holds.
+                    self.at = packet.at.unwrap_or(self.at);
+                    self.numbered += 1;
+                    self.current = Some(Current {
+                        link: packet.link,
+                        interface: packet.interface,
+                        length: packet.length,
+                        octets: self.window.keep(packet.octets),
+                    });
+                    self.window.step(octets);
+                    return true;
+                }
+                Ok((block, octets)) => {
+                    self.numbered += u64::from(block == pcapng::Block::Numbered);
+                    self.links.extend(blocks.newest_link().map(|link| link.0));
+                    self.window.step(octets);
+                }
+                Err(pcapng::Unreadable::Truncated { needed }) => {
+                    let (whole, packet) = (blocks.between_blocks(), blocks.at_packet(self.window.filled()));
+                    if !self.window.fill(needed) {
+                        let whole = whole && self.window.filled().is_empty() && !self.window.beyond_end();
+                        let packet = packet || blocks.at_packet(self.window.filled());
+                        self.end = Some(self.stream_ended(whole, packet));
+                        return false;
+                    }
+                }
+                Err(pcapng::Unreadable::Malformed(rule)) => {
+                    self.end = Some(self.corrupt(&rule));
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn begin_pcap(&mut self) -> Result<(), Refused> {
+        self.window.fill(pcap::Header::OCTETS);
+        match pcap::Header::read(self.window.filled()) {
+            Ok(header) => {
+                self.links.insert(header.link.0);
+                self.records = Records::Pcap(header);
+                self.window.step(pcap::Header::OCTETS);
+                Ok(())
+            }
+            Err(pcap::Unreadable::Truncated { .. }) => {
+                self.end = Some(End::Early(self.cut_in_header()));
+                Ok(())
+            }
+            Err(pcap::Unreadable::Malformed(rule)) => Err(Refused::NotACapture(rule.to_string())),
+        }
+    }
+
+    /// Neither pcap nor pcapng: empty, cut within the compressed begin, or something else.
+    fn begin_nothing(&mut self) -> Result<(), Refused> {
+        let cut_or_corrupt = self.window.failure().is_some();
+        if cut_or_corrupt || self.window.filled().is_empty() {
+            self.end = Some(End::Early(match self.window.failure() {
+                Some(failure) => format!("{failure}, before the first packet"),
+                None if self.compression.is_empty() => "empty: zero bytes".to_owned(),
+                None => format!("empty: zero bytes in the {} stream", self.compression),
+            }));
+            return Ok(());
+        }
+        self.window.fill(DESCRIBED);
+        let mut found = described(self.window.filled());
+        if !self.compression.is_empty() {
+            found = format!("the {} stream in it {found}", self.compression);
+        }
+        Err(Refused::NotACapture(found))
+    }
+
+    #[cold]
+    fn cut_in_header(&self) -> String {
+        match self.window.failure() {
+            Some(failure) => format!("{failure}, within the file header"),
+            None => format!("cut within the file header, at byte {}", self.window.received()),
+        }
+    }
+
+    #[cold]
+    fn stream_ended(&self, whole: bool, packet: bool) -> End {
+        let (packets, place) = (self.packets, self.place(self.window.received()));
+        match self.window.failure() {
+            Some(failure) => End::Early(format!("{failure}, after packet {packets}, {place}")),
+            None if whole => End::Complete,
+            None if packet => End::Early(format!("cut in the middle of packet {} {place}", packets + 1)),
+            None => End::Early(format!("cut in the middle of a block after packet {packets}, {place}")),
+        }
+    }
+
+    #[cold]
+    fn corrupt(&self, rule: &dyn std::error::Error) -> End {
+        let place = self.place(self.window.position());
+        End::Early(format!("corrupt after packet {}, {place}: {rule}", self.packets))
+    }
+
+    fn place(&self, byte: u64) -> String {
+        let of = if self.compression.is_empty() { "" } else { " of the unpacked data" };
+        format!("at byte {byte}{of}")
+    }
+}
+
+/// Counts what is read.
+struct Counted {
+    stream: Box<dyn Read + Send>,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let octets = self.stream.read(buffer)?;
+        self.bytes.fetch_add(octets as u64, Ordering::Relaxed);
+        Ok(octets)
+    }
+}
+
+/// The first `octets` of a stream, fewer where it ends before. A pipe is not waited for longer than that.
+fn read_up_to(stream: &mut impl Read, octets: usize) -> io::Result<Vec<u8>> {
+    let mut begin = Vec::with_capacity(octets);
+    stream.take(octets as u64).read_to_end(&mut begin)?;
+    Ok(begin)
+}

@@ -1,0 +1,252 @@
+//! The merge: in come inputs, each in its own order, out comes one stream in the order of time.
+//!
+//! Within an input the order of the file stands, whatever its stamps say. Between inputs the earlier stamp goes first; where
+//! the stamps of an input step back, it is ordered by the latest one before.
+//!
+//! A rotated set can have hundreds of files, of which one is being read at a time: each is looked at when the source opens,
+//! closed again, and opened when its first packet's turn has come.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{self, Read};
+
+use super::Error;
+use super::input::{Input, Refused};
+use super::names::{Named, expand};
+use crate::report;
+use crate::shard::Captured;
+use crate::time::Timestamp;
+
+/// Frames of one or several inputs, as one stream in the order of time. Memory: 300 KiB for each input that is being read,
+/// and up to 128 MiB more for one with zstd, as its window demands.
+pub struct Source {
+    inputs: Vec<Merged>,
+    /// Inputs by the time of their next packet; empty for a single one. The input that gave the last frame is not in it.
+    turns: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    last: Option<usize>,
+}
+
+struct Merged {
+    named: Named,
+    /// Size of the file; `None` for pipes.
+    size: Option<u64>,
+    state: State,
+    /// Greatest stamp so far.
+    latest: Timestamp,
+}
+
+enum State {
+    /// Closed until its turn comes; what was seen of it.
+    Waiting(Summary),
+    Open(Box<Input>),
+    Over(Summary),
+}
+
+struct Summary {
+    described: report::Input,
+    complete: bool,
+    drops: u64,
+    raw_bytes: u64,
+}
+
+impl Source {
+    /// Opens all inputs that `names` stand for: file names, patterns with `*` and `?`, or `-` for standard input.
+    ///
+    /// # Errors
+    ///
+    /// Where an input cannot be read or is no capture. One that is empty, or cut anywhere, is no error.
+    pub fn open(names: &[String]) -> Result<Self, Error> {
+        let named = expand(names)?;
+        if named.len() > usize::from(u16::MAX) + 1 {
+            return Err(Error::TooMany(named.len()));
+        }
+        let alone = named.len() == 1;
+        let mut inputs = Vec::with_capacity(named.len());
+        let mut turns = BinaryHeap::new();
+        for (index, named) in named.into_iter().enumerate() {
+            let mut input = Merged::open(named)?;
+            if !alone && input.advance() {
+                turns.push(Reverse((input.latest, index)));
+                input.wait();
+            }
+            inputs.push(input);
+        }
+        Ok(Self { inputs, turns, last: None })
+    }
+
+    /// The next frame in the order of time, `focused`; `None` at the end of all inputs.
+    #[inline]
+    #[expect(clippy::should_implement_trait, reason = "the frame borrows the window, which an Iterator cannot lend")]
+    pub fn next(&mut self) -> Option<Captured<'_>> {
+        let index = match self.inputs.as_mut_slice() {
+            [only] => only.advance().then_some(0)?,
+            _ => self.turn()?,
+        };
+        self.inputs.get(index)?.frame(index)
+    }
+
+    /// What is known of each input, in the order of the names; all that can be known after the end.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<report::Input> {
+        self.inputs
+            .iter()
+            .map(|input| {
+                let mut described = input.summary().described;
+                described.bytes = input.size.map_or(described.bytes, |size| size.max(described.bytes));
+                described
+            })
+            .collect()
+    }
+
+    /// Whether every input ended as its format demands.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.inputs.iter().all(|input| input.summary().complete)
+    }
+
+    /// Octets read so far, and of all inputs; `None` where one is a pipe.
+    #[must_use]
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        let read = self.inputs.iter().map(|input| match &input.state {
+            State::Waiting(_) => 0,
+            State::Open(open) => open.raw_bytes(),
+            State::Over(summary) => summary.raw_bytes.max(input.size.unwrap_or(0)),
+        });
+        (read.sum(), self.inputs.iter().map(|input| input.size).sum())
+    }
+
+    /// Packets that the capturing hosts dropped, as far as the files say (`isb_ifdrop` and `isb_osdrop` of pcapng).
+    #[must_use]
+    pub fn kernel_drops(&self) -> u64 {
+        self.inputs.iter().fold(0, |sum, input| sum.saturating_add(input.summary().drops))
+    }
+
+    /// The input whose packet is next, moved to that packet.
+    fn turn(&mut self) -> Option<usize> {
+        let mut candidate = self.last.take().and_then(|last| self.ready(last));
+        loop {
+            let next = match (candidate.take(), self.turns.peek()) {
+                (Some(key), Some(Reverse(first))) if key < *first => key,
+                (Some(key), None) => key,
+                (candidate, Some(_)) => {
+                    let Reverse(first) = self.turns.pop()?;
+                    if let Some(key) = candidate {
+                        self.turns.push(Reverse(key));
+                    }
+                    first
+                }
+                (None, None) => return None,
+            };
+            let index = next.1;
+            if matches!(self.inputs.get(index)?.state, State::Waiting(_)) {
+                candidate = self.wake(index);
+                continue;
+            }
+            self.last = Some(index);
+            return Some(index);
+        }
+    }
+
+    /// Moves an input on, and says when its turn is.
+    fn ready(&mut self, index: usize) -> Option<(Timestamp, usize)> {
+        let input = self.inputs.get_mut(index)?;
+        input.advance().then_some((input.latest, index))
+    }
+
+    /// Opens an input again whose turn has come. Its first packet is looked at anew: a ring may have overwritten the file.
+    #[cold]
+    fn wake(&mut self, index: usize) -> Option<(Timestamp, usize)> {
+        self.inputs.get_mut(index)?.reopen();
+        self.ready(index)
+    }
+}
+
+impl Merged {
+    fn open(named: Named) -> Result<Self, Error> {
+        let (stream, size) = stream(&named).map_err(|error| Error::from_io(&named.display(), error))?;
+        match Input::open(stream) {
+            Ok(input) => {
+                Ok(Self { named, size, state: State::Open(Box::new(input)), latest: Timestamp::from_nanos(i64::MIN) })
+            }
+            Err(Refused::Io(error)) => Err(Error::from_io(&named.display(), error)),
+            Err(Refused::NotACapture(found)) => Err(Error::NotACapture { name: named.display(), found }),
+        }
+    }
+
+    #[inline]
+    fn advance(&mut self) -> bool {
+        let State::Open(input) = &mut self.state else { return false };
+        if input.advance() {
+            self.latest = self.latest.max(input.at().unwrap_or(self.latest));
+            true
+        } else {
+            self.state = State::Over(self.summary());
+            false
+        }
+    }
+
+    #[inline]
+    fn frame(&self, index: usize) -> Option<Captured<'_>> {
+        match &self.state {
+            State::Open(input) => input.frame(index as u16),
+            _ => None,
+        }
+    }
+
+    /// Closes the file until its turn comes. Pipes stay open.
+    fn wait(&mut self) {
+        if self.size.is_some() {
+            self.state = State::Waiting(self.summary());
+        }
+    }
+
+    fn reopen(&mut self) {
+        self.latest = Timestamp::from_nanos(i64::MIN);
+        let failure = match stream(&self.named).map(|(stream, _)| Input::open(stream)) {
+            Ok(Ok(input)) => {
+                self.state = State::Open(Box::new(input));
+                return;
+            }
+            Ok(Err(Refused::NotACapture(found))) => format!("it was overwritten: {found}"),
+            Ok(Err(Refused::Io(error))) | Err(error) => error.to_string(),
+        };
+        let mut summary = self.summary();
+        summary.described.packets = 0;
+        summary.described.ended = format!("could not be opened a second time, before the first packet: {failure}");
+        self.state = State::Over(summary);
+    }
+
+    fn summary(&self) -> Summary {
+        match &self.state {
+            State::Open(input) => Summary {
+                described: input.describe(self.named.display()),
+                complete: input.complete(),
+                drops: input.drops(),
+                raw_bytes: input.raw_bytes(),
+            },
+            State::Waiting(summary) | State::Over(summary) => Summary {
+                described: summary.described.clone(),
+                complete: summary.complete,
+                drops: summary.drops,
+                raw_bytes: summary.raw_bytes,
+            },
+        }
+    }
+}
+
+/// The octets of an input, and how many they are where it is a file.
+fn stream(named: &Named) -> io::Result<(Box<dyn Read + Send>, Option<u64>)> {
+    match named {
+        Named::StandardInput => Ok((Box::new(io::stdin()), None)),
+        Named::File(path) => {
+            let file = File::open(path)?;
+            let metadata = file.metadata()?;
+            if metadata.is_dir() {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            let size = metadata.is_file().then_some(metadata.len());
+            Ok((Box::new(file), size))
+        }
+    }
+}

@@ -1,0 +1,322 @@
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use super::Source;
+use super::input::{Input, Refused};
+use crate::report;
+use crate::wire::pcap::Order::{Big, Little};
+use build::{Packet, block, enhanced, gzip, interface, pcap, pcap_pieces, section, u16s, u32s, zstd, zstd_skippable};
+
+mod build;
+mod properties;
+
+/// What a test looks at: number, nanoseconds, link type, interface, octets.
+type Seen = (u64, i64, u16, u32, Vec<u8>);
+
+/// Reads a stream to its end.
+fn read(octets: &[u8]) -> (Vec<Seen>, report::Input, bool) {
+    match Input::open(Box::new(Cursor::new(octets.to_vec()))) {
+        Ok(input) => walk(input),
+        Err(Refused::NotACapture(found)) => panic!("{found}"),
+        Err(Refused::Io(error)) => panic!("{error}"),
+    }
+}
+
+fn walk(mut input: Input) -> (Vec<Seen>, report::Input, bool) {
+    let mut seen = Vec::new();
+    while input.advance() {
+        let frame = input.frame(0).unwrap();
+        seen.push((frame.frame.number(), frame.at.as_nanos(), frame.link.0, frame.interface, frame.octets.to_vec()));
+    }
+    assert!(!input.advance() && input.frame(0).is_none());
+    (seen, input.describe("test".to_owned()), input.complete())
+}
+
+fn refusal(octets: &[u8]) -> String {
+    match Input::open(Box::new(Cursor::new(octets.to_vec()))) {
+        Err(Refused::NotACapture(found)) => found,
+        _ => panic!("accepted"),
+    }
+}
+
+/// How reading ends: packets, and the sentence.
+fn check_end(octets: &[u8], packets: u64, expected: &str) {
+    let (seen, input, complete) = read(octets);
+    assert_eq!((seen.len() as u64, input.packets, input.ended.as_str()), (packets, packets, expected));
+    assert_eq!(complete, expected == "complete");
+}
+
+fn packets(times: &[i64]) -> Vec<Packet> {
+    times.iter().map(|&at| (at, format!("packet at {at}").into_bytes())).collect()
+}
+
+const T: i64 = 1_700_000_000_000_000_000;
+
+#[test]
+fn a_file_of_several_sections_is_one_numbered_stream() {
+    let p = packets(&[T + 1, T + 2, T + 3]);
+    let file = [
+        section(Big),
+        interface(Big, 1),
+        interface(Big, 276),
+        enhanced(Big, 1, &p[0]),
+        block(Big, 10, b"keys"),
+        block(Big, 0xbad, b"custom"),
+        block(Big, 3, &[u32s(Big, &[4]), b"simp".to_vec()].concat()),
+        section(Little),
+        interface(Little, 113),
+        block(Little, 4, &[0; 100_000]),
+        enhanced(Little, 0, &p[1]),
+    ]
+    .concat();
+    let (seen, input, complete) = read(&file);
+    assert_eq!(
+        seen,
+        [
+            (1, T + 1, 276, 1, p[0].1.clone()),
+            // The custom block takes number 2 in Wireshark; a simple packet has the time before it.
+            (3, T + 1, 1, 0, b"simp".to_vec()),
+            (4, T + 2, 113, 2, p[1].1.clone()),
+        ]
+    );
+    assert!(complete);
+    assert_eq!((input.format.as_str(), input.packets, input.bytes), ("pcapng", 3, file.len() as u64));
+    assert_eq!(input.link_types, ["ETHERNET", "LINUX_SLL", "LINUX_SLL2"]);
+    assert_eq!((input.first.unwrap().as_nanos(), input.last.unwrap().as_nanos()), (T + 1, T + 2));
+}
+
+#[test]
+fn compression_is_recognised_and_its_pieces_are_one_stream() {
+    let p = packets(&[T, T + 5, T + 9]);
+    let plain = pcap(Little, 101, &p);
+    let (front, back) = plain.split_at(37);
+    let expected = read(&plain).0;
+    assert_eq!(expected.len(), 3);
+    for (file, format) in [
+        (gzip(&plain), "pcap+gzip"),
+        ([gzip(front), gzip(b""), gzip(back)].concat(), "pcap+gzip"),
+        (zstd(&plain), "pcap+zstd"),
+        ([zstd_skippable(b"note"), zstd(front), zstd_skippable(b""), zstd(back)].concat(), "pcap+zstd"),
+    ] {
+        let (seen, input, complete) = read(&file);
+        assert_eq!((seen, input.format.as_str(), complete), (expected.clone(), format, true));
+        assert_eq!(input.bytes, file.len() as u64);
+    }
+}
+
+#[test]
+fn a_cut_compressed_stream_yields_what_came_before() {
+    // Octets that do not compress, so that the cut falls near the end of the packets.
+    let mut state = 1_u32;
+    let noise = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let octets: Vec<u8> = (0..400_000).map(noise).collect();
+    let p: Vec<Packet> = octets.chunks(1000).enumerate().map(|(i, chunk)| (T + i as i64, chunk.to_vec())).collect();
+    let plain = pcap(Little, 1, &p);
+    for (file, format) in [(gzip(&plain), "gzip"), (zstd(&plain), "zstd")] {
+        let (seen, input, complete) = read(&file[..file.len() - 2000]);
+        assert!(!complete);
+        let cut = format!("the {format} stream is cut, after packet {}, at byte ", seen.len());
+        assert!(input.ended.starts_with(&cut), "{}", input.ended);
+        // A zstd block is 128 KiB, and a half one cannot be decoded.
+        assert!(seen.len() > 250, "{format}: {}", seen.len());
+        assert!(seen.iter().zip(&p).all(|(seen, (at, octets))| (seen.1, &seen.4) == (*at, octets)));
+    }
+}
+
+#[test]
+fn a_corrupt_compressed_stream_is_named() {
+    let plain = pcap(Little, 1, &packets(&[T]));
+    let mut file = gzip(&plain);
+    let at = file.len() - 6;
+    file[at] ^= 1;
+    let (seen, input, complete) = read(&file);
+    assert_eq!((seen.len(), complete), (1, false));
+    assert!(input.ended.starts_with("the gzip stream is corrupt: "), "{}", input.ended);
+    check_end(
+        &[zstd(&plain), b"rest of disk".to_vec()].concat(),
+        1,
+        "the zstd stream is corrupt: no frame begins where one must, after packet 1, at byte 69 of the unpacked data",
+    );
+}
+
+#[test]
+fn a_file_that_ends_early_says_where() {
+    let [ng_section, ng_interface] = [section(Little), interface(Little, 1)];
+    let p = packets(&[T, T + 1]);
+    let plain = pcap_pieces(Little, 1, &p).concat();
+    let size = plain.len();
+    let ng = [ng_section.clone(), ng_interface, enhanced(Little, 0, &p[0]), block(Little, 4, b"name")].concat();
+    check_end(&plain, 2, "complete");
+    check_end(b"", 0, "empty: zero bytes");
+    check_end(&gzip(b""), 0, "empty: zero bytes in the gzip stream");
+    check_end(&plain[..2], 0, "cut within the file header, at byte 2");
+    check_end(&plain[..23], 0, "cut within the file header, at byte 23");
+    check_end(&plain[..24], 0, "complete");
+    check_end(&plain[..30], 0, "cut in the middle of packet 1 at byte 30");
+    check_end(&plain[..size - 1], 1, &format!("cut in the middle of packet 2 at byte {}", size - 1));
+    check_end(&ng, 1, "complete");
+    check_end(&ng[..3], 0, "cut within the file header, at byte 3");
+    check_end(&ng[..10], 0, "cut in the middle of a block after packet 0, at byte 10");
+    check_end(&ng[..90], 0, "cut in the middle of packet 1 at byte 90");
+    check_end(
+        &ng[..ng.len() - 1],
+        1,
+        &format!("cut in the middle of a block after packet 1, at byte {}", ng.len() - 1),
+    );
+    check_end(
+        &ng[..ng.len() - 8],
+        1,
+        &format!("cut in the middle of a block after packet 1, at byte {}", ng.len() - 8),
+    );
+    check_end(&gzip(&plain)[..5], 0, "the gzip stream is cut, before the first packet");
+}
+
+#[test]
+fn a_corrupt_record_ends_the_input_there() {
+    let p = packets(&[T]);
+    let zeros = [pcap(Little, 1, &p), vec![0; 4096]].concat();
+    check_end(
+        &zeros,
+        1,
+        "corrupt after packet 1, at byte 69: a packet record's header is all zeros, as in a tail that was never written",
+    );
+    let huge = [pcap(Little, 1, &p), u32s(Little, &[1, 1, 0x7fff_ffff, 60])].concat();
+    check_end(
+        &huge,
+        1,
+        "corrupt after packet 1, at byte 69: a packet record declares 2147483647 captured octets, \
+         and no packet may have more than 1048576 here",
+    );
+    let stranger = [section(Big), interface(Big, 1), enhanced(Big, 0, &p[0]), enhanced(Big, 1, &p[0])].concat();
+    let at = stranger.len() - enhanced(Big, 1, &p[0]).len();
+    check_end(
+        &stranger,
+        1,
+        &format!(
+            "corrupt after packet 1, at byte {at}: a packet names interface 1, which the section does not describe"
+        ),
+    );
+}
+
+#[test]
+fn a_declared_length_is_not_allocated() {
+    let header = [u32s(Little, &[0xa1b2_c3d4]), u16s(Little, &[2, 4]), u32s(Little, &[0, 0, 0, 1])].concat();
+    let record = u32s(Little, &[1, 1, 250 << 20, 250 << 20]);
+    check_end(&[header, record, vec![0; 100]].concat(), 0, "cut in the middle of packet 1 at byte 140");
+}
+
+#[test]
+fn what_is_no_capture_is_refused_with_what_it_is() {
+    assert_eq!(refusal(b"PK\x03\x04\x14\0"), "begins with 50 4b 03 04, which is a zip archive; unpack it first");
+    assert_eq!(
+        refusal(&gzip(b"ls -l\n")),
+        "the gzip stream in it begins with 6c 73 20 2d, which is text; capture packets with tcpdump -w FILE, \
+         not their printout"
+    );
+    assert!(refusal(&zstd(&gzip(b"ls -l\n"))).ends_with("which is compressed a second time; unpack it first"));
+    let old = [u32s(Little, &[0xa1b2_c3d4]), u16s(Little, &[1, 0]), vec![0; 16]].concat();
+    assert_eq!(refusal(&old), "the file header names version 1.0, and only version 2 is known");
+}
+
+fn write(directory: &Path, name: &str, octets: &[u8]) -> String {
+    let path = directory.join(name);
+    fs::write(&path, octets).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn several_files_are_one_stream_in_the_order_of_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = |name, octets: &[u8]| write(directory.path(), name, octets);
+    let names = [
+        name("late.pcap", &pcap(Little, 1, &packets(&[T + 30, T + 40]))),
+        name("mixed.pcapng", &build::pcapng_pieces(Big, 276, &packets(&[T + 5, T + 2, T + 10, T + 35])).concat()),
+        name("early.pcap.gz", &gzip(&pcap(Big, 1, &packets(&[T, T + 5, T + 40])))),
+        name("empty.pcap", b""),
+    ];
+    let mut source = Source::open(&names).unwrap();
+    assert_eq!(source.progress().1, names.iter().map(|name| fs::metadata(name).unwrap().len()).sum::<u64>().into());
+    let mut seen = Vec::new();
+    while let Some(frame) = source.next() {
+        assert!(frame.focused);
+        seen.push((frame.frame.input(), frame.frame.number(), frame.at.as_nanos() - T));
+    }
+    assert_eq!(
+        seen,
+        [(2, 1, 0), (1, 1, 5), (1, 2, 2), (2, 2, 5), (1, 3, 10), (0, 1, 30), (1, 4, 35), (0, 2, 40), (2, 3, 40)]
+    );
+    let inputs = source.inputs();
+    assert_eq!(inputs.iter().map(|input| &input.name).collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+    assert_eq!(inputs.iter().map(|input| input.packets).collect::<Vec<_>>(), [2, 4, 3, 0]);
+    assert_eq!(inputs.iter().filter(|input| input.ended == "complete").count(), 3);
+    assert!(!source.complete());
+    let (read, all) = source.progress();
+    assert_eq!(Some(read), all);
+}
+
+#[test]
+fn a_rotated_set_needs_one_open_file_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    for index in 0..2000_i64 {
+        write(directory.path(), &format!("ring.{index:04}"), &pcap(Little, 1, &packets(&[T + index, T + index])));
+    }
+    let mut source = Source::open(&[directory.path().join("ring.*").to_string_lossy().into_owned()]).unwrap();
+    let mut frames = 0;
+    while let Some(frame) = source.next() {
+        assert_eq!(frame.at.as_nanos(), T + frames / 2);
+        frames += 1;
+    }
+    assert_eq!((frames, source.complete()), (4000, true));
+}
+
+#[test]
+fn drops_of_all_inputs_are_summed() {
+    let directory = tempfile::tempdir().unwrap();
+    let statistics =
+        [u32s(Little, &[0, 0, 0]), u16s(Little, &[7, 8]), vec![5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let file = [section(Little), interface(Little, 1), block(Little, 5, &statistics)].concat();
+    let names = [write(directory.path(), "a", &file), write(directory.path(), "b", &file)];
+    for (names, expected) in [(&names[..1], 5), (&names[..], 10)] {
+        let mut source = Source::open(names).unwrap();
+        assert!(source.next().is_none());
+        assert_eq!((source.kernel_drops(), source.complete()), (expected, true));
+    }
+}
+
+#[test]
+fn a_file_that_vanishes_before_its_turn_is_named_and_the_others_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let names = [
+        write(directory.path(), "a", &pcap(Little, 1, &packets(&[T]))),
+        write(directory.path(), "b", &pcap(Little, 1, &packets(&[T + 1]))),
+    ];
+    let mut source = Source::open(&names).unwrap();
+    fs::remove_file(&names[1]).unwrap();
+    assert!(source.next().is_some());
+    assert!(source.next().is_none());
+    let inputs = source.inputs();
+    assert_eq!((inputs[0].ended.as_str(), inputs[1].packets, source.complete()), ("complete", 0, false));
+    assert!(inputs[1].ended.starts_with("could not be opened a second time, before the first packet: "));
+}
+
+#[test]
+fn errors_are_sentences_for_the_operator() {
+    let directory = tempfile::tempdir().unwrap();
+    let zip = write(directory.path(), "incident.pcap", b"PK\x03\x04\x14\0");
+    let folder = directory.path().to_string_lossy().into_owned();
+    let check = |name: &str, expected: String| {
+        assert_eq!(Source::open(&[name.to_owned()]).map(|_| ()).unwrap_err().to_string(), expected);
+    };
+    check(&zip, format!("{zip}: not a capture file: begins with 50 4b 03 04, which is a zip archive; unpack it first"));
+    check(&folder, format!("{folder}: is a directory; name the capture files in it, for example '{folder}/*.pcap'"));
+    check(&format!("{folder}/none"), format!("{folder}/none: no such file"));
+    check(&format!("{folder}/*.gz"), format!("{folder}/*.gz: no file matches this pattern"));
+    assert_eq!(
+        Source::open(&[]).map(|_| ()).unwrap_err().to_string(),
+        "no input: name one or more capture files, or - for standard input"
+    );
+}
