@@ -1,0 +1,244 @@
+"""What a story has at hand: an upstream, a gateway, a client, a firewall, and a capture that runs all along."""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import gateways
+
+HERE = pathlib.Path(__file__).parent
+CLIENT = "10.50.1.2"
+GATEWAY = "10.50.1.1"
+APP = "10.50.2.2:9000"
+SECOND_APP = "10.50.2.3:9000"
+
+# No step of any story takes longer than this.
+STEP_LIMIT_S = 30
+START_LIMIT_S = 10
+LOG_LIMIT_S = 2
+# tcpdump's ring hands over a block when it is full or a second old.
+RING_FLUSH_S = 1.5
+
+
+class DidNotHappen(Exception):
+    """The world did not behave as the story says; another attempt may show it."""
+
+
+@dataclasses.dataclass
+class Request:
+    """One request of a client, and the status that it must get: None when it gets no answer."""
+
+    method: str
+    path: str
+    status: int | None = 200
+    pause_s: float = 0.2
+    leave_after_s: float | None = None
+    piece_gap_s: float = 0.0
+    body_bytes: int = 0
+    headers: dict = dataclasses.field(default_factory=dict)
+
+    def step(self):
+        """The request as client.py wants it."""
+        step = dataclasses.asdict(self)
+        del step["status"]
+        return step
+
+
+def get(path, status=200, **rest):
+    """A GET."""
+    return Request("GET", path, status, **rest)
+
+
+def post(path, status=200, body_bytes=40, **rest):
+    """A POST."""
+    return Request("POST", path, status, body_bytes=body_bytes, **rest)
+
+
+class Lab:
+    """The world of one attempt at one story."""
+
+    def __init__(self, world, directory):
+        self.world = world
+        self.directory = pathlib.Path(directory)
+        self.processes = contextlib.ExitStack()
+        self.gateways = []
+        self.gateway_process = None
+        self.upstreams = []
+        self.timeline = []
+        self.expected = []
+
+    def start_upstream(self, address=APP, idle_close=60.0, workers=64, behave=None):
+        """Starts the misbehaving server; `behave` maps paths to behaviours."""
+        log = self.directory / f"upstream-{len(self.upstreams) + 1}.out"
+        self.upstreams.append(log)
+        options = [f"--idle-close={idle_close}", f"--workers={workers}"]
+        options += [f"--behave={path}={behaviour}" for path, behaviour in (behave or {}).items()]
+        process = self.start("upstream", ["python3", str(HERE / "upstream.py"), address, *options], log)
+        wait_until(lambda: "listening" in log.read_text(), START_LIMIT_S, "the upstream to listen")
+        self.note(f"upstream {address} started")
+        return process
+
+    def start_nginx(self, pool, location, **options):
+        """Starts nginx."""
+        self.start_gateway(gateways.nginx(pool, location, self.directory, **options))
+
+    def start_haproxy(self, settings):
+        """Starts HAProxy."""
+        self.start_gateway(gateways.haproxy(settings, self.directory))
+
+    def start_apache(self, settings):
+        """Starts Apache httpd."""
+        self.start_gateway(gateways.apache(settings, self.directory))
+
+    def start_gateway(self, gateway):
+        """Starts a gateway and waits until it listens."""
+        self.gateways.append(gateway)
+        program = gateway.command[0]
+        (self.directory / f"{program}.conf").write_text(gateway.configuration)
+        process = self.gateway_process = self.start(
+            "gateway", gateway.command, self.directory / f"{program}.out"
+        )
+        look = self.inside("gateway", ["ss", "-Hltn", f"sport = :{gateway.port}"])
+
+        def listens():
+            if process.poll() is not None:
+                raise RuntimeError(f"{program} ended: {(self.directory / f'{program}.err').read_text()}")
+            return subprocess.run(look, capture_output=True, check=True, timeout=5).stdout
+
+        wait_until(listens, START_LIMIT_S, f"{program} to listen")
+        self.note(f"{gateway.version} started on port {gateway.port}")
+
+    @contextlib.contextmanager
+    def busy_nginx_worker(self):
+        """Keeps nginx's only worker from its events while the block runs, as a slow disk does."""
+        master = self.gateway_process.pid
+        worker = int(pathlib.Path(f"/proc/{master}/task/{master}/children").read_text())
+        os.kill(worker, signal.SIGSTOP)
+        self.note("gateway: worker busy")
+        try:
+            yield
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        self.note("gateway: worker free again")
+
+    def end(self, process, how=signal.SIGTERM):
+        """Ends a process that the lab started."""
+        process.send_signal(how)
+        process.wait(START_LIMIT_S)
+        self.note(f"upstream ended by {how.name}")
+
+    def session(self, *requests):
+        """Sends requests on one client connection, one after the other, and checks their statuses."""
+        self.finish(self.begin_session(*requests))
+
+    def begin_session(self, *requests, stay_s=0):
+        """Begins a session that runs while the story goes on; it ends `stay_s` after the last answer at the latest."""
+        steps = json.dumps([request.step() for request in requests])
+        command = ["python3", str(HERE / "client.py"), f"{GATEWAY}:{self.gateways[-1].port}", str(stay_s), steps]
+        process = subprocess.Popen(self.inside("client", command), stdout=subprocess.PIPE, text=True)
+        self.processes.callback(stop, process)
+        return process, requests
+
+    def finish(self, session):
+        """Waits for a session and holds the client's results against what the story says."""
+        process, requests = session
+        output, _ = process.communicate(timeout=STEP_LIMIT_S)
+        results = [json.loads(line) for line in output.splitlines()]
+        for result in results:
+            status = result["status"] or "no status"
+            self.timeline.append(f"{result['at']} client: {result['request']}: {status}, {result['end']}")
+        if [result["status"] for result in results] != [request.status for request in requests]:
+            raise DidNotHappen("\n".join(self.timeline))
+
+    def pause(self, seconds):
+        """Lets time pass."""
+        time.sleep(seconds)
+
+    def firewall(self, *rule):
+        """Sets a rule of the upstream's own firewall."""
+        subprocess.run(self.inside("upstream", ["iptables", "-w", "5", *rule]), check=True, timeout=10)
+        self.note(f"upstream: iptables {' '.join(rule)}")
+
+    def expect(self, *lines):
+        """What netwatch502 has to say of the capture; the format is in captures/README.md."""
+        self.expected += lines
+
+    def require(self, pattern, of="gateway"):
+        """Insists that a log of the gateway (or the upstream) has a line which says what the story is about."""
+
+        def seen():
+            logs = self.upstreams if of == "upstream" else self.gateway_logs()
+            return any(re.search(pattern, path.read_text()) for path in logs)
+
+        try:
+            wait_until(seen, LOG_LIMIT_S, "")
+        except TimeoutError:
+            raise DidNotHappen(f"no line like {pattern!r} in the logs of the {of}") from None
+
+    def forbid(self, pattern):
+        """Insists that the gateway's logs have no such line; to be called after `require` has waited for them."""
+        if any(re.search(pattern, path.read_text()) for path in self.gateway_logs()):
+            raise DidNotHappen(f"a line like {pattern!r} in the logs of the gateway")
+
+    def gateway_logs(self):
+        """The gateways' log files."""
+        return [self.directory / name for gateway in self.gateways for name in gateway.logs]
+
+    def note(self, what):
+        """Adds a line to the account of what was done."""
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%H:%M:%S.%f")
+        self.timeline.append(f"{now} {what}")
+
+    @contextlib.contextmanager
+    def capture(self, pcapng):
+        """Captures what the gateway's host sees while the block runs, and writes it to `pcapng`."""
+        raw = self.directory / "capture.pcap"
+        said = self.directory / "tcpdump.err"
+        command = ["tcpdump", "-i", "any", "-s", "0", "-U", "-n", "-Z", "root", "-w", str(raw)]
+        process = self.start("gateway", command, self.directory / "tcpdump.out")
+        wait_until(lambda: "listening" in said.read_text(), START_LIMIT_S, "tcpdump to listen")
+        yield
+        time.sleep(RING_FLUSH_S)
+        process.terminate()
+        process.wait(START_LIMIT_S)
+        if "\n0 packets dropped by kernel" not in said.read_text():
+            raise DidNotHappen(f"the capture is not whole: {said.read_text()}")
+        subprocess.run(["editcap", "-F", "pcapng", raw, pcapng], check=True, timeout=STEP_LIMIT_S)
+
+    def start(self, place, command, output):
+        """Starts a program in a namespace; its output goes to a file, its complaints to the .err beside it."""
+        with open(output, "wb") as out, open(output.with_suffix(".err"), "wb") as err:
+            process = subprocess.Popen(self.inside(place, command), stdout=out, stderr=err)
+        self.processes.callback(stop, process)
+        return process
+
+    def inside(self, place, command):
+        """The command, to be run in a namespace; `ip netns exec` becomes it, so that its pid is the command's."""
+        return ["ip", "netns", "exec", f"{self.world}-{place}", *command]
+
+
+def stop(process):
+    """Ends a process, politely first."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+
+
+def wait_until(true, limit_s, what):
+    """Waits, within a bound, until a condition holds."""
+    deadline = time.monotonic() + limit_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {limit_s} s for {what}")
+        time.sleep(0.02)

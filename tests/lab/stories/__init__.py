@@ -1,0 +1,9 @@
+"""The stories: each is a function that makes its failure happen, asserts that it did, and says what must be found.
+
+A story's docstring opens its story.md; its name, with dashes, is its folder's.
+"""
+
+from stories import apache, chain, connect, haproxy, local, request, response
+from stories.registry import STORIES
+
+__all__ = ["STORIES", "apache", "chain", "connect", "haproxy", "local", "request", "response"]
