@@ -18,7 +18,7 @@ use hashbrown::HashMap;
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, ResponseEnd, ResponseStart};
 use crate::correlate::gateway::Gateways;
 use crate::correlate::marks::Marks;
-use crate::event::{ConnectionId, Event, FirstSeen, Moment, Request, Side, What};
+use crate::event::{ConnectionId, Endpoint, Event, FirstSeen, Moment, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
 
@@ -96,6 +96,8 @@ pub enum Finding<'a> {
     Case(Case<'a>),
     /// A connection is gone, and all its exchanges have settled.
     Conversation(&'a Conversation),
+    /// An endpoint answered a SYN.
+    Accepted(Endpoint, Moment),
     /// An idle connection was closed by its server.
     IdleClose(&'a Conversation, Duration),
 }
@@ -168,7 +170,9 @@ impl Correlator {
         let mut rest: Vec<ExchangeKey> = self.exchanges.keys().copied().collect();
         rest.sort_unstable();
         // What is over settles first, so that its attempts are not taken by what was cut off by the end of the capture.
-        rest.sort_by_key(|key| self.exchanges.get(key).and_then(|e| e.over).map_or(i64::MAX, |over| over.at.as_nanos()));
+        rest.sort_by_key(|key| {
+            self.exchanges.get(key).and_then(|e| e.over).map_or(i64::MAX, |over| over.at.as_nanos())
+        });
         let (first, second): (Vec<_>, Vec<_>) = rest.into_iter().partition(|key| !self.may_be_attempt(*key));
         for key in first.into_iter().chain(second) {
             if self.exchanges.get(&key).is_some_and(|exchange| exchange.parent.is_none()) {
@@ -246,6 +250,11 @@ impl Correlator {
             What::Defect(defect) => {
                 if let Some(exchange) = self.exchange(connection, defect.exchange) {
                     exchange.defect.get_or_insert((moment, defect));
+                }
+            }
+            What::SynAck { repeated: false, .. } => {
+                if let Some(conversation) = self.conversations.get(&connection) {
+                    sink(Finding::Accepted(conversation.server, moment));
                 }
             }
             What::Fin(closing) if closing.by == Side::Server => self.server_closed(connection, moment, sink),
@@ -370,7 +379,9 @@ impl Correlator {
                 return;
             }
             self.due.pop();
-            let Some(exchange) = self.exchanges.get(&key).filter(|exchange| exchange.parent.is_none()) else { continue };
+            let Some(exchange) = self.exchanges.get(&key).filter(|exchange| exchange.parent.is_none()) else {
+                continue;
+            };
             let started = exchange.started.at;
             if self.may_be_attempt(key) && now.since(started) < LONGEST_HOPE && self.has_hope(key) {
                 self.due.push(Reverse((at + HOPE_STEP, key)));

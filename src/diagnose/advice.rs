@@ -38,7 +38,11 @@ pub fn do_first(incidents: &[Incident], stats: &Stats) -> Vec<String> {
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by_key(|(key, group)| (std::cmp::Reverse(group.len()), *key));
-    groups.iter().take(PARAGRAPHS).map(|((cause, upstream), group)| paragraph(*cause, *upstream, group, stats)).collect()
+    groups
+        .iter()
+        .take(PARAGRAPHS)
+        .map(|((cause, upstream), group)| paragraph(*cause, *upstream, group, stats))
+        .collect()
 }
 
 fn paragraph(cause: Cause, upstream: Option<Endpoint>, group: &[&Incident], stats: &Stats) -> String {

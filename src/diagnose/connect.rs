@@ -103,7 +103,10 @@ fn unanswered(attempt: &Attempt<'_>) -> Option<Verdict> {
             )
             .proof(conversation.opened, Actor::Gateway, format!("SYN to {server}"))
             .proof(last, Actor::Gateway, format!("latest of {syns} SYNs"))
-            .or_else(Some(Cause::ConnectTimeout), "SYNs lost on the way; a capture at the upstream would show them missing"),
+            .or_else(
+                Some(Cause::ConnectTimeout),
+                "SYNs lost on the way; a capture at the upstream would show them missing",
+            ),
         );
     }
     let grade = if repeats > 0 || waited.as_millis() >= 900 { Grade::Proven } else { Grade::Consistent };
@@ -119,7 +122,10 @@ fn unanswered(attempt: &Attempt<'_>) -> Option<Verdict> {
         .rules_out(Cause::ConnectRefused, "no RST", None)
         .rules_out(Cause::ConnectUnreachable, "no ICMP error quotes the SYN", None)
         .or_else(None, "a firewall or security group drops the packets")
-        .or_else(Some(Cause::AcceptQueueFull), "the listener's accept queue is full: `ss -ltn` and `nstat -az TcpExtListenOverflows` at the upstream tell")
+        .or_else(
+            Some(Cause::AcceptQueueFull),
+            "the listener's accept queue is full: `ss -ltn` and `nstat -az TcpExtListenOverflows` at the upstream tell",
+        )
         .or_else(None, "nobody has the address any more: compare it with what the name resolves to now")
         .unknown("which of these it is: they are the same packets at the gateway"),
     )
@@ -130,9 +136,9 @@ fn queue_full(attempt: &Attempt<'_>) -> Option<Verdict> {
     let conversation = attempt.conversation;
     let (first, count) = conversation.syn_ack_repeated?;
     let acknowledged = attempt.exchange.acknowledged.is_some() || attempt.exchange.response_start.is_some();
-    let covered = attempt.server_close().is_some_and(|(_, closing, _)| {
-        matches!(attempt.coverage(&closing), Coverage::Whole | Coverage::Part)
-    });
+    let covered = attempt
+        .server_close()
+        .is_some_and(|(_, closing, _)| matches!(attempt.coverage(&closing), Coverage::Whole | Coverage::Part));
     if acknowledged || covered || attempt.exchange.reused {
         return None;
     }
@@ -146,9 +152,9 @@ fn queue_full(attempt: &Attempt<'_>) -> Option<Verdict> {
     if let Some(established) = conversation.established {
         verdict = verdict.proof(established, Actor::Gateway, "ACK of the SYN-ACK");
     }
-    Some(
-        verdict
-            .proof(first, Actor::Upstream, "SYN-ACK again: the acknowledgement was dropped")
-            .rules_out(Cause::RequestLost, "SYN-ACKs arrive: the path works", Some(first.frame)),
-    )
+    Some(verdict.proof(first, Actor::Upstream, "SYN-ACK again: the acknowledgement was dropped").rules_out(
+        Cause::RequestLost,
+        "SYN-ACKs arrive: the path works",
+        Some(first.frame),
+    ))
 }

@@ -57,12 +57,18 @@ fn close(run: &[usize], upstream: Endpoint, incidents: &[Incident], episodes: &m
         [one, other] => other.time.since(one.time) <= AT_ONCE,
         _ => false,
     });
-    let died = at_once && cut_off.len() >= 2 || !cut_off.is_empty() && refused && cut_off.first().is_some_and(|first| {
-        members.iter().any(|incident| incident.cause == Cause::ConnectRefused && incident.time > first.time)
-    });
+    let died = at_once && cut_off.len() >= 2
+        || !cut_off.is_empty()
+            && refused
+            && cut_off.first().is_some_and(|first| {
+                members.iter().any(|incident| incident.cause == Cause::ConnectRefused && incident.time > first.time)
+            });
     let down = members.len() >= 2 && members.iter().all(|incident| is_unreachable(incident.cause));
     let (kind, what) = if died {
-        ("backend_died", "its connections ended at one moment: the process died or was restarted; the packets cannot tell which")
+        (
+            "backend_died",
+            "its connections ended at one moment: the process died or was restarted; the packets cannot tell which",
+        )
     } else if down {
         ("backend_down", "no connection to it succeeded")
     } else {

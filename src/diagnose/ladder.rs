@@ -56,7 +56,8 @@ fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
     }
     if let Some(start) = exchange.request_start {
         let request = exchange.request.as_ref();
-        let line = request.map_or_else(|| String::from("request"), |request| format!("{} {}", request.method, request.target));
+        let line =
+            request.map_or_else(|| String::from("request"), |request| format!("{} {}", request.method, request.target));
         let place = exchange.request_end_offset().map_or(format!("{start}.."), |end| format!("{start}..{end}"));
         step(exchange.started, client, format!("{line} {place}"));
     }
@@ -72,7 +73,9 @@ fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
         let reason = exchange.response.as_ref().map_or("", |response| &response.reason);
         step(start.moment, server, format!("{status} {reason}").trim_end().to_owned());
     }
-    if let Some(end) = exchange.response_end.filter(|end| exchange.response_start.as_ref().is_some_and(|s| s.moment != end.moment)) {
+    if let Some(end) =
+        exchange.response_end.filter(|end| exchange.response_start.as_ref().is_some_and(|s| s.moment != end.moment))
+    {
         step(end.moment, server, format!("… {} octets of content", end.content));
     }
     for (moment, error) in &conversation.unreachable {

@@ -71,13 +71,18 @@ pub fn nothing_sent(case: &Case<'_>, recent: &[Failure], hold_down: Duration) ->
         return verdict
             .unknown("everything about the upstream")
             .or_else(None, "the filter leaves it out: capture without a port filter, or with both ports")
-            .or_else(None, "another interface or network namespace carries it: capture with -i any in the gateway's namespace")
+            .or_else(
+                None,
+                "another interface or network namespace carries it: capture with -i any in the gateway's namespace",
+            )
             .or_else(None, "the upstream is a unix socket, which has no packets");
     }
     let waited = at.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at);
     let failures: Vec<&Failure> = recent
         .iter()
-        .filter(|failure| failure.at <= at.at && at.at.since(failure.at) <= hold_down && takes_out_of_service(failure.cause))
+        .filter(|failure| {
+            failure.at <= at.at && at.at.since(failure.at) <= hold_down && takes_out_of_service(failure.cause)
+        })
         .collect();
     let mut verdict = match failures.last() {
         Some(last) => Verdict::new(
@@ -105,12 +110,18 @@ pub fn nothing_sent(case: &Case<'_>, recent: &[Failure], hold_down: Duration) ->
         .or_else(None, "a queue, a connection limit or a breaker that is full"),
     };
     if let Some(answer) = answer {
-        let what = exchange.status().map_or_else(|| String::from("closes without an answer"), |status| format!("status {status}"));
+        let what = exchange
+            .status()
+            .map_or_else(|| String::from("closes without an answer"), |status| format!("status {status}"));
         verdict = verdict.proof_on(Leg::Downstream, answer, Actor::Gateway, format!("{what} after {}", span(waited)));
     }
     verdict
         .or_else(None, "the upstream is a unix socket, which has no packets")
-        .rules_out(Cause::UpstreamNotCaptured, "this gateway's other requests are in the capture with their attempts", None)
+        .rules_out(
+            Cause::UpstreamNotCaptured,
+            "this gateway's other requests are in the capture with their attempts",
+            None,
+        )
         .unknown("the gateway's own reason: its error log tells")
 }
 
@@ -134,8 +145,10 @@ pub fn unknown(case: &Case<'_>) -> Verdict {
         "the gateway answered with an error although nothing that was captured of its attempt is wrong",
     );
     for attempt in &case.attempts {
-        let answer = attempt.party.exchange.response_start.as_ref().map_or(attempt.party.exchange.started, |s| s.moment);
-        let status = attempt.party.exchange.status().map_or(String::from("no status"), |status| format!("status {status}"));
+        let answer =
+            attempt.party.exchange.response_start.as_ref().map_or(attempt.party.exchange.started, |s| s.moment);
+        let status =
+            attempt.party.exchange.status().map_or(String::from("no status"), |status| format!("status {status}"));
         verdict = verdict.proof(answer, Actor::Upstream, status);
     }
     if let Some(start) = &exchange.response_start {

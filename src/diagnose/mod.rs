@@ -13,7 +13,7 @@ pub mod product;
 pub mod request;
 pub mod response;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -52,12 +52,13 @@ pub struct Diagnoser {
     failures: VecDeque<(IpAddr, Failure)>,
     /// When an endpoint last accepted a connection, and from whom.
     accepted: HashMap<Endpoint, Moment>,
+    failed: HashMap<Endpoint, BTreeMap<Cause, u64>>,
     /// Health probes sent, and those that failed.
     pub probes: (u64, u64),
     /// Connections that a gateway opened and never used.
     pub unused_connections: u64,
     /// Remarks on exchanges that succeeded: text and count.
-    pub remarks: std::collections::BTreeMap<String, u64>,
+    pub remarks: BTreeMap<String, u64>,
 }
 
 /// An attempt with its verdict.
@@ -76,9 +77,10 @@ impl Diagnoser {
             products: HashMap::new(),
             failures: VecDeque::new(),
             accepted: HashMap::new(),
+            failed: HashMap::new(),
             probes: (0, 0),
             unused_connections: 0,
-            remarks: std::collections::BTreeMap::new(),
+            remarks: BTreeMap::new(),
         }
     }
 
@@ -86,6 +88,12 @@ impl Diagnoser {
     #[must_use]
     pub fn product(&self, root: IpAddr) -> Option<&Recognition> {
         self.products.get(&root)
+    }
+
+    /// How many attempts at an endpoint failed, by cause.
+    #[must_use]
+    pub fn failed(&self, upstream: Endpoint) -> BTreeMap<Cause, u64> {
+        self.failed.get(&upstream).cloned().unwrap_or_default()
     }
 
     /// An endpoint accepted a connection.
@@ -121,7 +129,9 @@ impl Diagnoser {
             .next_back();
         let error = exchange.status().is_some_and(|status| self.is_asked(status));
         let no_answer = exchange.status().is_none();
-        if let Some(verdict) = local::client_abort(case, given, failed_before.filter(|_| !ended_by_gateway(&judged, given))) {
+        if let Some(verdict) =
+            local::client_abort(case, given, failed_before.filter(|_| !ended_by_gateway(&judged, given)))
+        {
             return (exchange.request_head.is_some()).then(|| self.incident(Kind::ClientAbort, case, judged, verdict));
         }
         if let Some(wait) = exchange.wait() {
@@ -206,6 +216,8 @@ impl Diagnoser {
         }
         stats.attempt(exchange, conversation, verdict.is_some());
         let verdict = verdict.filter(|_| !unheard)?;
+        let root = case.gateways.root(exchange.client.ip());
+        self.note_failure(root, exchange.server, &verdict, exchange.over.unwrap_or(exchange.started), false);
         // The upstream's own error is worth a report only as what its client most likely got.
         let judged = vec![Judged { attempt, view, verdict: Some(verdict.clone()) }];
         Some(self.incident(Kind::UpstreamFailure, case, judged, verdict))
@@ -215,14 +227,15 @@ impl Diagnoser {
         let mut judged: Vec<Judged<'a>> = Vec::with_capacity(case.attempts.len());
         for (index, attempt) in case.attempts.iter().enumerate() {
             // A gateway behind the gateway gave its answer on the attempt that it is behind.
-            let behind = case.attempts.get(..index).and_then(|before| {
-                before.iter().rev().find(|outer| outer.hop + 1 == attempt.hop)
-            });
-            let given = if attempt.hop == 0 { Some(given) } else { behind.and_then(|outer| evidence::given_on(outer.party)) };
-            let next = case
+            let behind = case
                 .attempts
-                .get(index + 1..)
-                .and_then(|after| after.iter().take_while(|next| next.hop >= attempt.hop).find(|next| next.hop == attempt.hop));
+                .get(..index)
+                .and_then(|before| before.iter().rev().find(|outer| outer.hop + 1 == attempt.hop));
+            let given =
+                if attempt.hop == 0 { Some(given) } else { behind.and_then(|outer| evidence::given_on(outer.party)) };
+            let next = case.attempts.get(index + 1..).and_then(|after| {
+                after.iter().take_while(|next| next.hop >= attempt.hop).find(|next| next.hop == attempt.hop)
+            });
             // An attempt after which another one was made did not satisfy the gateway.
             let given = match next {
                 Some(next) => {
@@ -239,7 +252,10 @@ impl Diagnoser {
                     Cause::Unknown,
                     Grade::Undetermined,
                     "the gateway tried again",
-                    format!("the gateway was not content with this attempt at {}, though nothing is wrong with it", attempt.party.exchange.server),
+                    format!(
+                        "the gateway was not content with this attempt at {}, though nothing is wrong with it",
+                        attempt.party.exchange.server
+                    ),
                 ));
             }
             judged.push(Judged { attempt: *attempt, view, verdict });
@@ -269,7 +285,10 @@ impl Diagnoser {
             if verdict.cause == Cause::ResponseTimeout
                 && let Some(moment) = verdict.evidence.last().map(|proof| proof.moment)
             {
-                stats.gave_up(exchange.server, moment.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at));
+                stats.gave_up(
+                    exchange.server,
+                    moment.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at),
+                );
             }
             let root = case.gateways.root(exchange.client.ip());
             let moment = verdict.evidence.last().map_or(exchange.started, |proof| proof.moment);
@@ -283,6 +302,9 @@ impl Diagnoser {
     }
 
     fn note_failure(&mut self, root: IpAddr, upstream: Endpoint, verdict: &Verdict, moment: Moment, probe: bool) {
+        if !probe && (self.failed.len() < MOST_ENDPOINTS || self.failed.contains_key(&upstream)) {
+            *self.failed.entry(upstream).or_default().entry(verdict.cause).or_default() += 1;
+        }
         if self.failures.len() >= 256 {
             self.failures.pop_front();
         }
@@ -298,14 +320,18 @@ impl Diagnoser {
         if case.role == Role::Upstream {
             return;
         }
-        for (party, answer) in case.attempts.iter().map(|attempt| (attempt.party, None)).chain([(case.root, Some(()))]) {
+        for (party, answer) in case.attempts.iter().map(|attempt| (attempt.party, None)).chain([(case.root, Some(()))])
+        {
             let Some(response) = &party.exchange.response else { continue };
             let answered = if answer.is_some() {
                 case.attempts.iter().rev().find(|attempt| attempt.hop == 0)
             } else {
                 // A middle leg is a gateway's answer only if attempts were made behind it.
-                let position = case.attempts.iter().position(|attempt| attempt.party.exchange.key == party.exchange.key);
-                let behind = position.and_then(|at| case.attempts.get(at + 1).filter(|next| case.attempts.get(at).is_some_and(|own| next.hop > own.hop)));
+                let position =
+                    case.attempts.iter().position(|attempt| attempt.party.exchange.key == party.exchange.key);
+                let behind = position.and_then(|at| {
+                    case.attempts.get(at + 1).filter(|next| case.attempts.get(at).is_some_and(|own| next.hop > own.hop))
+                });
                 if behind.is_none() {
                     continue;
                 }
@@ -390,7 +416,13 @@ fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verdict> {
     judged.get(chosen).and_then(|judged| judged.verdict.clone())
 }
 
-fn compose(kind: Kind, case: &Case<'_>, judged: Vec<Judged<'_>>, verdict: Verdict, product: Option<Product>) -> Incident {
+fn compose(
+    kind: Kind,
+    case: &Case<'_>,
+    judged: Vec<Judged<'_>>,
+    verdict: Verdict,
+    product: Option<Product>,
+) -> Incident {
     let root = case.root.exchange;
     let downstream = (case.role == Role::Downstream).then(|| downstream(case, product));
     let status = downstream.as_ref().and_then(|downstream| downstream.status);
@@ -402,7 +434,9 @@ fn compose(kind: Kind, case: &Case<'_>, judged: Vec<Judged<'_>>, verdict: Verdic
     let attempts = judged.iter().map(attempt).collect();
     let log_lines = Product::ALL
         .iter()
-        .filter_map(|known| Some((*known, product::log_line(*known, verdict.cause, verdict.detail, status)?.to_owned())))
+        .filter_map(|known| {
+            Some((*known, product::log_line(*known, verdict.cause, verdict.detail, status)?.to_owned()))
+        })
         .collect();
     Incident {
         id: 0,
@@ -484,3 +518,6 @@ fn attempt(judged: &Judged<'_>) -> incident::Attempt {
         hop: judged.attempt.hop,
     }
 }
+
+/// Endpoints whose failures are counted.
+const MOST_ENDPOINTS: usize = 512;

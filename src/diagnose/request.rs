@@ -85,13 +85,22 @@ fn race(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -
     )
     .proof(moment, Actor::Upstream, format!("{how}, {acks}: does not cover the request"));
     verdict.detail = Some(if reset { "rst" } else { "fin" });
-    let answers = conversation.resets.iter().filter(|(answer, reset)| reset.by == Side::Server && answer.frame > moment.frame);
+    let answers =
+        conversation.resets.iter().filter(|(answer, reset)| reset.by == Side::Server && answer.frame > moment.frame);
     for (answer, _) in answers {
         verdict = verdict.proof(*answer, Actor::Upstream, "RST: answers what the closed socket got after that");
     }
     verdict = verdict
-        .rules_out(Cause::ClosedWithoutResponse, format!("the {how} does not acknowledge the request"), Some(moment.frame))
-        .rules_out(Cause::StaleReuse, "the gateway had not acknowledged the close when it sent the request", Some(exchange.started.frame))
+        .rules_out(
+            Cause::ClosedWithoutResponse,
+            format!("the {how} does not acknowledge the request"),
+            Some(moment.frame),
+        )
+        .rules_out(
+            Cause::StaleReuse,
+            "the gateway had not acknowledged the close when it sent the request",
+            Some(exchange.started.frame),
+        )
         .rules_out(Cause::RequestLost, "the request was not repeated before the close", None)
         .unknown("the configured idle time-outs; observed ones are in the report");
     if !measured {
@@ -140,12 +149,19 @@ fn forged(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool)
             Cause::MiddleboxReset,
             grade,
             why,
-            format!("a reset in the name of {server} that did not come from it: something on the way killed the connection"),
+            format!(
+                "a reset in the name of {server} that did not come from it: something on the way killed the connection"
+            ),
         ),
     )
-    .proof(moment, Actor::Network, format!("RST, TTL {} (upstream: {least}..{greatest} in {packets} packets)", closing.ttl));
+    .proof(
+        moment,
+        Actor::Network,
+        format!("RST, TTL {} (upstream: {least}..{greatest} in {packets} packets)", closing.ttl),
+    );
     if too_soon {
-        verdict = verdict.rules_out(Cause::ResetWithoutResponse, "sooner than the round trip allows", Some(moment.frame));
+        verdict =
+            verdict.rules_out(Cause::ResetWithoutResponse, "sooner than the round trip allows", Some(moment.frame));
     }
     Some(verdict.unknown("which device; a capture at the upstream would show that it sent no reset"))
 }
@@ -155,9 +171,9 @@ fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
     let exchange = attempt.exchange;
     let (count, first) = attempt.repeats_before(until.at);
     let first = first?;
-    let covered = attempt.server_close().is_some_and(|(_, closing, _)| {
-        matches!(attempt.coverage(&closing), Coverage::Part | Coverage::Whole)
-    });
+    let covered = attempt
+        .server_close()
+        .is_some_and(|(_, closing, _)| matches!(attempt.coverage(&closing), Coverage::Part | Coverage::Whole));
     let late = exchange.acknowledged.is_some_and(|acknowledged| acknowledged.frame < until.frame);
     if covered || late || attempt.conversation.syn_ack_repeated.is_some() {
         return None;
@@ -168,16 +184,19 @@ fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
         Some(idle) => (
             Cause::IdleFlowDropped,
             Grade::Consistent,
-            format!("after {} of silence nothing that the gateway sent to {server} on this connection arrived any more", span(idle)),
+            format!(
+                "after {} of silence nothing that the gateway sent to {server} on this connection arrived any more",
+                span(idle)
+            ),
         ),
-        None => (Cause::RequestLost, Grade::Proven, format!("the request to {server} was repeated and never acknowledged")),
+        None => {
+            (Cause::RequestLost, Grade::Proven, format!("the request to {server} was repeated and never acknowledged"))
+        }
     };
-    let mut verdict = sent(
-        attempt,
-        Verdict::new(cause, grade, format!("request repeated {count} ×, never acknowledged"), story),
-    )
-    .proof(first, Actor::Gateway, "the request again")
-    .rules_out(Cause::ResponseTimeout, "the request was never acknowledged", Some(first.frame));
+    let mut verdict =
+        sent(attempt, Verdict::new(cause, grade, format!("request repeated {count} ×, never acknowledged"), story))
+            .proof(first, Actor::Gateway, "the request again")
+            .rules_out(Cause::ResponseTimeout, "the request was never acknowledged", Some(first.frame));
     if let Some((moment, closing, reset)) = attempt.server_close() {
         let how = if reset { "RST" } else { "FIN" };
         let acks = closing.acknowledged.map_or(String::new(), |ack| format!(", ack {ack}"));
@@ -186,7 +205,8 @@ fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
             .rules_out(Cause::KeepaliveRace, "the request was repeated before the upstream closed", Some(first.frame));
     }
     if idle.is_some() {
-        verdict = verdict.or_else(Some(Cause::RequestLost), "loss on the path that has nothing to do with the idle time");
+        verdict =
+            verdict.or_else(Some(Cause::RequestLost), "loss on the path that has nothing to do with the idle time");
     }
     Some(verdict)
 }
@@ -195,7 +215,10 @@ fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
 fn not_reading(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
     let since = attempt.conversation.window_closed.get(Side::Server.index()).copied().flatten()?;
     let whole = attempt.exchange.acknowledged.is_some();
-    if whole || since.at > until.at || attempt.exchange.request_end.is_some() && since.frame < attempt.exchange.started.frame {
+    if whole
+        || since.at > until.at
+        || attempt.exchange.request_end.is_some() && since.frame < attempt.exchange.started.frame
+    {
         return None;
     }
     let server = attempt.conversation.server;

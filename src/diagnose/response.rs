@@ -47,9 +47,9 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
     let response = exchange.response.as_ref()?;
     let status = exchange.status()?;
     let unfinished = exchange.request_end_offset().is_none_or(|end| response.request_sent < end);
-    let unread = attempt.server_close().is_some_and(|(_, closing, _)| {
-        matches!(attempt.coverage(&closing), Coverage::Part | Coverage::Nothing)
-    });
+    let unread = attempt
+        .server_close()
+        .is_some_and(|(_, closing, _)| matches!(attempt.coverage(&closing), Coverage::Part | Coverage::Nothing));
     let lost = attempt.given.is_some_and(|given| given.status != Some(status) || !given.whole);
     if exchange.request_start.is_none() || !(unfinished || unread) || !lost {
         return None;
@@ -97,7 +97,8 @@ fn unsolicited(attempt: &Attempt<'_>) -> Option<Verdict> {
 
 fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
     let (moment, defect) = attempt.exchange.defect?;
-    let in_head = matches!(defect.kind, DefectKind::BadHeader | DefectKind::BadStatusLine | DefectKind::FramingConflict);
+    let in_head =
+        matches!(defect.kind, DefectKind::BadHeader | DefectKind::BadStatusLine | DefectKind::FramingConflict);
     let accepted = in_head && attempt.was_passed_on();
     let after_close = attempt.gateway_close().is_some_and(|(close, ..)| close.frame < moment.frame);
     let given_broken = attempt.given.is_some_and(|given| given.status.is_none());
@@ -118,9 +119,11 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     verdict = verdict.proof(moment, Actor::Upstream, format!("{said}, {} octets into the response", defect.within));
     if let Some((close, ..)) = attempt.gateway_close().filter(|_| attempt.gateway_closed_first()) {
-        verdict = verdict
-            .proof(close, Actor::Gateway, "the gateway closes first")
-            .rules_out(Cause::ResetWithoutResponse, "the gateway closed, not the upstream", Some(close.frame));
+        verdict = verdict.proof(close, Actor::Gateway, "the gateway closes first").rules_out(
+            Cause::ResetWithoutResponse,
+            "the gateway closed, not the upstream",
+            Some(close.frame),
+        );
     }
     Some(verdict.unknown("how strictly this version of the gateway judges; the defect and the rejection are facts"))
 }
@@ -167,7 +170,11 @@ fn truncated(attempt: &Attempt<'_>) -> Option<Verdict> {
                 format!("{server} closed in the middle of the response's header section"),
             )
             .detail(how(reset))
-            .proof(start, Actor::Upstream, format!("the response begins; its header section never ends ({octets} octets)"))
+            .proof(
+                start,
+                Actor::Upstream,
+                format!("the response begins; its header section never ends ({octets} octets)"),
+            )
             .proof(moment, Actor::Upstream, close)
             .rules_out(Cause::ClosedWithoutResponse, "octets of a response came", Some(start.frame))
             .rules_out(Cause::ResponseTimeout, "the upstream closed first", Some(moment.frame)),
@@ -223,7 +230,8 @@ fn too_large(attempt: &Attempt<'_>) -> Option<Verdict> {
         verdict = verdict.proof(moment, Actor::Gateway, format!("{}: the gateway hangs up", how(reset).to_uppercase()));
     }
     if let Some((product, (limit, setting))) = limit {
-        verdict = verdict.unknown(format!("the configured limit; {}'s default is {limit} octets ({setting})", product.name()));
+        verdict = verdict
+            .unknown(format!("the configured limit; {}'s default is {limit} octets ({setting})", product.name()));
     }
     Some(verdict.rules_out(Cause::MalformedResponse, "no octet of it breaks a rule of HTTP", None))
 }
@@ -316,7 +324,11 @@ fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
     } else if exchange.reused {
         verdict.or_else(Some(Cause::KeepaliveRace), "the close was on its way before the request arrived")
     } else {
-        verdict.rules_out(Cause::KeepaliveRace, "nothing was exchanged on this connection before", Some(exchange.started.frame))
+        verdict.rules_out(
+            Cause::KeepaliveRace,
+            "nothing was exchanged on this connection before",
+            Some(exchange.started.frame),
+        )
     };
     Some(verdict.unknown(if reset {
         "why: a process that died with unread octets, an abortive close, or a queue that was thrown away look the same"
@@ -340,7 +352,8 @@ fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     let closed = attempt.gateway_close().filter(|_| attempt.gateway_closed_first());
     let answered = attempt.given.filter(|given| given.status.is_none_or(|status| status >= 500));
-    let until = closed.map(|(moment, ..)| moment).into_iter().chain(answered.map(|given| given.at)).min_by_key(|m| m.frame)?;
+    let until =
+        closed.map(|(moment, ..)| moment).into_iter().chain(answered.map(|given| given.at)).min_by_key(|m| m.frame)?;
     let sent = attempt.request_sent();
     let last = exchange.last_response.filter(|last| last.frame < until.frame);
     let since = last.unwrap_or(sent);
@@ -363,7 +376,8 @@ fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     } else {
         format!("{server} had the request and did not answer within {}; the gateway gave up", span(waited))
     };
-    let mut verdict = Verdict::new(cause, grade, why, summary).proof(exchange.started, Actor::Gateway, "the request begins");
+    let mut verdict =
+        Verdict::new(cause, grade, why, summary).proof(exchange.started, Actor::Gateway, "the request begins");
     verdict.detail = detail.filter(|detail| *detail != "body");
     if let Some(acknowledged) = exchange.acknowledged {
         verdict = verdict.proof(acknowledged, Actor::Upstream, "acknowledges the whole request");
@@ -372,16 +386,27 @@ fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
         verdict = verdict.proof(last, Actor::Upstream, "the last octets of the response");
     }
     if let Some((moment, _, reset)) = closed {
-        verdict = verdict.proof(moment, Actor::Gateway, format!("{} after {}: the gateway closes first", how(reset).to_uppercase(), span(waited)));
+        verdict = verdict.proof(
+            moment,
+            Actor::Gateway,
+            format!("{} after {}: the gateway closes first", how(reset).to_uppercase(), span(waited)),
+        );
     }
     if let Some((moment, octets)) = late {
         verdict = verdict.proof(moment, Actor::Upstream, format!("{octets} octets of an answer, too late"));
     }
     verdict = verdict
-        .rules_out(Cause::ClosedWithoutResponse, "the upstream did not close first", closed.map(|(moment, ..)| moment.frame))
+        .rules_out(
+            Cause::ClosedWithoutResponse,
+            "the upstream did not close first",
+            closed.map(|(moment, ..)| moment.frame),
+        )
         .unknown("what the upstream was doing; its log and its own dependencies tell");
     if grade == Grade::Consistent && waited < SHORTEST_WAIT {
-        verdict = verdict.or_else(None, "the gateway closed so soon that it may not have been for waiting: a reload, a limit, its client");
+        verdict = verdict.or_else(
+            None,
+            "the gateway closed so soon that it may not have been for waiting: a reload, a limit, its client",
+        );
     }
     Some(verdict)
 }

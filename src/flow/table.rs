@@ -171,7 +171,11 @@ impl Table {
 
     fn role(&self, source: Endpoint, destination: Endpoint, segment: &Segment<'_>) -> (FirstSeen, Side) {
         if segment.flags.syn() {
-            return if segment.flags.ack() { (FirstSeen::SynAck, Side::Server) } else { (FirstSeen::Syn, Side::Client) };
+            return if segment.flags.ack() {
+                (FirstSeen::SynAck, Side::Server)
+            } else {
+                (FirstSeen::Syn, Side::Client)
+            };
         }
         let side = if segment.payload.starts_with(b"HTTP/1.") {
             Side::Server
@@ -249,4 +253,3 @@ pub fn looks_like_request(octets: &[u8]) -> bool {
 
 /// How often the table is searched for what is over.
 const SWEEP: Duration = Duration::from_secs(1);
-

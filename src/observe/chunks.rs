@@ -123,7 +123,9 @@ mod tests {
 
     #[test]
     fn what_is_no_chunk_is_a_defect_at_its_octet() {
-        let check = |octets: &[u8], at| assert!(matches!(Chunks::default().feed(octets), Fed::Defect { at: found, .. } if found == at));
+        let check = |octets: &[u8], at| {
+            assert!(matches!(Chunks::default().feed(octets), Fed::Defect { at: found, .. } if found == at))
+        };
         check(b"xyz\r\n", 0);
         check(b"-5\r\n", 0);
         check(b"\r\n", 0);

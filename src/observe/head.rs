@@ -262,7 +262,8 @@ fn forwarded_field(value: &[u8]) -> Option<ForwardedFor> {
 
 /// The `timeout` parameter of a Keep-Alive field.
 fn keep_alive(value: &[u8]) -> Option<Duration> {
-    let parameter = value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii).find(|p| starts_with(p, b"timeout="))?;
+    let parameter =
+        value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii).find(|p| starts_with(p, b"timeout="))?;
     http1::decimal(parameter.get(8..)?).map(Duration::from_secs)
 }
 

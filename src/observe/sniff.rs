@@ -110,9 +110,8 @@ fn proxy_addresses(family: u8, octets: &[u8]) -> Option<Endpoint> {
     }
 }
 
-const KNOWN_METHODS: &[&[u8]] = &[
-    b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT", b"PROPFIND", b"REPORT",
-];
+const KNOWN_METHODS: &[&[u8]] =
+    &[b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT", b"PROPFIND", b"REPORT"];
 const LONGEST_METHOD: usize = 64;
 const LONGEST_LINE: usize = 8192;
 

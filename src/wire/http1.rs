@@ -146,7 +146,8 @@ pub fn response(head: &[u8]) -> ResponseHead<'_> {
         let kind = if line.starts_with(b"HTTP") { DefectKind::BadStatusLine } else { DefectKind::NotHttp };
         (kind, at)
     });
-    let status = line.get(9..12).filter(|_| line_defect.is_none()).and_then(decimal).and_then(|n| u16::try_from(n).ok());
+    let status =
+        line.get(9..12).filter(|_| line_defect.is_none()).and_then(decimal).and_then(|n| u16::try_from(n).ok());
     let (fields, field_defect) = fields(rest, offset);
     ResponseHead {
         status,

@@ -1,0 +1,328 @@
+//! The whole of the pure part: captured frames in, a report out.
+
+use std::time::Duration;
+
+use crate::correlate::conversation::Exchange;
+use crate::correlate::gateway::Gateways;
+use crate::correlate::{Case, Correlator, Finding, Role};
+use crate::diagnose::incident::{Incident, Kind};
+use crate::diagnose::{Diagnoser, Question, advice, episode};
+use crate::event::{Event, GapJudged, Moment, Opaque, What};
+use crate::limits::Limits;
+use crate::report::{self, Coverage, ExchangeRow, HalfClosed, Latency, Quantiles, Report, Spread, Totals};
+use crate::shard::{Captured, Shard};
+use crate::stats::{Spans, Stats};
+
+/// An analysis under way.
+pub struct Analysis<'r> {
+    limits: Limits,
+    shard: Shard,
+    events: Vec<Event>,
+    correlator: Correlator,
+    findings: Findings<'r>,
+    last: Option<Moment>,
+}
+
+/// What settled so far.
+struct Findings<'r> {
+    diagnoser: Diagnoser,
+    stats: Stats,
+    incidents: Vec<Incident>,
+    most_incidents: usize,
+    totals: Totals,
+    gaps: u64,
+    opaque_tls: u64,
+    exchange_row: Option<&'r mut dyn FnMut(&ExchangeRow)>,
+}
+
+impl<'r> Analysis<'r> {
+    /// An analysis that answers `question`. `exchange_row` is given every downstream exchange once it has settled.
+    #[must_use]
+    pub fn new(
+        limits: &Limits,
+        gateways: Gateways,
+        question: Question,
+        exchange_row: Option<&'r mut dyn FnMut(&ExchangeRow)>,
+    ) -> Self {
+        Self {
+            limits: limits.clone(),
+            shard: Shard::new(limits),
+            events: Vec::new(),
+            correlator: Correlator::new(limits, gateways),
+            findings: Findings {
+                diagnoser: Diagnoser::new(question),
+                stats: Stats::default(),
+                incidents: Vec::new(),
+                most_incidents: limits.incidents,
+                totals: Totals::default(),
+                gaps: 0,
+                opaque_tls: 0,
+                exchange_row,
+            },
+            last: None,
+        }
+    }
+
+    /// Takes a frame.
+    pub fn take(&mut self, captured: &Captured<'_>) {
+        self.last = Some(Moment { at: captured.at, frame: captured.frame });
+        self.shard.take(captured, &mut self.events);
+        self.pass_on();
+    }
+
+    /// The capture ended. What is known of the inputs is the caller's to add.
+    #[must_use]
+    pub fn finish(mut self) -> Report {
+        if let Some(last) = self.last {
+            self.shard.finish(last, &mut self.events);
+            self.pass_on();
+        }
+        let Self { correlator, findings, .. } = &mut self;
+        correlator.finish(&mut |finding| findings.take(finding));
+        self.report()
+    }
+
+    fn pass_on(&mut self) {
+        let Self { events, correlator, findings, .. } = self;
+        for event in events.drain(..) {
+            findings.count(&event);
+            correlator.take(event, &mut |finding| findings.take(finding));
+        }
+    }
+
+    fn report(self) -> Report {
+        let counters = self.shard.counters();
+        let Findings { diagnoser, stats, mut incidents, mut totals, gaps, opaque_tls, .. } = self.findings;
+        incidents.sort_by_key(|incident| {
+            let frame = incident.evidence.last().map(|proof| proof.moment.frame);
+            (incident.time, frame)
+        });
+        for (index, incident) in incidents.iter_mut().enumerate() {
+            incident.id = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        }
+        let episodes = episode::find(&mut incidents);
+        advice::advise(&mut incidents, &stats);
+        totals.half_closed = stats.half_closed;
+        totals.health_probes = diagnoser.probes;
+        totals.unused_connections = diagnoser.unused_connections;
+        let gateways = self.correlator.gateways().groups();
+        let gateways = gateways.into_iter().map(|addresses| {
+            let known = addresses.first().and_then(|first| diagnoser.product(self.correlator.gateways().root(*first)));
+            report::Gateway {
+                product: known.map(|known| known.product.id().to_owned()),
+                product_evidence: known.map(|known| known.evidence.clone()),
+                addresses,
+            }
+        });
+        let gateways = gateways.collect();
+        let mut notes: Vec<String> = diagnoser
+            .remarks
+            .iter()
+            .take(MOST_REMARKS)
+            .map(|(remark, count)| format!("{remark} ({count} ×)"))
+            .collect();
+        if counters.evicted > 0 {
+            notes.push(format!(
+                "{} connections were given up for want of memory: their failures may be missing",
+                counters.evicted
+            ));
+        }
+        if totals.unlisted_incidents > 0 {
+            notes.push(format!(
+                "{} incidents beyond the first {} are counted, not listed",
+                totals.unlisted_incidents, self.limits.incidents
+            ));
+        }
+        Report {
+            inputs: Vec::new(),
+            focus: None,
+            capture_filter: None,
+            coverage: Coverage {
+                kernel_drops: 0,
+                duplicates: counters.duplicates,
+                truncated_packets: counters.truncated,
+                gaps,
+                undecodable: counters.undecodable,
+                evicted: counters.evicted,
+                opaque_tls_connections: opaque_tls,
+                notes,
+            },
+            totals,
+            gateways,
+            do_first: advice::do_first(&incidents, &stats),
+            incidents,
+            episodes,
+            upstreams: upstreams(&stats, &diagnoser),
+            latency: Latency {
+                client_wait: quantiles(&stats.client_wait),
+                upstream_connect: quantiles(&stats.upstream_connect),
+                upstream_tls: Quantiles::default(),
+                upstream_wait: quantiles(&stats.upstream_wait),
+                gateway_added: quantiles(&stats.gateway_added),
+                failed_wait: quantiles(&stats.failed_wait),
+            },
+        }
+    }
+}
+
+impl Findings<'_> {
+    fn count(&mut self, event: &Event) {
+        let totals = &mut self.totals;
+        match &event.what {
+            What::Opened(_) => totals.tcp_connections += 1,
+            What::Reset(_) => totals.resets += 1,
+            What::Request(request) => {
+                let known =
+                    totals.requests_seen.len() < MOST_METHODS || totals.requests_seen.contains_key(&*request.method);
+                let method = if known { &request.method } else { "other" };
+                *totals.requests_seen.entry(method.to_owned()).or_default() += 1;
+            }
+            What::Response(response) if response.status > 0 => {
+                *totals.responses_seen.entry(response.status).or_default() += 1;
+            }
+            What::Gap { judged: GapJudged::Capture | GapJudged::Snaplen, .. } => self.gaps += 1,
+            What::Opaque(Opaque::Tls) => self.opaque_tls += 1,
+            _ => {}
+        }
+    }
+
+    fn take(&mut self, finding: Finding<'_>) {
+        match finding {
+            Finding::Case(case) => {
+                self.count_case(&case);
+                if let Some(incident) = self.diagnoser.judge(&case, &mut self.stats) {
+                    self.keep(incident);
+                }
+            }
+            Finding::Accepted(endpoint, moment) => self.diagnoser.accepted(endpoint, moment),
+            Finding::IdleClose(conversation, idle) => self.stats.idle_close(conversation.server, idle),
+            Finding::Conversation(conversation) => self.stats.conversation(conversation),
+        }
+    }
+
+    fn keep(&mut self, incident: Incident) {
+        match incident.kind {
+            Kind::GatewayError | Kind::UpstreamFailure => self.totals.gateway_errors += 1,
+            Kind::Masked => self.totals.masked += 1,
+            Kind::BrokenSuccess => self.totals.broken += 1,
+            Kind::ClientAbort => self.totals.client_aborts += 1,
+        }
+        if self.incidents.len() < self.most_incidents {
+            self.incidents.push(incident);
+        } else {
+            self.totals.unlisted_incidents += 1;
+        }
+    }
+
+    fn count_case(&mut self, case: &Case<'_>) {
+        let exchange = case.root.exchange;
+        if case.role != Role::Downstream || exchange.key.number == 0 {
+            return;
+        }
+        self.totals.exchanges += 1;
+        if let Some(status) = exchange.status() {
+            *self.totals.responses.entry(status).or_default() += 1;
+        }
+        if let Some(write) = self.exchange_row.as_mut() {
+            write(&row(case));
+        }
+    }
+}
+
+fn row(case: &Case<'_>) -> ExchangeRow {
+    let exchange = case.root.exchange;
+    let own = |attempt: &&crate::correlate::Try<'_>| attempt.hop == 0;
+    let last = case.attempts.iter().rev().find(own);
+    let attempt = last.map(|attempt| attempt.party.exchange);
+    let client_wait = exchange.wait();
+    let upstream_wait = attempt.and_then(Exchange::wait);
+    let octets = |exchange: &Exchange| {
+        let start = exchange.response_start.as_ref().map_or(0, |start| start.at);
+        exchange.response_end.map_or(0, |end| end.end.saturating_sub(start))
+    };
+    let request = exchange.request_start.zip(exchange.request_end_offset());
+    ExchangeRow {
+        time: exchange.started.at,
+        client: exchange.client,
+        gateway: exchange.server,
+        method: exchange.request.as_ref().map(|request| request.method.clone()),
+        target: exchange.request.as_ref().map(|request| request.target.clone()),
+        status: exchange.status(),
+        attempts: u32::try_from(case.attempts.iter().filter(own).count()).unwrap_or(u32::MAX),
+        upstream: attempt.map(|attempt| attempt.server),
+        gateway_port: attempt.map(|attempt| attempt.client.port()),
+        upstream_status: attempt.and_then(Exchange::status),
+        pairing: last.map(|attempt| attempt.pairing),
+        client_wait,
+        connect: last.filter(|last| !last.party.exchange.reused).and_then(|last| last.party.conversation.connect()),
+        tls: None,
+        upstream_wait,
+        gateway_added: client_wait.zip(upstream_wait).map(|(client, upstream)| client.saturating_sub(upstream)),
+        request_bytes: request.map_or(0, |(start, end)| end.saturating_sub(start)),
+        response_bytes: octets(exchange),
+        frames: [
+            exchange.request_start.map(|_| exchange.started),
+            exchange.response_start.as_ref().map(|start| start.moment),
+            attempt.filter(|attempt| attempt.request_start.is_some()).map(|attempt| attempt.started),
+            attempt.and_then(|attempt| attempt.response_start.as_ref()).map(|start| start.moment),
+        ],
+    }
+}
+
+fn upstreams(stats: &Stats, diagnoser: &Diagnoser) -> Vec<report::Upstream> {
+    let of = |(endpoint, upstream): (&crate::event::Endpoint, &crate::stats::Upstream)| {
+        let server = stats.of_server(*endpoint);
+        let half_closed = server.filter(|server| server.half_closed.iter().any(|n| *n > 0)).map(|server| {
+            let [gateway, own] = server.half_closed;
+            HalfClosed {
+                n: gateway + own,
+                by: if own >= gateway { "upstream" } else { "gateway" },
+                longest: server.half_closed_longest,
+                octets_after: server.half_closed_octets,
+            }
+        });
+        let latency = [("connect", &upstream.connect), ("wait", &upstream.wait)];
+        report::Upstream {
+            endpoint: *endpoint,
+            attempts: upstream.attempts,
+            failed: diagnoser.failed(*endpoint),
+            idle_close: server.and_then(|server| server.idle_close.as_deref()).and_then(spread),
+            longest_reuse: upstream.longest_reuse,
+            gave_up: upstream.gave_up.as_deref().and_then(spread),
+            announced_timeout: upstream.announced_timeout,
+            half_closed,
+            retransmitted: server.map_or(0, |server| server.repeated),
+            zero_windows: server.map_or(0, |server| server.windows_closed),
+            latency: latency
+                .into_iter()
+                .filter_map(|(name, spans)| spans.as_deref().map(|spans| (name, quantiles(spans))))
+                .collect(),
+        }
+    };
+    stats.upstreams.iter().map(of).collect()
+}
+
+fn spread(spans: &Spans) -> Option<Spread> {
+    (spans.count() > 0).then(|| Spread {
+        n: spans.count(),
+        min: spans.min(),
+        median: Duration::from_micros(spans.quantile_us(0.5)),
+        max: spans.max(),
+    })
+}
+
+fn quantiles(spans: &Spans) -> Quantiles {
+    Quantiles {
+        n: spans.count(),
+        p50_us: spans.quantile_us(0.5),
+        p90_us: spans.quantile_us(0.9),
+        p99_us: spans.quantile_us(0.99),
+        p999_us: spans.quantile_us(0.999),
+        max_us: u64::try_from(spans.max().as_micros()).unwrap_or(u64::MAX),
+    }
+}
+
+/// Methods that are counted each by its name.
+const MOST_METHODS: usize = 64;
+/// Remarks that are printed.
+const MOST_REMARKS: usize = 8;
