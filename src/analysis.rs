@@ -195,6 +195,7 @@ impl Findings<'_> {
                 }
             }
             Finding::Accepted(endpoint, moment) => self.diagnoser.accepted(endpoint, moment),
+            Finding::Responded(endpoint) => self.diagnoser.responded(endpoint),
             Finding::IdleClose(conversation, idle) => self.stats.idle_close(conversation.server, idle),
             Finding::Conversation(conversation) => self.stats.conversation(conversation),
         }

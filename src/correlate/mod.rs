@@ -98,6 +98,8 @@ pub enum Finding<'a> {
     Conversation(&'a Conversation),
     /// An endpoint answered a SYN.
     Accepted(Endpoint, Moment),
+    /// An endpoint sent a response.
+    Responded(Endpoint),
     /// An idle connection was closed by its server.
     IdleClose(&'a Conversation, Duration),
 }
@@ -220,6 +222,9 @@ impl Correlator {
             What::Response(response) => {
                 if let Some(conversation) = self.conversations.get_mut(&connection) {
                     conversation.announced_timeout = response.keep_alive_timeout.or(conversation.announced_timeout);
+                    if conversation.completed == 0 {
+                        sink(Finding::Responded(conversation.server));
+                    }
                 }
                 let interim = (100..200).contains(&response.status) && response.status != 101;
                 if let Some(exchange) = self.exchange(connection, response.exchange) {

@@ -18,13 +18,14 @@ use smallvec::SmallVec;
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
 use crate::correlate::marks::{of_client, shared};
 use crate::correlate::{Correlator, Pairing};
-use crate::event::{Moment, Side};
+use crate::event::{Endpoint, Moment, Side};
 use crate::time::Timestamp;
 
-/// A candidate's fit.
+/// How improbable it is that a candidate stands where it does by chance: the less the better. The cost is the sum of the
+/// logarithms of its slacks, in thousandths: one tight end and a loose one are worth more than two halfway ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Fit {
-    slack: Duration,
+    cost: u32,
     key: ExchangeKey,
 }
 
@@ -33,8 +34,10 @@ struct Fit {
 struct Window {
     from: Timestamp,
     until: Timestamp,
-    /// The attempt in it led to the response, not to another attempt.
-    last: bool,
+    /// The attempt after it; `None` where the response follows.
+    next: Option<Endpoint>,
+    /// Whether the window begins with the downstream exchange, not with the failure of another attempt.
+    first: bool,
 }
 
 impl Correlator {
@@ -51,10 +54,20 @@ impl Correlator {
         let speaks_for = self.conversations.get(&key.connection).and_then(|conversation| conversation.speaks_for);
         let forwarded = request.forwarded_for.and_then(|client| Some((client.address, client.port?).into()));
         let marks = request.marks.iter().copied().chain(speaks_for.or(forwarded).map(of_client));
+        // What is known to be the attempt's own host comes before what might turn out to be.
+        let own_host = request.marks.iter().any(|mark| {
+            let bearers = self.marks.bearers(*mark).iter().filter_map(|bearer| self.possible_parent(*bearer, attempt));
+            bearers.into_iter().any(|parent| self.gateways.same(parent.server.ip(), attempt.client.ip()))
+        });
         let mut weights: SmallVec<[(ExchangeKey, f64); 8]> = SmallVec::new();
         for mark in marks {
-            let bearers: SmallVec<[&Exchange; 4]> =
-                self.marks.bearers(mark).iter().filter_map(|bearer| self.possible_parent(*bearer, attempt)).collect();
+            let bearers: SmallVec<[&Exchange; 4]> = self
+                .marks
+                .bearers(mark)
+                .iter()
+                .filter_map(|bearer| self.possible_parent(*bearer, attempt))
+                .filter(|parent| !own_host || self.gateways.same(parent.server.ip(), attempt.client.ip()))
+                .collect();
             if bearers.len() > RARE {
                 continue;
             }
@@ -78,7 +91,6 @@ impl Correlator {
     /// Whether an open exchange may have given rise to an attempt that bears the same mark.
     fn possible_parent(&self, key: ExchangeKey, attempt: &Exchange) -> Option<&Exchange> {
         let parent = self.exchanges.get(&key)?;
-        let same_host = self.gateways.same(parent.server.ip(), attempt.client.ip());
         // One client that asks two servers is no gateway.
         let siblings = parent.client.ip() == attempt.client.ip() && parent.server.ip() != attempt.client.ip();
         let itself = parent.key.connection == attempt.key.connection || parent.server == attempt.server;
@@ -87,8 +99,7 @@ impl Correlator {
             self.exchanges.get(last).is_some_and(|running| running.over.is_none() && running.request.is_some())
         });
         let late = parent.over.is_some() || parent.started.at > attempt.started.at;
-        (!late && !siblings && !itself && !waiting && (same_host || !self.gateways.is_known(parent.server.ip())))
-            .then_some(parent.as_ref())
+        (!late && !siblings && !itself && !waiting).then_some(parent.as_ref())
     }
 
     fn adopt(&mut self, parent: ExchangeKey, key: ExchangeKey, identified: bool) {
@@ -133,15 +144,17 @@ impl Correlator {
         let end = front.response_start.as_ref().map(|start| start.moment).or(front.over).map_or(self.now, |m| m.at);
         let mut windows: SmallVec<[Window; 4]> = SmallVec::new();
         let mut from = if front.request.is_some() { front.started.at } else { end - UNSEEN_REQUEST };
+        let mut first = true;
         for (attempt, _) in attempts {
             let Some(attempt) = self.exchanges.get(attempt) else { continue };
-            windows.push(Window { from, until: self.began(attempt), last: false });
+            windows.push(Window { from, until: self.began(attempt), next: Some(attempt.server), first });
+            first = false;
             from = self.outcome(attempt, end).map_or(end, |moment| moment.at);
             if attempt.is_answered() && attempt.status() == front.status() {
                 from = end;
             }
         }
-        windows.push(Window { from, until: end, last: true });
+        windows.push(Window { from, until: end, next: None, first });
         windows.retain(|window| window.until.since(window.from) > SHORTEST_WINDOW);
         windows
     }
@@ -152,27 +165,27 @@ impl Correlator {
         let mut fits: SmallVec<[Fit; 8]> = SmallVec::new();
         for (_, key) in self.orphans.range(from..=until) {
             let Some(candidate) = self.exchanges.get(key) else { continue };
-            if let Some(slack) = self.slack(front, candidate, window) {
-                fits.push(Fit { slack, key: *key });
+            if let Some(cost) = self.cost(front, candidate, window) {
+                fits.push(Fit { cost, key: *key });
             }
         }
         fits.sort_unstable();
         let best = *fits.first()?;
         let rivals = self.rivals(front, best);
-        if rivals.iter().any(|slack| *slack < best.slack) {
+        if rivals.iter().any(|cost| *cost < best.cost) {
             return None;
         }
-        let alternatives = fits.get(1).map(|fit| fit.slack).into_iter().chain(rivals).min();
-        let pairing = match alternatives {
-            None => Pairing::Certain,
-            Some(slack) if slack > best.slack * 4 + Duration::from_micros(500) => Pairing::Likely,
-            Some(_) => Pairing::Possible,
+        let alternative = fits.get(1).map(|fit| fit.cost).into_iter().chain(rivals).min();
+        let pairing = match alternative {
+            None if best.cost <= CERTAIN => Pairing::Certain,
+            Some(cost) if cost.saturating_sub(best.cost) >= CLEAR => Pairing::Likely,
+            _ => Pairing::Possible,
         };
         Some((best.key, pairing))
     }
 
     /// How well a candidate fits other unsettled exchanges that lack an attempt.
-    fn rivals(&self, front: &Exchange, best: Fit) -> SmallVec<[Duration; 4]> {
+    fn rivals(&self, front: &Exchange, best: Fit) -> SmallVec<[u32; 4]> {
         let Some(candidate) = self.exchanges.get(&best.key) else { return SmallVec::new() };
         let until = (candidate.started.at + CLOCK_SLACK, best.key);
         let since = (candidate.started.at - LONGEST_EXCHANGE, best.key);
@@ -185,67 +198,77 @@ impl Correlator {
                 }
                 let end = rival.response_start.as_ref().map(|start| start.moment).or(rival.over);
                 let until = end.map_or(self.now, |moment| moment.at);
-                self.slack(rival, candidate, Window { from: rival.started.at, until, last: true })
+                self.cost(rival, candidate, Window { from: rival.started.at, until, next: None, first: true })
             })
             .take(16)
             .collect()
     }
 
-    /// How far a candidate is from filling a window; `None` where it cannot belong there.
-    fn slack(&self, front: &Exchange, candidate: &Exchange, window: Window) -> Option<Duration> {
+    /// What it costs to believe that a candidate fills a window; `None` where it cannot.
+    fn cost(&self, front: &Exchange, candidate: &Exchange, window: Window) -> Option<u32> {
         let began = self.began(candidate);
-        let itself = candidate.key.connection == front.key.connection
+        let elsewhere = candidate.key.connection == front.key.connection
             || candidate.server == front.server
             || began + CLOCK_SLACK < window.from
             || began > window.until;
-        if itself || !self.gateways.same(front.server.ip(), candidate.client.ip()) {
+        if elsewhere || !self.gateways.same(front.server.ip(), candidate.client.ip()) {
             return None;
         }
-        let mut penalty = Duration::ZERO;
+        let penalty = self.mismatch(front, candidate, window)?;
+        let start = if window.first {
+            let ready = [Some(front.ready()), front.request_end.map(|(moment, _)| moment)];
+            let ready = ready.into_iter().flatten().map(|moment| began.since(moment.at.max(window.from)));
+            ready.min().unwrap_or_default()
+        } else {
+            began.since(window.from)
+        };
+        let end = match self.outcome(candidate, window.until + CLOCK_SLACK) {
+            Some(moment) => Some(window.until.since(moment.at)),
+            None if candidate.over.is_none() => None,
+            None => return None,
+        };
+        if let Some(next) = window.next {
+            // Another attempt followed: at once, or, at the same endpoint, after the gateway's pause.
+            let pause = if next == candidate.server { LONGEST_PAUSE } else { AT_ONCE };
+            if start > AT_ONCE || end.is_some_and(|end| end > pause) {
+                return None;
+            }
+        }
+        Some(surprise(start) + end.map_or(UNRESOLVED, surprise) + penalty)
+    }
+
+    /// What speaks against a candidate; `None` where it cannot be.
+    fn mismatch(&self, front: &Exchange, candidate: &Exchange, window: Window) -> Option<u32> {
+        let mut penalty = 0;
         if let (Some(wanted), Some(sent)) = (&front.request, &candidate.request) {
             if wanted.method != sent.method {
                 return None;
             }
-            match (wanted.content_length, sent.content_length) {
-                (Some(wanted), Some(sent)) if wanted != sent => return None,
-                _ => {}
-            }
-            if wanted.target.len() != sent.target.len() {
-                penalty += Duration::from_millis(1);
-            }
-            if !shared(wanted, sent) {
-                penalty += Duration::from_millis(1);
-            }
-        }
-        if candidate.is_answered() && window.last {
-            if candidate.status() != front.status() {
-                if front.status().is_some_and(|status| status < 500) {
-                    return None;
-                }
-                penalty += Duration::from_millis(10);
-            }
-            if let (Some(one), Some(other)) = (&front.response, &candidate.response)
-                && let (Some(one), Some(other)) = (one.content_length, other.content_length)
-                && one != other
-            {
-                penalty += Duration::from_millis(5);
-            }
-        } else if candidate.is_answered() && candidate.status().is_some_and(|status| status < 500) {
-            // An answer that the gateway had no reason to retry.
-            return None;
-        } else if window.last && front.is_answered() && front.status().is_some_and(|status| status < 500) {
-            // The one that failed did not give the answer.
-            if candidate.response.as_ref().map(|response| response.status) != front.status() {
+            if wanted.content_length.zip(sent.content_length).is_some_and(|(wanted, sent)| wanted != sent) {
                 return None;
             }
+            penalty += if wanted.target.len() == sent.target.len() { 0 } else { 1000 };
+            penalty += if shared(wanted, sent) { 0 } else { 1000 };
         }
-        let start = began.since(window.from.max(front.ready().at.min(window.until)));
-        let end = match self.outcome(candidate, window.until + CLOCK_SLACK) {
-            Some(moment) => window.until.since(moment.at),
-            None if candidate.over.is_none() => UNRESOLVED,
-            None => return None,
-        };
-        Some(start + end + penalty)
+        let success = front.status().is_some_and(|status| status < 500);
+        if window.next.is_some() {
+            // An answer below 500 gave the gateway no reason to try again.
+            let content = candidate.is_answered() && candidate.status().is_some_and(|status| status < 500);
+            return (!content).then_some(penalty);
+        }
+        if candidate.status() != front.status() && success {
+            return None;
+        }
+        if candidate.is_answered() && candidate.status() != front.status() {
+            penalty += 4000;
+        }
+        if let (Some(one), Some(other)) = (&front.response, &candidate.response)
+            && let (Some(one), Some(other)) = (one.content_length, other.content_length)
+            && one != other
+        {
+            penalty += 2000;
+        }
+        Some(penalty)
     }
 
     /// When an attempt began: its SYN, where it opened a connection for itself.
@@ -280,19 +303,35 @@ impl Correlator {
     }
 }
 
+/// The logarithm of a slack, in units of what gateways need anyway; thousandths.
+fn surprise(slack: Duration) -> u32 {
+    let units = slack.as_secs_f64() / USUAL_SLACK.as_secs_f64();
+    (units.ln_1p() * 1000.0) as u32
+}
+
 /// A mark that more open requests bear than this does not identify.
 const RARE: usize = 8;
 /// Attempts of one exchange.
 const MOST_ATTEMPTS: usize = 32;
 /// Frames of one host may be captured out of order by this much.
-const CLOCK_SLACK: Duration = Duration::from_micros(200);
+const CLOCK_SLACK: Duration = Duration::from_micros(50);
 /// Shorter stretches are the gateway's own time.
 const SHORTEST_WINDOW: Duration = Duration::from_micros(20);
+/// What a gateway takes to react.
+const USUAL_SLACK: Duration = Duration::from_micros(100);
+/// A gateway that tries again at once does so within this span.
+const AT_ONCE: Duration = Duration::from_millis(5);
+/// Longest pause of a gateway before it tries an endpoint again.
+const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
+/// The cost up to which the only candidate is beyond doubt: one end tight, the other within a second.
+const CERTAIN: u32 = 12_000;
+/// The difference that makes a candidate clearly better than the next.
+const CLEAR: u32 = 2500;
+/// The cost of an attempt that nothing has come of.
+const UNRESOLVED: u32 = 1500;
 /// How far before its response the attempts of an exchange are sought whose request was not seen.
 const UNSEEN_REQUEST: Duration = Duration::from_secs(2);
 /// An exchange that is older than this when an attempt begins is no rival for it.
 const LONGEST_EXCHANGE: Duration = Duration::from_secs(120);
-/// The slack of an attempt that nothing has come of.
-const UNRESOLVED: Duration = Duration::from_millis(2);
 /// A connection that waited longer than this for its first request was opened in advance.
 const PRECONNECTED: Duration = Duration::from_secs(3);

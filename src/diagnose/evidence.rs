@@ -23,6 +23,8 @@ pub struct Attempt<'a> {
     pub given: Option<Given>,
     /// The gateway's product, where it is known.
     pub product: Option<Product>,
+    /// Whether the endpoint was ever seen to send a response.
+    pub endpoint_responds: bool,
     /// Whether another connection to the same endpoint was accepted while this one's SYN waited.
     pub others_connected: bool,
 }
@@ -302,9 +304,16 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
     let at = began.or(closed).or(exchange.over)?;
     let whole = exchange.is_answered();
     let client = conversation.close(Side::Client).map(|(moment, ..)| moment);
+    // A client that closed for good answers what still comes with a RST; one that merely stopped sending reads on.
+    let went_away = conversation.reset(Side::Client).is_some();
+    let defective = exchange.defect.map(|(moment, _)| moment);
     let client_closed = client.filter(|client| {
-        let before_server = closed.is_none_or(|closed| client.frame < closed.frame);
-        !whole && before_server && client.frame > exchange.started.frame
+        let before = |moment: Moment| client.frame < moment.frame;
+        let unanswered = match exchange.response_end {
+            Some(end) if whole => went_away && before(end.moment) && began.is_none_or(before),
+            _ => closed.is_none_or(before),
+        };
+        unanswered && defective.is_none_or(before) && client.frame > exchange.started.frame
     });
     Some(Given { status: exchange.status(), whole, at, client_closed })
 }

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::correlate::{Case, Pairing, Party, Role, Try};
 use crate::diagnose::cause::Cause;
@@ -52,6 +52,8 @@ pub struct Diagnoser {
     failures: VecDeque<(IpAddr, Failure)>,
     /// When an endpoint last accepted a connection, and from whom.
     accepted: HashMap<Endpoint, Moment>,
+    /// Endpoints that ever sent a response.
+    responded: HashSet<Endpoint>,
     failed: HashMap<Endpoint, BTreeMap<Cause, u64>>,
     /// Health probes sent, and those that failed.
     pub probes: (u64, u64),
@@ -77,6 +79,7 @@ impl Diagnoser {
             products: HashMap::new(),
             failures: VecDeque::new(),
             accepted: HashMap::new(),
+            responded: HashSet::new(),
             failed: HashMap::new(),
             probes: (0, 0),
             unused_connections: 0,
@@ -100,6 +103,13 @@ impl Diagnoser {
     pub fn accepted(&mut self, endpoint: Endpoint, moment: Moment) {
         if self.accepted.len() < 65_536 || self.accepted.contains_key(&endpoint) {
             self.accepted.insert(endpoint, moment);
+        }
+    }
+
+    /// An endpoint sent a response.
+    pub fn responded(&mut self, endpoint: Endpoint) {
+        if self.responded.len() < 65_536 {
+            self.responded.insert(endpoint);
         }
     }
 
@@ -273,6 +283,7 @@ impl Diagnoser {
             pairing: attempt.pairing,
             given,
             product: self.products.get(&gateway).map(|known| known.product),
+            endpoint_responds: self.responded.contains(&exchange.server),
             others_connected: accepted.is_some_and(|accepted| accepted.at > conversation.opened.at),
         }
     }

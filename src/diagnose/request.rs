@@ -240,10 +240,26 @@ fn not_reading(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
 
 /// A fresh connection was reset before anything of the request was acknowledged.
 fn reset_at_once(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -> Option<Verdict> {
-    if !reset || attempt.exchange.reused || !closed_unread(attempt, closing) || closing.refuses_syn {
+    if !reset || attempt.exchange.reused || closing.refuses_syn {
         return None;
     }
-    Some(reset_verdict(attempt, moment, closing))
+    if closed_unread(attempt, closing) {
+        return Some(reset_verdict(attempt, moment, closing));
+    }
+    // The kernel's acknowledgement does not say that anybody read: a listener that never answered anyone and resets at
+    // once is more likely to reset everyone.
+    let (round_trip, _) = attempt.round_trip();
+    let at_once = moment.at.since(attempt.request_sent().at) <= round_trip * 2;
+    if attempt.endpoint_responds || !at_once {
+        return None;
+    }
+    let mut verdict = reset_verdict(attempt, moment, closing);
+    verdict.lower(Grade::Consistent, "whether the process had read the request: its kernel acknowledged it");
+    Some(
+        verdict
+            .detail("unread")
+            .or_else(Some(Cause::ResetWithoutResponse), "a process that reads the request and resets at once looks the same"),
+    )
 }
 
 /// The verdict that a fresh connection was reset.

@@ -50,11 +50,12 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
     let unread = attempt
         .server_close()
         .is_some_and(|(_, closing, _)| matches!(attempt.coverage(&closing), Coverage::Part | Coverage::Nothing));
-    let lost = attempt.given.is_some_and(|given| given.status != Some(status) || !given.whole);
-    if exchange.request_start.is_none() || !(unfinished || unread) || !lost {
+    let relayed = attempt.given.is_some_and(|given| given.status == Some(status) && given.whole);
+    if exchange.request_start.is_none() || !(unfinished || unread) || (relayed && status < 500) || attempt.given.is_none() {
         return None;
     }
-    let (closed, _, reset) = attempt.server_close()?;
+    let (closed, _, reset) = server_moved_first(attempt).or_else(|| attempt.server_close())?;
+    let fate = if relayed { "the gateway passed it on" } else { "the gateway lost the answer" };
     let start = exchange.response_start.as_ref()?.moment;
     let sent = response.request_sent.saturating_sub(exchange.request_start.unwrap_or(0));
     Some(
@@ -63,7 +64,7 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
             if unfinished { Grade::Proven } else { Grade::Consistent },
             format!("upstream answered {status} after {sent} octets of the request, then closed"),
             format!(
-                "{} did answer: {status}. It answered before it had read the whole request and closed; the gateway lost the answer",
+                "{} did answer: {status}. It answered before it had read the whole request, and closed; {fate}",
                 attempt.conversation.server
             ),
         )
