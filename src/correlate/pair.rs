@@ -170,12 +170,13 @@ impl Correlator {
             }
         }
         fits.sort_unstable();
-        let best = *fits.first()?;
-        let rivals = self.rivals(front, best);
-        if rivals.iter().any(|cost| *cost < best.cost) {
-            return None;
-        }
-        let alternative = fits.get(1).map(|fit| fit.cost).into_iter().chain(rivals).min();
+        // What fits somebody else better is theirs.
+        let mut ours = fits.iter().filter_map(|fit| {
+            let rivals = self.rivals(front, *fit);
+            rivals.iter().all(|cost| *cost >= fit.cost).then_some((*fit, rivals.into_iter().min()))
+        });
+        let (best, rival) = ours.next()?;
+        let alternative = ours.next().map(|(fit, _)| fit.cost).into_iter().chain(rival).min();
         let pairing = match alternative {
             None if best.cost <= CERTAIN => Pairing::Certain,
             Some(cost) if cost.saturating_sub(best.cost) >= CLEAR => Pairing::Likely,
@@ -222,11 +223,10 @@ impl Correlator {
         } else {
             began.since(window.from)
         };
-        let end = match self.outcome(candidate, window.until + CLOCK_SLACK) {
-            Some(moment) => Some(window.until.since(moment.at)),
-            None if candidate.over.is_none() => None,
-            None => return None,
-        };
+        let end = self.outcome(candidate, window.until + CLOCK_SLACK).map(|moment| window.until.since(moment.at));
+        if end.is_none() && !self.was_given_up(candidate, window) {
+            return None;
+        }
         if let Some(next) = window.next {
             // Another attempt followed: at once, or, at the same endpoint, after the gateway's pause.
             let pause = if next == candidate.server { LONGEST_PAUSE } else { AT_ONCE };
@@ -235,6 +235,14 @@ impl Correlator {
             }
         }
         Some(surprise(start) + end.map_or(UNRESOLVED, surprise) + penalty)
+    }
+
+    /// Whether an attempt that nothing came of may have been given up by the end of a window: nobody gives up at once, and
+    /// nobody tries on after he has.
+    fn was_given_up(&self, candidate: &Exchange, window: Window) -> bool {
+        let tried = self.conversations.get(&candidate.key.connection).map(|conversation| conversation.syn.0.at);
+        let waited = window.until.since(candidate.started.at);
+        waited >= SHORTEST_PATIENCE && tried.is_none_or(|tried| tried <= window.until + AT_ONCE)
     }
 
     /// What speaks against a candidate; `None` where it cannot be.
@@ -321,6 +329,8 @@ const SHORTEST_WINDOW: Duration = Duration::from_micros(20);
 const USUAL_SLACK: Duration = Duration::from_micros(100);
 /// A gateway that tries again at once does so within this span.
 const AT_ONCE: Duration = Duration::from_millis(5);
+/// No gateway waits less than this for an answer.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
 /// Longest pause of a gateway before it tries an endpoint again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
 /// The cost up to which the only candidate is beyond doubt: one end tight, the other within a second.
