@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, ResponseEnd, ResponseStart};
 use crate::correlate::gateway::Gateways;
@@ -118,6 +118,8 @@ pub struct Correlator {
     orphans: BTreeSet<(Timestamp, ExchangeKey)>,
     /// Exchanges that may still want an attempt, by start.
     unsettled: BTreeSet<(Timestamp, ExchangeKey)>,
+    /// Endpoints to which connections are opened that no exchange needs.
+    probed: HashSet<Endpoint>,
     now: Timestamp,
 }
 
@@ -134,6 +136,7 @@ impl Correlator {
             due: BinaryHeap::new(),
             orphans: BTreeSet::new(),
             unsettled: BTreeSet::new(),
+            probed: HashSet::new(),
             now: Timestamp::default(),
         }
     }
@@ -417,6 +420,12 @@ impl Correlator {
     }
 
     fn settle_root(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
+        if key.number == 0
+            && let Some(exchange) = self.exchanges.get(&key)
+            && self.probed.len() < MOST_PROBED
+        {
+            self.probed.insert(exchange.server);
+        }
         let mut tries = Vec::new();
         self.collect_attempts(key, 0, &mut tries);
         let root = self.exchanges.get(&key);
@@ -470,5 +479,7 @@ const ATTEMPTS_LATER: Duration = Duration::from_millis(100);
 /// How often, and for how long, an attempt without a downstream exchange waits for one that is still open.
 const HOPE_STEP: Duration = Duration::from_secs(1);
 const LONGEST_HOPE: Duration = Duration::from_secs(600);
+/// Endpoints remembered as probed.
+const MOST_PROBED: usize = 4096;
 /// Gateways behind gateways that are followed.
 const MOST_HOPS: u8 = 4;

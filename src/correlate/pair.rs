@@ -36,8 +36,19 @@ struct Window {
     until: Timestamp,
     /// The attempt after it; `None` where the response follows.
     next: Option<Endpoint>,
-    /// Whether the window begins with the downstream exchange, not with the failure of another attempt.
-    first: bool,
+    /// What stands at its beginning.
+    opening: Opening,
+}
+
+/// What stands at the beginning of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    /// The downstream request.
+    Request,
+    /// The failure of another attempt.
+    Failure,
+    /// Another attempt that nothing came of: when it was given up is not known.
+    Silence,
 }
 
 impl Correlator {
@@ -54,20 +65,18 @@ impl Correlator {
         let speaks_for = self.conversations.get(&key.connection).and_then(|conversation| conversation.speaks_for);
         let forwarded = request.forwarded_for.and_then(|client| Some((client.address, client.port?).into()));
         let marks = request.marks.iter().copied().chain(speaks_for.or(forwarded).map(of_client));
-        // What is known to be the attempt's own host comes before what might turn out to be.
-        let own_host = request.marks.iter().any(|mark| {
-            let bearers = self.marks.bearers(*mark).iter().filter_map(|bearer| self.possible_parent(*bearer, attempt));
-            bearers.into_iter().any(|parent| self.gateways.same(parent.server.ip(), attempt.client.ip()))
-        });
+        // What is known to be the attempt's own host comes before what might turn out to be; and an exchange whose gateway
+        // waits for an attempt already comes last: what bears its marks most likely belongs deeper.
+        let tier = |parent: &Exchange| {
+            let own_host = self.gateways.same(parent.server.ip(), attempt.client.ip());
+            u8::from(!own_host) + 2 * u8::from(self.is_waiting(parent))
+        };
+        let bearing =
+            |mark: u64| self.marks.bearers(mark).iter().filter_map(|bearer| self.possible_parent(*bearer, attempt));
+        let best_tier = request.marks.iter().flat_map(|mark| bearing(*mark)).map(tier).min().unwrap_or(0);
         let mut weights: SmallVec<[(ExchangeKey, f64); 8]> = SmallVec::new();
         for mark in marks {
-            let bearers: SmallVec<[&Exchange; 4]> = self
-                .marks
-                .bearers(mark)
-                .iter()
-                .filter_map(|bearer| self.possible_parent(*bearer, attempt))
-                .filter(|parent| !own_host || self.gateways.same(parent.server.ip(), attempt.client.ip()))
-                .collect();
+            let bearers: SmallVec<[&Exchange; 4]> = bearing(mark).filter(|parent| tier(parent) <= best_tier).collect();
             if bearers.len() > RARE {
                 continue;
             }
@@ -94,12 +103,17 @@ impl Correlator {
         // One client that asks two servers is no gateway.
         let siblings = parent.client.ip() == attempt.client.ip() && parent.server.ip() != attempt.client.ip();
         let itself = parent.key.connection == attempt.key.connection || parent.server == attempt.server;
-        // An exchange whose own attempt is still under way has its gateway waiting; what bears its marks belongs deeper.
-        let waiting = parent.attempts.last().is_some_and(|last| {
-            self.exchanges.get(last).is_some_and(|running| running.over.is_none() && running.request.is_some())
-        });
         let late = parent.over.is_some() || parent.started.at > attempt.started.at;
-        (!late && !siblings && !itself && !waiting).then_some(parent.as_ref())
+        (!late && !siblings && !itself).then_some(parent.as_ref())
+    }
+
+    /// Whether an attempt of an exchange is still under way.
+    fn is_waiting(&self, parent: &Exchange) -> bool {
+        parent.attempts.last().is_some_and(|last| {
+            let running = self.exchanges.get(last).is_some_and(|last| last.over.is_none() && last.request.is_some());
+            let open = self.conversations.get(&last.connection).is_some_and(|last| last.close(Side::Client).is_none());
+            running && open
+        })
     }
 
     fn adopt(&mut self, parent: ExchangeKey, key: ExchangeKey, identified: bool) {
@@ -144,17 +158,17 @@ impl Correlator {
         let end = front.response_start.as_ref().map(|start| start.moment).or(front.over).map_or(self.now, |m| m.at);
         let mut windows: SmallVec<[Window; 4]> = SmallVec::new();
         let mut from = if front.request.is_some() { front.started.at } else { end - UNSEEN_REQUEST };
-        let mut first = true;
+        let mut opening = Opening::Request;
         for (attempt, _) in attempts {
             let Some(attempt) = self.exchanges.get(attempt) else { continue };
-            windows.push(Window { from, until: self.began(attempt), next: Some(attempt.server), first });
-            first = false;
-            from = self.outcome(attempt, end).map_or(end, |moment| moment.at);
-            if attempt.is_answered() && attempt.status() == front.status() {
-                from = end;
-            }
+            windows.push(Window { from, until: self.began(attempt), next: Some(attempt.server), opening });
+            (from, opening) = match self.outcome(attempt, end) {
+                _ if attempt.is_answered() && attempt.status() == front.status() => (end, Opening::Failure),
+                Some(moment) => (moment.at, Opening::Failure),
+                None => (self.last_try(attempt), Opening::Silence),
+            };
         }
-        windows.push(Window { from, until: end, next: None, first });
+        windows.push(Window { from, until: end, next: None, opening });
         windows.retain(|window| window.until.since(window.from) > SHORTEST_WINDOW);
         windows
     }
@@ -170,19 +184,30 @@ impl Correlator {
             }
         }
         fits.sort_unstable();
-        // What fits somebody else better is theirs.
+        // What fits somebody else better is theirs; and what would only explain a retry that nobody needs to have made is
+        // left to those who have no other explanation.
+        let reserve = if window.next.is_some() { NEEDLESS } else { 0 };
         let mut ours = fits.iter().filter_map(|fit| {
             let rivals = self.rivals(front, *fit);
-            rivals.iter().all(|cost| *cost >= fit.cost).then_some((*fit, rivals.into_iter().min()))
+            let probed = window.next.is_some() && self.is_probed(fit.key);
+            let ours = !probed && rivals.iter().all(|cost| *cost >= fit.cost + reserve);
+            ours.then_some((*fit, rivals.into_iter().min()))
         });
         let (best, rival) = ours.next()?;
         let alternative = ours.next().map(|(fit, _)| fit.cost).into_iter().chain(rival).min();
         let pairing = match alternative {
-            None if best.cost <= CERTAIN => Pairing::Certain,
+            None if best.cost <= CERTAIN && window.next.is_none() => Pairing::Certain,
+            None if best.cost <= CERTAIN => Pairing::Likely,
             Some(cost) if cost.saturating_sub(best.cost) >= CLEAR => Pairing::Likely,
             _ => Pairing::Possible,
         };
         Some((best.key, pairing))
+    }
+
+    /// Whether connections to an attempt's endpoint are opened without any exchange to need them.
+    fn is_probed(&self, key: ExchangeKey) -> bool {
+        let endpoint = self.exchanges.get(&key).map(|candidate| candidate.server);
+        key.number == 0 && endpoint.is_some_and(|endpoint| self.probed.contains(&endpoint))
     }
 
     /// How well a candidate fits other unsettled exchanges that lack an attempt.
@@ -199,7 +224,11 @@ impl Correlator {
                 }
                 let end = rival.response_start.as_ref().map(|start| start.moment).or(rival.over);
                 let until = end.map_or(self.now, |moment| moment.at);
-                self.cost(rival, candidate, Window { from: rival.started.at, until, next: None, first: true })
+                self.cost(
+                    rival,
+                    candidate,
+                    Window { from: rival.started.at, until, next: None, opening: Opening::Request },
+                )
             })
             .take(16)
             .collect()
@@ -209,6 +238,7 @@ impl Correlator {
     fn cost(&self, front: &Exchange, candidate: &Exchange, window: Window) -> Option<u32> {
         let began = self.began(candidate);
         let elsewhere = candidate.key.connection == front.key.connection
+            || !self.has_failed(candidate)
             || candidate.server == front.server
             || began + CLOCK_SLACK < window.from
             || began > window.until;
@@ -216,12 +246,14 @@ impl Correlator {
             return None;
         }
         let penalty = self.mismatch(front, candidate, window)?;
-        let start = if window.first {
-            let ready = [Some(front.ready()), front.request_end.map(|(moment, _)| moment)];
-            let ready = ready.into_iter().flatten().map(|moment| began.since(moment.at.max(window.from)));
-            ready.min().unwrap_or_default()
-        } else {
-            began.since(window.from)
+        let start = match window.opening {
+            Opening::Request => {
+                let ready = [Some(front.ready()), front.request_end.map(|(moment, _)| moment)];
+                let ready = ready.into_iter().flatten().map(|moment| began.since(moment.at.max(window.from)));
+                ready.min().unwrap_or_default()
+            }
+            Opening::Failure => began.since(window.from),
+            Opening::Silence => Duration::ZERO,
         };
         let end = self.outcome(candidate, window.until + CLOCK_SLACK).map(|moment| window.until.since(moment.at));
         if end.is_none() && !self.was_given_up(candidate, window) {
@@ -234,7 +266,28 @@ impl Correlator {
                 return None;
             }
         }
+        if window.opening == Opening::Silence && end.is_some_and(|end| end > AT_ONCE) {
+            return None;
+        }
         Some(surprise(start) + end.map_or(UNRESOLVED, surprise) + penalty)
+    }
+
+    /// Whether a connection without a request may be a failed attempt: one that the gateway opened and closed by itself is
+    /// a probe, or was opened in advance.
+    fn has_failed(&self, candidate: &Exchange) -> bool {
+        let conversation = self.conversations.get(&candidate.key.connection);
+        candidate.key.number > 0
+            || conversation.is_some_and(|conversation| {
+                let first = conversation.first_close();
+                conversation.syn_ack.is_none() || first.is_some_and(|(_, closing, _)| closing.by == Side::Server)
+            })
+    }
+
+    /// When an attempt was tried for the last time.
+    fn last_try(&self, attempt: &Exchange) -> Timestamp {
+        self.conversations.get(&attempt.key.connection).map_or(attempt.started.at, |conversation| {
+            if attempt.key.number == 0 { conversation.syn.0.at } else { attempt.ready().at }
+        })
     }
 
     /// Whether an attempt that nothing came of may have been given up by the end of a window: nobody gives up at once, and
@@ -337,6 +390,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
 const CERTAIN: u32 = 12_000;
 /// The difference that makes a candidate clearly better than the next.
 const CLEAR: u32 = 2500;
+/// How much better a candidate must explain a retry than anything else.
+const NEEDLESS: u32 = 5000;
 /// The cost of an attempt that nothing has come of.
 const UNRESOLVED: u32 = 1500;
 /// How far before its response the attempts of an exchange are sought whose request was not seen.

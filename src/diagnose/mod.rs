@@ -167,7 +167,7 @@ impl Diagnoser {
             Kind::Masked => take_verdict(&mut judged, false)?,
             _ => match take_verdict(&mut judged, true) {
                 Some(verdict) => verdict,
-                None if case.attempts.is_empty() => self.without_attempt(case, root, given),
+                None if case.attempts.is_empty() => self.without_attempt(case, root),
                 None => local::unknown(case),
             },
         };
@@ -191,12 +191,29 @@ impl Diagnoser {
         }
     }
 
-    fn without_attempt(&self, case: &Case<'_>, root: IpAddr, given: Given) -> Verdict {
+    /// The error that was passed on came from a gateway whose other attempts are in the capture, and for this one it made none.
+    fn answered_by_itself(&self, case: &Case<'_>, attempt: Try<'_>) -> Option<Verdict> {
+        let server = attempt.party.exchange.server.ip();
+        let own_answer =
+            attempt.party.exchange.response.as_deref().and_then(product::recognise).is_some_and(|found| found.own_page);
+        if !case.gateways.is_front(server) || !own_answer {
+            return None;
+        }
+        let inner = Case {
+            root: attempt.party,
+            role: Role::Downstream,
+            attempts: Vec::new(),
+            upstream_visible: true,
+            gateways: case.gateways,
+        };
+        Some(self.without_attempt(&inner, case.gateways.root(server)))
+    }
+
+    fn without_attempt(&self, case: &Case<'_>, root: IpAddr) -> Verdict {
         let product = self.products.get(&root).map(|known| known.product);
         let hold_down = product.map_or(Duration::from_secs(10), product::hold_down);
         let recent: Vec<Failure> =
             self.failures.iter().filter(|(gateway, _)| *gateway == root).map(|(_, failure)| *failure).collect();
-        let _ = given;
         local::nothing_sent(case, &recent, hold_down)
     }
 
@@ -257,6 +274,10 @@ impl Diagnoser {
             };
             let view = self.view(*attempt, given, case);
             let mut verdict = judge_attempt(&view);
+            let deeper = case.attempts.get(index + 1).is_some_and(|next| next.hop > attempt.hop);
+            if !deeper && verdict.as_ref().is_some_and(|verdict| verdict.cause == Cause::RelayedError) {
+                verdict = self.answered_by_itself(case, *attempt).or(verdict);
+            }
             if verdict.is_none() && next.is_some() {
                 verdict = Some(Verdict::new(
                     Cause::Unknown,

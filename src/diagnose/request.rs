@@ -255,11 +255,10 @@ fn reset_at_once(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset
     }
     let mut verdict = reset_verdict(attempt, moment, closing);
     verdict.lower(Grade::Consistent, "whether the process had read the request: its kernel acknowledged it");
-    Some(
-        verdict
-            .detail("unread")
-            .or_else(Some(Cause::ResetWithoutResponse), "a process that reads the request and resets at once looks the same"),
-    )
+    Some(verdict.detail("unread").or_else(
+        Some(Cause::ResetWithoutResponse),
+        "a process that reads the request and resets at once looks the same",
+    ))
 }
 
 /// The verdict that a fresh connection was reset.

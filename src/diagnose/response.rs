@@ -51,7 +51,11 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
         .server_close()
         .is_some_and(|(_, closing, _)| matches!(attempt.coverage(&closing), Coverage::Part | Coverage::Nothing));
     let relayed = attempt.given.is_some_and(|given| given.status == Some(status) && given.whole);
-    if exchange.request_start.is_none() || !(unfinished || unread) || (relayed && status < 500) || attempt.given.is_none() {
+    if exchange.request_start.is_none()
+        || !(unfinished || unread)
+        || (relayed && status < 500)
+        || attempt.given.is_none()
+    {
         return None;
     }
     let (closed, _, reset) = server_moved_first(attempt).or_else(|| attempt.server_close())?;
@@ -71,7 +75,11 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
         .proof(exchange.started, Actor::Gateway, "the request begins")
         .proof(start, Actor::Upstream, format!("status {status} while the request was still being sent"))
         .proof(closed, Actor::Upstream, format!("{} with octets of the request unread", how(reset).to_uppercase()))
-        .rules_out(Cause::ResetWithoutResponse, format!("a response, {status}, came before the close"), Some(start.frame)),
+        .rules_out(
+            Cause::ResetWithoutResponse,
+            format!("a response, {status}, came before the close"),
+            Some(start.frame),
+        ),
     )
 }
 
