@@ -318,7 +318,9 @@ impl Correlator {
             return (!content).then_some(penalty);
         }
         if candidate.status() != front.status() && success {
-            return None;
+            // A response without a status line may have been passed on as HTTP/0.9.
+            let passed_as_is = candidate.status().is_none() && candidate.defect.is_some();
+            return passed_as_is.then_some(penalty + 3000);
         }
         if candidate.is_answered() && candidate.status() != front.status() {
             penalty += 4000;

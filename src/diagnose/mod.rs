@@ -242,7 +242,10 @@ impl Diagnoser {
             return None;
         }
         stats.attempt(exchange, conversation, verdict.is_some());
-        let verdict = verdict.filter(|_| !unheard)?;
+        let mut verdict = verdict.filter(|_| !unheard)?;
+        if known {
+            verdict.lower(Grade::Consistent, "which client's request this was for: this gateway's downstream leg is in the capture, and none fits");
+        }
         let root = case.gateways.root(exchange.client.ip());
         self.note_failure(root, exchange.server, &verdict, exchange.over.unwrap_or(exchange.started), false);
         // The upstream's own error is worth a report only as what its client most likely got.

@@ -167,6 +167,13 @@ fn truncated(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange;
     let start = exchange.response_start.as_ref()?.moment;
     let (moment, closing, reset) = server_moved_first(attempt)?;
+    // A response without a status line that was passed on as HTTP/0.9 ends with the connection.
+    let no_status_line = exchange.defect.is_some_and(|(_, defect)| {
+        matches!(defect.kind, DefectKind::NotHttp | DefectKind::BadStatusLine)
+    });
+    if no_status_line && !rejected(attempt) {
+        return None;
+    }
     let server = attempt.conversation.server;
     let close = format!("{}, ack {}", how(reset).to_uppercase(), closing.acknowledged.unwrap_or(0));
     let Some(response) = &exchange.response else {
