@@ -11,6 +11,7 @@ mod pair;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
@@ -18,7 +19,7 @@ use hashbrown::{HashMap, HashSet};
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, ResponseEnd, ResponseStart};
 use crate::correlate::gateway::Gateways;
 use crate::correlate::marks::Marks;
-use crate::event::{ConnectionId, Endpoint, Event, FirstSeen, Moment, Request, Side, What};
+use crate::event::{ConnectionId, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
 
@@ -85,6 +86,8 @@ pub struct Case<'a> {
     pub attempts: Vec<Try<'a>>,
     /// Whether attempts of this gateway were seen at all.
     pub upstream_visible: bool,
+    /// Whether connections of this gateway to upstreams carry something that is not read: TLS, HTTP/2, FastCGI.
+    pub upstream_opaque: bool,
     /// What is known of the gateways.
     pub gateways: &'a Gateways,
 }
@@ -118,6 +121,8 @@ pub struct Correlator {
     orphans: BTreeSet<(Timestamp, ExchangeKey)>,
     /// Exchanges that may still want an attempt, by start.
     unsettled: BTreeSet<(Timestamp, ExchangeKey)>,
+    /// Addresses that opened connections which carry something that is not read.
+    opaque_clients: BTreeSet<IpAddr>,
     /// Endpoints to which connections are opened that no exchange needs.
     probed: HashSet<Endpoint>,
     now: Timestamp,
@@ -136,6 +141,7 @@ impl Correlator {
             due: BinaryHeap::new(),
             orphans: BTreeSet::new(),
             unsettled: BTreeSet::new(),
+            opaque_clients: BTreeSet::new(),
             probed: HashSet::new(),
             now: Timestamp::default(),
         }
@@ -258,6 +264,13 @@ impl Correlator {
             What::Defect(defect) => {
                 if let Some(exchange) = self.exchange(connection, defect.exchange) {
                     exchange.defect.get_or_insert((moment, defect));
+                }
+            }
+            What::Opaque(carried) if carried != Opaque::Switched => {
+                if let Some(conversation) = self.conversations.get(&connection)
+                    && self.opaque_clients.len() < MOST_PROBED
+                {
+                    self.opaque_clients.insert(conversation.client.ip());
                 }
             }
             What::SynAck { repeated: false, .. } => {
@@ -442,6 +455,10 @@ impl Correlator {
                 root: Party { exchange, conversation },
                 role: self.role(exchange, !attempts.is_empty()),
                 upstream_visible: self.gateways.is_front(exchange.server.ip()),
+                upstream_opaque: self
+                    .opaque_clients
+                    .iter()
+                    .any(|client| self.gateways.same(exchange.server.ip(), *client) && *client != exchange.client.ip()),
                 gateways: &self.gateways,
                 attempts,
             }));

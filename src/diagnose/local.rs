@@ -35,9 +35,10 @@ pub fn client_abort(case: &Case<'_>, given: Given, failed_before: Option<Moment>
     let reset = conversation.fin(Side::Client).is_none_or(|(fin, _)| fin.frame > closed.frame);
     let how = if reset { "RST" } else { "FIN" };
     let waited = closed.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at);
+    let seen = !case.attempts.is_empty();
     let mut verdict = Verdict::new(
         Cause::ClientAbort,
-        Grade::Proven,
+        if seen { Grade::Proven } else { Grade::Consistent },
         format!("client's {how} {} after its request", span(waited)),
         format!("the client closed {} after its request, before it had the answer", span(waited)),
     )
@@ -48,6 +49,9 @@ pub fn client_abort(case: &Case<'_>, given: Given, failed_before: Option<Moment>
         if let Some((moment, ..)) = attempt.party.conversation.close(Side::Client) {
             verdict = verdict.proof(moment, Actor::Gateway, "the gateway closes the upstream leg after it");
         }
+    }
+    if !seen {
+        verdict = verdict.or_else(None, "the upstream had failed before, on a leg that cannot be seen");
     }
     Some(verdict.unknown("the client's own time limit"))
 }
@@ -78,6 +82,20 @@ pub fn nothing_sent(case: &Case<'_>, recent: &[Failure], hold_down: Duration) ->
             .or_else(None, "the upstream is a unix socket, which has no packets");
     }
     let waited = at.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at);
+    if case.upstream_opaque {
+        let mut verdict = Verdict::new(
+            Cause::Unknown,
+            Grade::Undetermined,
+            "the upstream leg is encrypted or not HTTP/1",
+            "this gateway's connections to upstreams carry something that is not read: whether it sent this request, and what came of it, cannot be seen",
+        );
+        if let Some(answer) = answer {
+            verdict = verdict.proof_on(Leg::Downstream, answer, Actor::Gateway, "the gateway's answer");
+        }
+        return verdict
+            .or_else(Some(Cause::NoUpstreamAttempt), "the gateway answered by itself")
+            .unknown("what went on inside the connections to the upstreams");
+    }
     let failures: Vec<&Failure> = recent
         .iter()
         .filter(|failure| {

@@ -26,7 +26,7 @@ use crate::diagnose::evidence::{Attempt, Given, Verdict};
 use crate::diagnose::incident::{Downstream, Grade, Incident, Kind};
 use crate::diagnose::local::Failure;
 use crate::diagnose::product::{Product, Recognition};
-use crate::event::{Endpoint, Moment, Side};
+use crate::event::{Endpoint, GapJudged, Moment, Side};
 use crate::stats::Stats;
 
 /// What the diagnosis is asked for.
@@ -177,7 +177,10 @@ impl Diagnoser {
     /// Whether a request got no answer, and it was the gateway that closed.
     fn closed_without_answer(&self, case: &Case<'_>) -> bool {
         let Party { exchange, conversation } = case.root;
-        if exchange.request_head.is_none() {
+        let missing = conversation.gaps.iter().any(|gap| {
+            gap.sender == Side::Server && gap.moment.frame >= exchange.started.frame && gap.judged != GapJudged::Network
+        });
+        if exchange.request_head.is_none() || missing {
             return false;
         }
         // What stands where a response must, and is none, is no answer either.
@@ -204,6 +207,7 @@ impl Diagnoser {
             role: Role::Downstream,
             attempts: Vec::new(),
             upstream_visible: true,
+            upstream_opaque: case.upstream_opaque,
             gateways: case.gateways,
         };
         Some(self.without_attempt(&inner, case.gateways.root(server)))
@@ -406,8 +410,14 @@ fn ended_by_gateway(judged: &[Judged<'_>], given: Given) -> bool {
 fn judge_attempt(view: &Attempt<'_>) -> Option<Verdict> {
     let mut verdict = connect::judge(view)
         .or_else(|| response::closed_before_request(view))
+        .or_else(|| response::opaque(view))
         .or_else(|| request::judge(view))
         .or_else(|| response::judge(view))?;
+    // Who was served in full was served by this attempt: if its response is not there, the capture misses it.
+    let served = view.given.is_some_and(|given| given.whole && given.status.is_some_and(|status| status < 500));
+    if served && view.exchange.status() != view.given.and_then(|given| given.status) {
+        return None;
+    }
     match view.pairing {
         Pairing::Certain => {}
         Pairing::Likely => verdict.lower(Grade::Consistent, "that this attempt was made for this request: no identifier stands on both legs, time and size single it out"),

@@ -28,8 +28,11 @@ fn rejected(attempt: &Attempt<'_>) -> bool {
     match attempt.given {
         Some(given) if attempt.was_passed_on() => !given.whole,
         Some(given) => given.status.is_none_or(|status| status >= 500),
-        // Nothing is known of the client's leg: a gateway that closes first rejects.
-        None => attempt.gateway_closed_first() && attempt.exchange.response_end.is_none(),
+        // Nothing is known of the client's leg: a gateway that closes in the middle of a response rejects it.
+        None => {
+            let unfinished = attempt.exchange.response_end.is_none_or(|end| end.how == Ending::Truncated);
+            attempt.gateway_closed_first() && unfinished
+        }
     }
 }
 
@@ -59,13 +62,18 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let (closed, _, reset) = server_moved_first(attempt).or_else(|| attempt.server_close())?;
-    let fate = if relayed { "the gateway passed it on" } else { "the gateway lost the answer" };
+    let fate = match attempt.given {
+        None => "what the gateway made of it is not visible",
+        Some(_) if relayed => "the gateway passed it on",
+        Some(_) => "the gateway lost the answer",
+    };
+    let grade = if unfinished && attempt.given.is_some() { Grade::Proven } else { Grade::Consistent };
     let start = exchange.response_start.as_ref()?.moment;
     let sent = response.request_sent.saturating_sub(exchange.request_start.unwrap_or(0));
     Some(
         Verdict::new(
             Cause::EarlyResponse,
-            if unfinished { Grade::Proven } else { Grade::Consistent },
+            grade,
             format!("upstream answered {status} after {sent} octets of the request, then closed"),
             format!(
                 "{} did answer: {status}. It answered before it had read the whole request, and closed; {fate}",
@@ -111,16 +119,25 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
     let accepted = in_head && attempt.was_passed_on();
     let after_close = attempt.gateway_close().is_some_and(|(close, ..)| close.frame < moment.frame);
     let given_broken = attempt.given.is_some_and(|given| given.status.is_none());
-    if accepted || after_close || !(rejected(attempt) || given_broken || closed_on_it(attempt, moment)) {
+    let unseen = attempt.given.is_none() && (defect.kind != DefectKind::BadHeader || rejected(attempt));
+    if accepted || after_close || !(rejected(attempt) || given_broken || unseen) {
         return None;
+    }
+    let grade = if unseen && !closed_on_it(attempt, moment) { Grade::Consistent } else { Grade::Proven };
+    if let Some(verdict) = tls_alert(attempt, moment) {
+        return Some(verdict);
     }
     let (detail, said) = describe(defect.kind);
     let server = attempt.conversation.server;
     let mut verdict = Verdict::new(
         Cause::MalformedResponse,
-        Grade::Proven,
+        grade,
         format!("{said} at offset {} of the response", defect.within),
-        format!("{server} sent something that HTTP does not allow ({said}), and the gateway would not have it"),
+        if attempt.given.is_some() || grade == Grade::Proven {
+            format!("{server} sent something that HTTP does not allow ({said}), and the gateway would not have it")
+        } else {
+            format!("{server} sent something that HTTP does not allow ({said}); what the gateway made of it is not visible")
+        },
     )
     .detail(detail);
     if let Some(start) = &attempt.exchange.response_start {
@@ -135,6 +152,24 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
         );
     }
     Some(verdict.unknown("how strictly this version of the gateway judges; the defect and the rejection are facts"))
+}
+
+/// The request in clear was answered by a TLS alert record: the port speaks TLS.
+fn tls_alert(attempt: &Attempt<'_>, moment: Moment) -> Option<Verdict> {
+    let start = attempt.exchange.response_start.as_ref()?;
+    let [0x15, 0x03, _, 0, 2, level, description, ..] = *start.first else { return None };
+    let server = attempt.conversation.server;
+    Some(
+        Verdict::new(
+            Cause::PlaintextToTls,
+            Grade::Proven,
+            format!("request in clear answered by a TLS alert ({level}, {description})"),
+            format!("{server} speaks TLS: it answered the request, which was sent in clear, with an alert"),
+        )
+        .proof(attempt.exchange.started, Actor::Gateway, "the request, in clear")
+        .proof(moment, Actor::Upstream, format!("a TLS alert record: level {level}, description {description}"))
+        .rules_out(Cause::MalformedResponse, "the octets are a well-formed TLS record", Some(moment.frame)),
+    )
 }
 
 /// Without the client's leg: the gateway hung up on the defect at once.
@@ -459,7 +494,8 @@ fn lost_answer(attempt: &Attempt<'_>, why: &str) -> Option<Verdict> {
 #[must_use]
 pub fn closed_before_request(attempt: &Attempt<'_>) -> Option<Verdict> {
     let (moment, closing, reset) = server_moved_first(attempt)?;
-    if attempt.exchange.key.number > 0 || attempt.conversation.syn_ack.is_none() {
+    let sent = closing.peer_sent > 0;
+    if attempt.exchange.key.number > 0 || attempt.conversation.syn_ack.is_none() || sent {
         return None;
     }
     if reset {
@@ -477,6 +513,31 @@ pub fn closed_before_request(attempt: &Attempt<'_>) -> Option<Verdict> {
         .proof(attempt.conversation.opened, Actor::Gateway, "SYN")
         .proof(moment, Actor::Upstream, "FIN; nothing was sent yet"),
     )
+}
+
+/// An attempt whose octets are not HTTP/1 in clear cannot be judged beyond its handshake.
+#[must_use]
+pub fn opaque(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let carried = attempt.conversation.opaque?;
+    let server = attempt.conversation.server;
+    let what = match carried {
+        crate::event::Opaque::Tls => "TLS",
+        crate::event::Opaque::Http2 => "HTTP/2",
+        crate::event::Opaque::FastCgi => "FastCGI",
+        crate::event::Opaque::Switched | crate::event::Opaque::Other => "something that is not HTTP/1",
+    };
+    let mut verdict = Verdict::new(
+        Cause::Unknown,
+        Grade::Undetermined,
+        format!("the upstream leg carries {what}"),
+        format!("the connection to {server} carries {what}, which is not read: how the attempt failed cannot be seen"),
+    )
+    .proof(attempt.conversation.opened, Actor::Gateway, format!("SYN to {server}"));
+    if let Some((moment, closing, reset)) = attempt.conversation.first_close() {
+        let from = if closing.by == Side::Server { Actor::Upstream } else { Actor::Gateway };
+        verdict = verdict.proof(moment, from, format!("{}: closes first", how(reset).to_uppercase()));
+    }
+    Some(verdict)
 }
 
 /// Sides of a defect that is only worth a remark, because the gateway let it pass.
