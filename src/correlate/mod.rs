@@ -6,11 +6,12 @@
 
 pub mod conversation;
 pub mod gateway;
+mod identify;
 mod marks;
 mod pair;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -125,6 +126,8 @@ pub struct Correlator {
     opaque_clients: BTreeSet<IpAddr>,
     /// Endpoints to which connections are opened that no exchange needs.
     probed: HashSet<Endpoint>,
+    /// When exchanges whose attempts were found by time were open.
+    guessed: VecDeque<(Timestamp, Timestamp)>,
     now: Timestamp,
 }
 
@@ -143,6 +146,7 @@ impl Correlator {
             unsettled: BTreeSet::new(),
             opaque_clients: BTreeSet::new(),
             probed: HashSet::new(),
+            guessed: VecDeque::new(),
             now: Timestamp::default(),
         }
     }
@@ -184,7 +188,8 @@ impl Correlator {
         rest.sort_by_key(|key| {
             self.exchanges.get(key).and_then(|e| e.over).map_or(i64::MAX, |over| over.at.as_nanos())
         });
-        let (first, second): (Vec<_>, Vec<_>) = rest.into_iter().partition(|key| !self.may_be_attempt(*key));
+        let (first, second): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|key| !self.may_be_attempt(*key) && !self.is_contested(*key));
         for key in first.into_iter().chain(second) {
             if self.exchanges.get(&key).is_some_and(|exchange| exchange.parent.is_none()) {
                 self.settle_root(key, sink);
@@ -404,7 +409,8 @@ impl Correlator {
                 continue;
             };
             let started = exchange.started.at;
-            if self.may_be_attempt(key) && now.since(started) < LONGEST_HOPE && self.has_hope(key) {
+            let contested = now.since(started) < LONGEST_HOPE && self.is_contested(key);
+            if contested || self.may_be_attempt(key) && now.since(started) < LONGEST_HOPE && self.has_hope(key) {
                 self.due.push(Reverse((at + HOPE_STEP, key)));
             } else {
                 self.settle_root(key, sink);

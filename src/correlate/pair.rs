@@ -1,7 +1,5 @@
-//! Which attempt was made for which downstream exchange.
-//!
-//! By identifier: a value that stands on both legs and on few other open requests. By time, for what has none: the
-//! attempts of one exchange form a chain, and its links are short.
+//! Which attempts were made for a downstream exchange, by time, for what bears no identifier: the attempts of one exchange
+//! form a chain, and its links are short.
 //!
 //! ```text
 //!   downstream   request |----------------------------------------| response
@@ -16,9 +14,9 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
-use crate::correlate::marks::{of_client, shared};
+use crate::correlate::marks::shared;
 use crate::correlate::{Correlator, Pairing};
-use crate::event::{Endpoint, Moment, Side};
+use crate::event::{ConnectionId, Endpoint, Moment, Side};
 use crate::time::Timestamp;
 
 /// How improbable it is that a candidate stands where it does by chance: the less the better. The cost is the sum of the
@@ -52,80 +50,6 @@ enum Opening {
 }
 
 impl Correlator {
-    /// Finds the downstream exchange of a request that was just seen by what stands on both, and notes it.
-    pub(super) fn identify(&mut self, key: ExchangeKey) {
-        let Some((parent, front, back)) = self.identified_parent(key) else { return };
-        self.gateways.join(front, back);
-        self.adopt(parent, key, true);
-    }
-
-    fn identified_parent(&self, key: ExchangeKey) -> Option<(ExchangeKey, std::net::IpAddr, std::net::IpAddr)> {
-        let attempt = self.exchanges.get(&key)?;
-        let request = attempt.request.as_ref()?;
-        let speaks_for = self.conversations.get(&key.connection).and_then(|conversation| conversation.speaks_for);
-        let forwarded = request.forwarded_for.and_then(|client| Some((client.address, client.port?).into()));
-        let marks = request.marks.iter().copied().chain(speaks_for.or(forwarded).map(of_client));
-        // What is known to be the attempt's own host comes before what might turn out to be; and an exchange whose gateway
-        // waits for an attempt already comes last: what bears its marks most likely belongs deeper.
-        let tier = |parent: &Exchange| {
-            let own_host = self.gateways.same(parent.server.ip(), attempt.client.ip());
-            u8::from(!own_host) + 2 * u8::from(self.is_waiting(parent))
-        };
-        let bearing =
-            |mark: u64| self.marks.bearers(mark).iter().filter_map(|bearer| self.possible_parent(*bearer, attempt));
-        let best_tier = request.marks.iter().flat_map(|mark| bearing(*mark)).map(tier).min().unwrap_or(0);
-        let mut weights: SmallVec<[(ExchangeKey, f64); 8]> = SmallVec::new();
-        for mark in marks {
-            let bearers: SmallVec<[&Exchange; 4]> = bearing(mark).filter(|parent| tier(parent) <= best_tier).collect();
-            if bearers.len() > RARE {
-                continue;
-            }
-            for bearer in &bearers {
-                let weight = 1.0 / bearers.len() as f64;
-                match weights.iter_mut().find(|(known, _)| *known == bearer.key) {
-                    Some((_, sum)) => *sum += weight,
-                    None => weights.push((bearer.key, weight)),
-                }
-            }
-        }
-        let (best, weight) = weights.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
-        let rivals = weights.iter().filter(|(rival, sum)| *rival != best && *sum + 0.25 > weight).count();
-        if rivals > 0 || weight < 0.5 {
-            return None;
-        }
-        let parent = self.exchanges.get(&best)?;
-        Some((best, parent.server.ip(), attempt.client.ip()))
-    }
-
-    /// Whether an open exchange may have given rise to an attempt that bears the same mark.
-    fn possible_parent(&self, key: ExchangeKey, attempt: &Exchange) -> Option<&Exchange> {
-        let parent = self.exchanges.get(&key)?;
-        // One client that asks two servers is no gateway.
-        let siblings = parent.client.ip() == attempt.client.ip() && parent.server.ip() != attempt.client.ip();
-        let itself = parent.key.connection == attempt.key.connection || parent.server == attempt.server;
-        let late = parent.over.is_some() || parent.started.at > attempt.started.at;
-        (!late && !siblings && !itself).then_some(parent.as_ref())
-    }
-
-    /// Whether an attempt of an exchange is still under way.
-    fn is_waiting(&self, parent: &Exchange) -> bool {
-        parent.attempts.last().is_some_and(|last| {
-            let running = self.exchanges.get(last).is_some_and(|last| last.over.is_none() && last.request.is_some());
-            let open = self.conversations.get(&last.connection).is_some_and(|last| last.close(Side::Client).is_none());
-            running && open
-        })
-    }
-
-    fn adopt(&mut self, parent: ExchangeKey, key: ExchangeKey, identified: bool) {
-        let Some(attempt) = self.exchanges.get_mut(&key) else { return };
-        attempt.parent = Some(parent);
-        attempt.identified = identified;
-        self.orphans.remove(&(attempt.started.at, key));
-        if let Some(parent) = self.exchanges.get_mut(&parent) {
-            parent.attempts.push(key);
-        }
-    }
-
     /// The attempts of an exchange that settles, in the order of time: the identified ones, and what fits in between.
     pub(super) fn attempts_of(&mut self, key: ExchangeKey) -> Vec<(ExchangeKey, Pairing)> {
         let Some(front) = self.exchanges.get(&key) else { return Vec::new() };
@@ -139,11 +63,33 @@ impl Correlator {
                 let (front, back) = (front.server.ip(), back.client.ip());
                 self.gateways.join(front, back);
             }
+            if attempts.is_empty()
+                && let Some(front) = self.exchanges.get(&key)
+            {
+                let window = self.whole(front);
+                if self.guessed.len() >= MOST_GUESSED {
+                    self.guessed.pop_front();
+                }
+                self.guessed.push_back((window.from, window.until));
+            }
             self.adopt(key, fit, false);
             attempts.push((fit, pairing));
             attempts.sort_by_key(|(attempt, _)| self.exchanges.get(attempt).map(|attempt| attempt.started.at));
         }
         attempts
+    }
+
+    /// Whether an exchange that was served may have had attempts before, to which exchanges that are still open have a
+    /// better claim.
+    pub(super) fn is_contested(&self, key: ExchangeKey) -> bool {
+        let Some(front) = self.exchanges.get(&key) else { return false };
+        let served = front.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect::<SmallVec<[_; 2]>>();
+        self.windows(front, &served).into_iter().filter(|window| window.next.is_some()).any(|window| {
+            self.orphans_within(window).any(|key| {
+                let cost = self.exchanges.get(&key).and_then(|candidate| self.cost(front, candidate, window));
+                cost.is_some_and(|cost| !self.rivals(front, Fit { cost, key }).is_empty())
+            })
+        })
     }
 
     /// The best candidate for a stretch of the exchange that no attempt accounts for yet.
@@ -174,29 +120,36 @@ impl Correlator {
     }
 
     fn best_fit(&self, front: &Exchange, window: Window) -> Option<(ExchangeKey, Pairing)> {
-        let from = (window.from - CLOCK_SLACK, ExchangeKey { connection: crate::event::ConnectionId(0), number: 0 });
-        let until = (window.until, ExchangeKey { connection: crate::event::ConnectionId(u64::MAX), number: u32::MAX });
         let mut fits: SmallVec<[Fit; 8]> = SmallVec::new();
-        for (_, key) in self.orphans.range(from..=until) {
-            let Some(candidate) = self.exchanges.get(key) else { continue };
+        for key in self.orphans_within(window) {
+            let Some(candidate) = self.exchanges.get(&key) else { continue };
             if let Some(cost) = self.cost(front, candidate, window) {
-                fits.push(Fit { cost, key: *key });
+                fits.push(Fit { cost, key });
             }
         }
         fits.sort_unstable();
-        // What fits somebody else better is theirs; and what would only explain a retry that nobody needs to have made is
-        // left to those who have no other explanation.
-        let reserve = if window.next.is_some() { NEEDLESS } else { 0 };
         let mut ours = fits.iter().filter_map(|fit| {
             let rivals = self.rivals(front, *fit);
-            let probed = window.next.is_some() && self.is_probed(fit.key);
-            let ours = !probed && rivals.iter().all(|cost| *cost >= fit.cost + reserve);
-            ours.then_some((*fit, rivals.into_iter().min()))
+            let claim = if window.next.is_some() {
+                // It would only explain a retry that nobody needs to have made: who has no other explanation comes first.
+                rivals.is_empty() && !self.is_probed(fit.key)
+            } else {
+                // What fits somebody else better is theirs. Where it is nearly a draw, whoever loses it must make do with
+                // his next best: the sum decides.
+                let spare = fits.iter().filter(|other| other.key != fit.key).map(|other| other.cost).min();
+                rivals.iter().all(|rival| {
+                    let draw = rival.cost < fit.cost + CLEAR;
+                    let theirs = || self.next_best(rival.key, fit.key).unwrap_or(NOTHING);
+                    rival.cost >= fit.cost
+                        && (!draw || fit.cost + theirs() <= rival.cost + spare.unwrap_or(NOTHING))
+                })
+            };
+            claim.then(|| (*fit, rivals.iter().map(|rival| rival.cost).min()))
         });
         let (best, rival) = ours.next()?;
         let alternative = ours.next().map(|(fit, _)| fit.cost).into_iter().chain(rival).min();
         let pairing = match alternative {
-            None if best.cost <= CERTAIN && window.next.is_none() => Pairing::Certain,
+            None if best.cost <= CERTAIN && window.next.is_none() && !self.was_guessed(best.key) => Pairing::Certain,
             None if best.cost <= CERTAIN => Pairing::Likely,
             Some(cost) if cost.saturating_sub(best.cost) >= CLEAR => Pairing::Likely,
             _ => Pairing::Possible,
@@ -210,28 +163,50 @@ impl Correlator {
         key.number == 0 && endpoint.is_some_and(|endpoint| self.probed.contains(&endpoint))
     }
 
-    /// How well a candidate fits other unsettled exchanges that lack an attempt.
-    fn rivals(&self, front: &Exchange, best: Fit) -> SmallVec<[u32; 4]> {
-        let Some(candidate) = self.exchanges.get(&best.key) else { return SmallVec::new() };
-        let until = (candidate.started.at + CLOCK_SLACK, best.key);
-        let since = (candidate.started.at - LONGEST_EXCHANGE, best.key);
+    /// Whether another exchange that got its attempts by time was open when an attempt began: it may have got the wrong one.
+    fn was_guessed(&self, key: ExchangeKey) -> bool {
+        let Some(began) = self.exchanges.get(&key).map(|candidate| self.began(candidate)) else { return true };
+        self.guessed.iter().any(|(from, until)| *from <= began && began <= *until)
+    }
+
+    /// Other unsettled exchanges that lack an attempt, and that a candidate fits as well.
+    fn rivals(&self, front: &Exchange, fit: Fit) -> SmallVec<[Fit; 4]> {
+        let Some(candidate) = self.exchanges.get(&fit.key) else { return SmallVec::new() };
+        let until = (candidate.started.at + CLOCK_SLACK, fit.key);
+        let since = (candidate.started.at - LONGEST_EXCHANGE, fit.key);
         let rivals = self.unsettled.range(since..=until).rev().filter(|(_, key)| *key != front.key);
         rivals
             .filter_map(|(_, key)| {
                 let rival = self.exchanges.get(key)?;
-                if rival.attempts.iter().any(|attempt| self.exchanges.get(attempt).is_some_and(|a| a.identified)) {
-                    return None;
-                }
-                let end = rival.response_start.as_ref().map(|start| start.moment).or(rival.over);
-                let until = end.map_or(self.now, |moment| moment.at);
-                self.cost(
-                    rival,
-                    candidate,
-                    Window { from: rival.started.at, until, next: None, opening: Opening::Request },
-                )
+                let served =
+                    rival.attempts.iter().any(|attempt| self.exchanges.get(attempt).is_some_and(|a| a.identified));
+                let cost = if served { None } else { self.cost(rival, candidate, self.whole(rival)) };
+                cost.filter(|cost| *cost <= CERTAIN).map(|cost| Fit { cost, key: *key })
             })
-            .take(16)
+            .take(MOST_RIVALS)
             .collect()
+    }
+
+    /// The window of an exchange without attempts.
+    fn whole(&self, front: &Exchange) -> Window {
+        let end = front.response_start.as_ref().map(|start| start.moment).or(front.over);
+        let until = end.map_or(self.now, |moment| moment.at);
+        Window { from: front.started.at, until, next: None, opening: Opening::Request }
+    }
+
+    /// The cost of the best candidate of an exchange other than `except`.
+    fn next_best(&self, front: ExchangeKey, except: ExchangeKey) -> Option<u32> {
+        let front = self.exchanges.get(&front)?;
+        let window = self.whole(front);
+        let others = self.orphans_within(window).filter(|key| *key != except);
+        others.filter_map(|key| self.cost(front, self.exchanges.get(&key)?, window)).min()
+    }
+
+    /// Exchanges without a parent that began in a window.
+    fn orphans_within(&self, window: Window) -> impl Iterator<Item = ExchangeKey> {
+        let least = ExchangeKey { connection: ConnectionId(0), number: 0 };
+        let greatest = ExchangeKey { connection: ConnectionId(u64::MAX), number: u32::MAX };
+        self.orphans.range((window.from - CLOCK_SLACK, least)..=(window.until, greatest)).map(|(_, key)| *key)
     }
 
     /// What it costs to believe that a candidate fills a window; `None` where it cannot.
@@ -372,8 +347,6 @@ fn surprise(slack: Duration) -> u32 {
     (units.ln_1p() * 1000.0) as u32
 }
 
-/// A mark that more open requests bear than this does not identify.
-const RARE: usize = 8;
 /// Attempts of one exchange.
 const MOST_ATTEMPTS: usize = 32;
 /// Frames of one host may be captured out of order by this much.
@@ -392,8 +365,12 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
 const CERTAIN: u32 = 12_000;
 /// The difference that makes a candidate clearly better than the next.
 const CLEAR: u32 = 2500;
-/// How much better a candidate must explain a retry than anything else.
-const NEEDLESS: u32 = 5000;
+/// Exchanges with guessed attempts that are remembered.
+const MOST_GUESSED: usize = 256;
+/// What it costs an exchange to be left without an attempt.
+const NOTHING: u32 = 15_000;
+/// Rivals that are looked at.
+const MOST_RIVALS: usize = 16;
 /// The cost of an attempt that nothing has come of.
 const UNRESOLVED: u32 = 1500;
 /// How far before its response the attempts of an exchange are sought whose request was not seen.

@@ -248,7 +248,10 @@ impl Diagnoser {
         stats.attempt(exchange, conversation, verdict.is_some());
         let mut verdict = verdict.filter(|_| !unheard)?;
         if known {
-            verdict.lower(Grade::Consistent, "which client's request this was for: this gateway's downstream leg is in the capture, and none fits");
+            verdict.lower(
+                Grade::Consistent,
+                "which client's request this was for: this gateway's downstream leg is in the capture, and none fits",
+            );
         }
         let root = case.gateways.root(exchange.client.ip());
         self.note_failure(root, exchange.server, &verdict, exchange.over.unwrap_or(exchange.started), false);

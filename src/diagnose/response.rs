@@ -61,7 +61,10 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
     {
         return None;
     }
-    let (closed, _, reset) = server_moved_first(attempt).or_else(|| attempt.server_close())?;
+    let closed = attempt.server_close();
+    if closed.is_none() && !unfinished {
+        return None;
+    }
     let fate = match attempt.given {
         None => "what the gateway made of it is not visible",
         Some(_) if relayed => "the gateway passed it on",
@@ -70,25 +73,29 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
     let grade = if unfinished && attempt.given.is_some() { Grade::Proven } else { Grade::Consistent };
     let start = exchange.response_start.as_ref()?.moment;
     let sent = response.request_sent.saturating_sub(exchange.request_start.unwrap_or(0));
-    Some(
-        Verdict::new(
-            Cause::EarlyResponse,
-            grade,
-            format!("upstream answered {status} after {sent} octets of the request, then closed"),
-            format!(
-                "{} did answer: {status}. It answered before it had read the whole request, and closed; {fate}",
-                attempt.conversation.server
-            ),
-        )
-        .proof(exchange.started, Actor::Gateway, "the request begins")
-        .proof(start, Actor::Upstream, format!("status {status} while the request was still being sent"))
-        .proof(closed, Actor::Upstream, format!("{} with octets of the request unread", how(reset).to_uppercase()))
-        .rules_out(
-            Cause::ResetWithoutResponse,
-            format!("a response, {status}, came before the close"),
-            Some(start.frame),
+    let mut verdict = Verdict::new(
+        Cause::EarlyResponse,
+        grade,
+        format!("upstream answered {status} after {sent} octets of the request"),
+        format!(
+            "{} did answer: {status}. It answered before it had read the whole request, and did not read on; {fate}",
+            attempt.conversation.server
         ),
     )
+    .proof(exchange.started, Actor::Gateway, "the request begins")
+    .proof(start, Actor::Upstream, format!("status {status} while the request was still being sent"));
+    if let Some((closed, _, reset)) = closed {
+        verdict = verdict.proof(
+            closed,
+            Actor::Upstream,
+            format!("{} with octets of the request unread", how(reset).to_uppercase()),
+        );
+    }
+    Some(verdict.rules_out(
+        Cause::ResetWithoutResponse,
+        format!("a response, {status}, came before the close"),
+        Some(start.frame),
+    ))
 }
 
 /// The upstream had sent something that nobody had asked for; the gateway took it for the answer.
@@ -136,7 +143,9 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
         if attempt.given.is_some() || grade == Grade::Proven {
             format!("{server} sent something that HTTP does not allow ({said}), and the gateway would not have it")
         } else {
-            format!("{server} sent something that HTTP does not allow ({said}); what the gateway made of it is not visible")
+            format!(
+                "{server} sent something that HTTP does not allow ({said}); what the gateway made of it is not visible"
+            )
         },
     )
     .detail(detail);
@@ -203,9 +212,9 @@ fn truncated(attempt: &Attempt<'_>) -> Option<Verdict> {
     let start = exchange.response_start.as_ref()?.moment;
     let (moment, closing, reset) = server_moved_first(attempt)?;
     // A response without a status line that was passed on as HTTP/0.9 ends with the connection.
-    let no_status_line = exchange.defect.is_some_and(|(_, defect)| {
-        matches!(defect.kind, DefectKind::NotHttp | DefectKind::BadStatusLine)
-    });
+    let no_status_line = exchange
+        .defect
+        .is_some_and(|(_, defect)| matches!(defect.kind, DefectKind::NotHttp | DefectKind::BadStatusLine));
     if no_status_line && !rejected(attempt) {
         return None;
     }
