@@ -79,6 +79,9 @@ impl<'r> Analysis<'r> {
         }
         let Self { correlator, findings, .. } = &mut self;
         correlator.finish(&mut |finding| findings.take(finding));
+        for incident in findings.diagnoser.silent_waits() {
+            findings.keep(incident);
+        }
         self.report()
     }
 

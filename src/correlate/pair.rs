@@ -45,8 +45,8 @@ enum Opening {
     Request,
     /// The failure of another attempt.
     Failure,
-    /// Another attempt that nothing came of: when it was given up is not known.
-    Silence,
+    /// Another attempt that nothing came of, begun then: when it was given up is not known.
+    Silence(Timestamp),
 }
 
 impl Correlator {
@@ -111,7 +111,7 @@ impl Correlator {
             (from, opening) = match self.outcome(attempt, end) {
                 _ if attempt.is_answered() && attempt.status() == front.status() => (end, Opening::Failure),
                 Some(moment) => (moment.at, Opening::Failure),
-                None => (self.last_try(attempt), Opening::Silence),
+                None => (self.last_try(attempt), Opening::Silence(self.began(attempt))),
             };
         }
         windows.push(Window { from, until: end, next: None, opening });
@@ -140,8 +140,7 @@ impl Correlator {
                 rivals.iter().all(|rival| {
                     let draw = rival.cost < fit.cost + CLEAR;
                     let theirs = || self.next_best(rival.key, fit.key).unwrap_or(NOTHING);
-                    rival.cost >= fit.cost
-                        && (!draw || fit.cost + theirs() <= rival.cost + spare.unwrap_or(NOTHING))
+                    rival.cost >= fit.cost && (!draw || fit.cost + theirs() <= rival.cost + spare.unwrap_or(NOTHING))
                 })
             };
             claim.then(|| (*fit, rivals.iter().map(|rival| rival.cost).min()))
@@ -228,7 +227,7 @@ impl Correlator {
                 ready.min().unwrap_or_default()
             }
             Opening::Failure => began.since(window.from),
-            Opening::Silence => Duration::ZERO,
+            Opening::Silence(_) => Duration::ZERO,
         };
         let end = self.outcome(candidate, window.until + CLOCK_SLACK).map(|moment| window.until.since(moment.at));
         if end.is_none() && !self.was_given_up(candidate, window) {
@@ -241,9 +240,15 @@ impl Correlator {
                 return None;
             }
         }
-        if window.opening == Opening::Silence && end.is_some_and(|end| end > AT_ONCE) {
-            return None;
-        }
+        let start = match (window.opening, end) {
+            (Opening::Silence(_), Some(end)) if end > AT_ONCE => return None,
+            // Two attempts that nothing came of were waited for equally long.
+            (Opening::Silence(before), None) => {
+                let (first, second) = (began.since(before), window.until.since(began));
+                first.abs_diff(second)
+            }
+            _ => start,
+        };
         Some(surprise(start) + end.map_or(UNRESOLVED, surprise) + penalty)
     }
 

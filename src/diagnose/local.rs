@@ -1,11 +1,13 @@
 //! Phases client and none: the client gave up, or the gateway answered by itself.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::correlate::{Case, Party};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Given, Verdict, span};
-use crate::diagnose::incident::{Actor, Grade, Leg};
+use crate::diagnose::incident::{Actor, Grade, Incident, Leg};
 use crate::event::{Endpoint, Moment, Side};
 use crate::time::Timestamp;
 
@@ -151,6 +153,76 @@ fn describe(failure: &Failure) -> String {
     let what = if failure.probe { "probe failed" } else { "failed" };
     format!("{} {what} ({})", failure.upstream, failure.cause)
 }
+
+/// The gateway had a request for long before it sent anything upstream: the span, and what to say of it.
+#[must_use]
+pub fn silent_wait(case: &Case<'_>) -> Option<(Duration, Verdict)> {
+    let exchange = case.root.exchange;
+    let first = case.attempts.iter().find(|attempt| attempt.hop == 0)?.party;
+    let began = if first.exchange.reused { first.exchange.started } else { first.conversation.opened };
+    let ready = exchange.request_end.map_or(exchange.ready(), |(end, _)| end);
+    let wait = began.at.since(ready.at);
+    let server = first.exchange.server;
+    (wait >= SHORTEST_SILENCE).then(|| {
+        let verdict = Verdict::new(
+            Cause::NoUpstreamAttempt,
+            Grade::Undetermined,
+            format!("nothing was sent for {}, then {server} served it", span(wait)),
+            format!("the gateway sent nothing for {}, as long as its connection time-out, and then turned to {server}", span(wait)),
+        )
+        .detail("silent_attempt")
+        .proof_on(Leg::Downstream, ready, Actor::Client, "the request is complete")
+        .proof(began, Actor::Gateway, format!("the first packet upstream, {} later", span(wait)))
+        .or_else(None, "an upstream host that is down: nobody answers the neighbour discovery, so that no SYN leaves (ARP is not TCP)")
+        .or_else(None, "a queue or a rate limit that held the request back")
+        .unknown("which upstream was tried before: the gateway's log names it");
+        (wait, verdict)
+    })
+}
+
+/// Exchanges that were served after a silence, and the time-outs that may explain it.
+#[derive(Debug, Default)]
+pub struct SilentWaits {
+    waits: Vec<(IpAddr, Duration, Incident)>,
+    time_outs: BTreeSet<(IpAddr, Duration)>,
+}
+
+impl SilentWaits {
+    /// An exchange was served after a silence.
+    pub fn keep(&mut self, gateway: IpAddr, wait: Duration, incident: Incident) {
+        if self.waits.len() < MOST_SILENCES {
+            self.waits.push((gateway, wait, incident));
+        }
+    }
+
+    /// A gateway gave up on a connection after this span.
+    pub fn time_out(&mut self, gateway: IpAddr, waited: Duration) {
+        if self.time_outs.len() < MOST_SILENCES {
+            self.time_outs.insert((gateway, waited));
+        }
+    }
+
+    /// The exchanges whose silence is as long as a time-out of the same gateway.
+    #[must_use]
+    pub fn incidents(self) -> Vec<Incident> {
+        let Self { waits, time_outs } = self;
+        let explained = |gateway: IpAddr, wait: Duration| {
+            time_outs.iter().any(|(other, span)| *other == gateway && span.abs_diff(wait) <= SAME_SPAN)
+        };
+        waits
+            .into_iter()
+            .filter(|(gateway, wait, _)| explained(*gateway, *wait))
+            .map(|(.., incident)| incident)
+            .collect()
+    }
+}
+
+/// Shorter silences are not worth a word.
+const SHORTEST_SILENCE: Duration = Duration::from_millis(400);
+/// Spans that differ by less are the same time-out.
+const SAME_SPAN: Duration = Duration::from_millis(8);
+/// Silences, and time-outs, that are remembered.
+const MOST_SILENCES: usize = 256;
 
 /// Nothing in the list fits.
 #[must_use]

@@ -54,6 +54,7 @@ pub struct Diagnoser {
     accepted: HashMap<Endpoint, Moment>,
     /// Endpoints that ever sent a response.
     responded: HashSet<Endpoint>,
+    waits: local::SilentWaits,
     failed: HashMap<Endpoint, BTreeMap<Cause, u64>>,
     /// Health probes sent, and those that failed.
     pub probes: (u64, u64),
@@ -80,6 +81,7 @@ impl Diagnoser {
             failures: VecDeque::new(),
             accepted: HashMap::new(),
             responded: HashSet::new(),
+            waits: local::SilentWaits::default(),
             failed: HashMap::new(),
             probes: (0, 0),
             unused_connections: 0,
@@ -164,7 +166,17 @@ impl Diagnoser {
             }
         }
         let verdict = match kind {
-            Kind::Masked => take_verdict(&mut judged, false)?,
+            Kind::Masked => match take_verdict(&mut judged, false) {
+                Some(verdict) => verdict,
+                None => {
+                    let asked = !self.question.focused || case.root.conversation.focused;
+                    if let Some((wait, verdict)) = local::silent_wait(case).filter(|_| asked) {
+                        let incident = self.incident(Kind::Masked, case, judged, verdict);
+                        self.waits.keep(root, wait, incident);
+                    }
+                    return None;
+                }
+            },
             _ => match take_verdict(&mut judged, true) {
                 Some(verdict) => verdict,
                 None if case.attempts.is_empty() => self.without_attempt(case, root),
@@ -219,6 +231,12 @@ impl Diagnoser {
         let recent: Vec<Failure> =
             self.failures.iter().filter(|(gateway, _)| *gateway == root).map(|(_, failure)| *failure).collect();
         local::nothing_sent(case, &recent, hold_down)
+    }
+
+    /// Exchanges that were served after a silence as long as the gateway's connection time-outs; to be asked for once, at the
+    /// end, since the time-outs may be seen later.
+    pub fn silent_waits(&mut self) -> Vec<Incident> {
+        std::mem::take(&mut self.waits).incidents()
     }
 
     /// A request of a gateway whose downstream exchange is not visible; or a health probe.
@@ -320,7 +338,7 @@ impl Diagnoser {
     }
 
     fn note_attempts(&mut self, case: &Case<'_>, judged: &[Judged<'_>], stats: &mut Stats) {
-        for Judged { attempt, verdict, .. } in judged {
+        for Judged { attempt, verdict, view } in judged {
             let Party { exchange, conversation } = attempt.party;
             stats.attempt(exchange, conversation, verdict.is_some());
             let Some(verdict) = verdict else { continue };
@@ -333,6 +351,11 @@ impl Diagnoser {
                 );
             }
             let root = case.gateways.root(exchange.client.ip());
+            if verdict.cause == Cause::ConnectTimeout
+                && let Some(given) = judged_end(view)
+            {
+                self.waits.time_out(root, given.since(conversation.opened.at));
+            }
             let moment = verdict.evidence.last().map_or(exchange.started, |proof| proof.moment);
             self.note_failure(root, exchange.server, verdict, moment, false);
         }
@@ -407,6 +430,11 @@ fn ended_by_gateway(judged: &[Judged<'_>], given: Given) -> bool {
         Some((moment, ..)) => judged.view.gateway_closed_first() || moment.frame > closed.frame,
         None => true,
     })
+}
+
+/// When the gateway gave up on an attempt, by what it did next.
+fn judged_end(view: &Attempt<'_>) -> Option<crate::time::Timestamp> {
+    view.given.map(|given| given.at.at)
 }
 
 /// How an attempt failed, by the rules in the order of the phases; graded no higher than its pairing and its packets allow.
