@@ -132,7 +132,7 @@ impl Correlator {
             let rivals = self.rivals(front, *fit);
             let claim = if window.next.is_some() {
                 // It would only explain a retry that nobody needs to have made: who has no other explanation comes first.
-                rivals.is_empty() && !self.is_probed(fit.key)
+                rivals.is_empty() && !self.is_probed(fit.key) && !self.is_due_to_earlier(front, fit.key)
             } else {
                 // What fits somebody else better is theirs. Where it is nearly a draw, whoever loses it must make do with
                 // his next best: the sum decides.
@@ -184,6 +184,21 @@ impl Correlator {
             })
             .take(MOST_RIVALS)
             .collect()
+    }
+
+    /// Whether an exchange that came before this one, and was served as well, could have had the candidate as its first
+    /// attempt: gateways begin in the order in which requests come.
+    fn is_due_to_earlier(&self, front: &Exchange, key: ExchangeKey) -> bool {
+        let Some(candidate) = self.exchanges.get(&key) else { return false };
+        let until = (front.started.at, front.key);
+        let since = (front.started.at - LONGEST_PAUSE, front.key);
+        self.unsettled.range(since..until).any(|(_, key)| {
+            let Some(earlier) = self.exchanges.get(key) else { return false };
+            let served: SmallVec<[_; 2]> = earlier.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect();
+            let windows = self.windows(earlier, &served);
+            let first = windows.first().filter(|window| window.next.is_some() && window.opening == Opening::Request);
+            first.is_some_and(|window| self.cost(earlier, candidate, *window).is_some())
+        })
     }
 
     /// The window of an exchange without attempts.
