@@ -24,7 +24,16 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Fit {
     cost: u32,
+    /// The part of the cost that the tighter end has.
+    tighter: u32,
     key: ExchangeKey,
+}
+
+impl Fit {
+    /// Whether at least one end fits closely.
+    fn is_tight(&self) -> bool {
+        self.tighter <= TIGHT
+    }
 }
 
 /// The part of a downstream exchange's time that no attempt accounts for.
@@ -87,7 +96,7 @@ impl Correlator {
         self.windows(front, &served).into_iter().filter(|window| window.next.is_some()).any(|window| {
             self.orphans_within(window).any(|key| {
                 let cost = self.exchanges.get(&key).and_then(|candidate| self.cost(front, candidate, window));
-                cost.is_some_and(|cost| !self.rivals(front, Fit { cost, key }).is_empty())
+                cost.is_some_and(|cost| self.rivals(front, cost).iter().any(Fit::is_tight))
             })
         })
     }
@@ -124,7 +133,7 @@ impl Correlator {
         for key in self.orphans_within(window) {
             let Some(candidate) = self.exchanges.get(&key) else { continue };
             if let Some(cost) = self.cost(front, candidate, window) {
-                fits.push(Fit { cost, key });
+                fits.push(cost);
             }
         }
         fits.sort_unstable();
@@ -132,7 +141,7 @@ impl Correlator {
             let rivals = self.rivals(front, *fit);
             let claim = if window.next.is_some() {
                 // It would only explain a retry that nobody needs to have made: who has no other explanation comes first.
-                rivals.is_empty() && !self.is_probed(fit.key) && !self.is_due_to_earlier(front, fit.key)
+                !rivals.iter().any(Fit::is_tight) && !self.is_probed(fit.key) && !self.is_due_to_earlier(front, fit.key)
             } else {
                 // What fits somebody else better is theirs. Where it is nearly a draw, whoever loses it must make do with
                 // his next best: the sum decides.
@@ -180,7 +189,7 @@ impl Correlator {
                 let served =
                     rival.attempts.iter().any(|attempt| self.exchanges.get(attempt).is_some_and(|a| a.identified));
                 let cost = if served { None } else { self.cost(rival, candidate, self.whole(rival)) };
-                cost.filter(|cost| *cost <= CERTAIN).map(|cost| Fit { cost, key: *key })
+                cost.filter(|fit| fit.cost <= CERTAIN).map(|fit| Fit { key: *key, ..fit })
             })
             .take(MOST_RIVALS)
             .collect()
@@ -213,7 +222,7 @@ impl Correlator {
         let front = self.exchanges.get(&front)?;
         let window = self.whole(front);
         let others = self.orphans_within(window).filter(|key| *key != except);
-        others.filter_map(|key| self.cost(front, self.exchanges.get(&key)?, window)).min()
+        others.filter_map(|key| Some(self.cost(front, self.exchanges.get(&key)?, window)?.cost)).min()
     }
 
     /// Exchanges without a parent that began in a window.
@@ -224,7 +233,7 @@ impl Correlator {
     }
 
     /// What it costs to believe that a candidate fills a window; `None` where it cannot.
-    fn cost(&self, front: &Exchange, candidate: &Exchange, window: Window) -> Option<u32> {
+    fn cost(&self, front: &Exchange, candidate: &Exchange, window: Window) -> Option<Fit> {
         let began = self.began(candidate);
         let elsewhere = candidate.key.connection == front.key.connection
             || !self.has_failed(candidate)
@@ -264,7 +273,8 @@ impl Correlator {
             }
             _ => start,
         };
-        Some(surprise(start) + end.map_or(UNRESOLVED, surprise) + penalty)
+        let (start, end) = (surprise(start), end.map_or(UNRESOLVED, surprise));
+        Some(Fit { cost: start + end + penalty, tighter: start.min(end), key: candidate.key })
     }
 
     /// Whether a connection without a request may be a failed attempt: one that the gateway opened and closed by itself is
@@ -383,6 +393,8 @@ const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
 /// The cost up to which the only candidate is beyond doubt: one end tight, the other within a second.
 const CERTAIN: u32 = 12_000;
+/// The cost of an end that fits closely: some 200 µs.
+const TIGHT: u32 = 1100;
 /// The difference that makes a candidate clearly better than the next.
 const CLEAR: u32 = 2500;
 /// Exchanges with guessed attempts that are remembered.
