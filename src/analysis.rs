@@ -79,7 +79,7 @@ impl<'r> Analysis<'r> {
         }
         let Self { correlator, findings, .. } = &mut self;
         correlator.finish(&mut |finding| findings.take(finding));
-        for incident in findings.diagnoser.silent_waits() {
+        for incident in findings.diagnoser.late_incidents() {
             findings.keep(incident);
         }
         self.report()

@@ -127,7 +127,7 @@ pub struct Correlator {
     /// Endpoints to which connections are opened that no exchange needs.
     probed: HashSet<Endpoint>,
     /// When exchanges whose attempts were found by time were open.
-    guessed: VecDeque<(Timestamp, Timestamp)>,
+    guessed: VecDeque<(ExchangeKey, Timestamp, Timestamp)>,
     now: Timestamp,
 }
 

@@ -79,7 +79,7 @@ impl Correlator {
                 if self.guessed.len() >= MOST_GUESSED {
                     self.guessed.pop_front();
                 }
-                self.guessed.push_back((window.from, window.until));
+                self.guessed.push_back((key, window.from, window.until));
             }
             self.adopt(key, fit, false);
             attempts.push((fit, pairing));
@@ -157,7 +157,7 @@ impl Correlator {
         let (best, rival) = ours.next()?;
         let alternative = ours.next().map(|(fit, _)| fit.cost).into_iter().chain(rival).min();
         let pairing = match alternative {
-            None if best.cost <= CERTAIN && window.next.is_none() && !self.was_guessed(best.key) => Pairing::Certain,
+            None if best.cost <= CERTAIN && self.is_beyond_doubt(front, best.key, window) => Pairing::Certain,
             None if best.cost <= CERTAIN => Pairing::Likely,
             Some(cost) if cost.saturating_sub(best.cost) >= CLEAR => Pairing::Likely,
             _ => Pairing::Possible,
@@ -171,10 +171,25 @@ impl Correlator {
         key.number == 0 && endpoint.is_some_and(|endpoint| self.probed.contains(&endpoint))
     }
 
-    /// Whether another exchange that got its attempts by time was open when an attempt began: it may have got the wrong one.
-    fn was_guessed(&self, key: ExchangeKey) -> bool {
-        let Some(began) = self.exchanges.get(&key).map(|candidate| self.began(candidate)) else { return true };
-        self.guessed.iter().any(|(from, until)| *from <= began && began <= *until)
+    /// Whether nobody else can have made an attempt: no exchange that got its attempts by time was open when it began (it may
+    /// have got the wrong one), and, for an attempt that would explain a retry, no other exchange at all.
+    fn is_beyond_doubt(&self, front: &Exchange, key: ExchangeKey, window: Window) -> bool {
+        let Some(began) = self.exchanges.get(&key).map(|candidate| self.began(candidate)) else { return false };
+        let guessed = |(other, from, until): &(ExchangeKey, Timestamp, Timestamp)| {
+            *other != front.key && *from <= began && began <= *until
+        };
+        if self.guessed.iter().any(guessed) {
+            return false;
+        }
+        let since = (began - LONGEST_EXCHANGE, front.key);
+        window.next.is_none()
+            || !self.unsettled.range(since..=(began, key)).any(|(_, other)| {
+                *other != front.key
+                    && self.exchanges.get(other).is_some_and(|other| {
+                        let open = other.over.is_none_or(|over| over.at >= began);
+                        open && other.parent.is_none() && self.gateways.same(other.server.ip(), front.server.ip())
+                    })
+            })
     }
 
     /// Other unsettled exchanges that lack an attempt, and that a candidate fits as well.
@@ -203,7 +218,8 @@ impl Correlator {
         let since = (front.started.at - LONGEST_PAUSE, front.key);
         self.unsettled.range(since..until).any(|(_, key)| {
             let Some(earlier) = self.exchanges.get(key) else { return false };
-            let served: SmallVec<[_; 2]> = earlier.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect();
+            let served: SmallVec<[_; 2]> =
+                earlier.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect();
             let windows = self.windows(earlier, &served);
             let first = windows.first().filter(|window| window.next.is_some() && window.opening == Opening::Request);
             first.is_some_and(|window| self.cost(earlier, candidate, *window).is_some())

@@ -121,6 +121,15 @@ impl<'a> Attempt<'a> {
         (of_request.count(), first)
     }
 
+    /// Whether the response began before the gateway had given up.
+    #[must_use]
+    pub fn answered_in_time(&self) -> bool {
+        let Some(start) = &self.exchange.response_start else { return false };
+        let closed = self.gateway_close().map(|(moment, ..)| moment);
+        let given = self.given.filter(|given| given.status.is_none_or(|status| status >= 500)).map(|given| given.at);
+        closed.into_iter().chain(given).all(|end| start.moment.frame < end.frame)
+    }
+
     /// When the last octet of the request was sent, as far as seen.
     #[must_use]
     pub fn request_sent(&self) -> Moment {

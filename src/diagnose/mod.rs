@@ -9,6 +9,7 @@ pub mod explain;
 pub mod incident;
 mod ladder;
 pub mod local;
+mod probes;
 pub mod product;
 pub mod request;
 pub mod response;
@@ -28,6 +29,7 @@ use crate::diagnose::local::Failure;
 use crate::diagnose::product::{Product, Recognition};
 use crate::event::{Endpoint, GapJudged, Moment, Side};
 use crate::stats::Stats;
+use crate::time::Timestamp;
 
 /// What the diagnosis is asked for.
 #[derive(Clone, Debug)]
@@ -50,11 +52,12 @@ pub struct Diagnoser {
     question: Question,
     products: HashMap<IpAddr, Recognition>,
     failures: VecDeque<(IpAddr, Failure)>,
-    /// When an endpoint last accepted a connection, and from whom.
-    accepted: HashMap<Endpoint, Moment>,
+    /// When endpoints accepted connections.
+    accepted: HashMap<Endpoint, Accepts>,
     /// Endpoints that ever sent a response.
     responded: HashSet<Endpoint>,
     waits: local::SilentWaits,
+    lone: probes::LoneRequests,
     failed: HashMap<Endpoint, BTreeMap<Cause, u64>>,
     /// Health probes sent, and those that failed.
     pub probes: (u64, u64),
@@ -82,6 +85,7 @@ impl Diagnoser {
             accepted: HashMap::new(),
             responded: HashSet::new(),
             waits: local::SilentWaits::default(),
+            lone: probes::LoneRequests::default(),
             failed: HashMap::new(),
             probes: (0, 0),
             unused_connections: 0,
@@ -104,7 +108,7 @@ impl Diagnoser {
     /// An endpoint accepted a connection.
     pub fn accepted(&mut self, endpoint: Endpoint, moment: Moment) {
         if self.accepted.len() < 65_536 || self.accepted.contains_key(&endpoint) {
-            self.accepted.insert(endpoint, moment);
+            self.accepted.entry(endpoint).or_default().note(moment.at);
         }
     }
 
@@ -233,9 +237,17 @@ impl Diagnoser {
         local::nothing_sent(case, &recent, hold_down)
     }
 
-    /// Exchanges that were served after a silence as long as the gateway's connection time-outs; to be asked for once, at the
-    /// end, since the time-outs may be seen later.
-    pub fn silent_waits(&mut self) -> Vec<Incident> {
+    /// What can be told only at the end: requests of a gateway that nobody asked it for and that are no health probes, and
+    /// exchanges that were served after a silence as long as the gateway's connection time-outs.
+    pub fn late_incidents(&mut self) -> Vec<Incident> {
+        let (mut incidents, sent, failed) = std::mem::take(&mut self.lone).sift();
+        self.probes.0 += sent;
+        self.probes.1 += failed;
+        incidents.extend(self.silent_waits());
+        incidents
+    }
+
+    fn silent_waits(&mut self) -> Vec<Incident> {
         std::mem::take(&mut self.waits).incidents()
     }
 
@@ -244,8 +256,8 @@ impl Diagnoser {
         let Party { exchange, conversation } = case.root;
         let known = case.gateways.is_front(case.gateways.root(exchange.client.ip()))
             || case.gateways.is_known(exchange.client.ip());
-        let probe = exchange.request.as_ref().is_some_and(|request| product::probe(request).is_some())
-            || (known && exchange.key.number == 0);
+        let named = exchange.request.as_ref().is_some_and(|request| product::probe(request).is_some());
+        let probe = named || (known && exchange.key.number == 0);
         let attempt = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
         let view = self.view(attempt, None, case);
         let verdict = judge_attempt(&view);
@@ -263,6 +275,9 @@ impl Diagnoser {
             }
             return None;
         }
+        if known {
+            self.lone.note(case);
+        }
         stats.attempt(exchange, conversation, verdict.is_some());
         let mut verdict = verdict.filter(|_| !unheard)?;
         if known {
@@ -275,7 +290,12 @@ impl Diagnoser {
         self.note_failure(root, exchange.server, &verdict, exchange.over.unwrap_or(exchange.started), false);
         // The upstream's own error is worth a report only as what its client most likely got.
         let judged = vec![Judged { attempt, view, verdict: Some(verdict.clone()) }];
-        Some(self.incident(Kind::UpstreamFailure, case, judged, verdict))
+        let incident = self.incident(Kind::UpstreamFailure, case, judged, verdict);
+        if known {
+            self.lone.hold(case, incident);
+            return None;
+        }
+        Some(incident)
     }
 
     fn judge_attempts<'a>(&self, case: &Case<'a>, given: Given) -> Vec<Judged<'a>> {
@@ -326,6 +346,7 @@ impl Diagnoser {
         let Party { exchange, conversation } = attempt.party;
         let gateway = case.gateways.root(exchange.client.ip());
         let accepted = self.accepted.get(&exchange.server);
+        let meanwhile = given.map(|given| (conversation.opened.at, given.at.at));
         Attempt {
             exchange,
             conversation,
@@ -333,7 +354,9 @@ impl Diagnoser {
             given,
             product: self.products.get(&gateway).map(|known| known.product),
             endpoint_responds: self.responded.contains(&exchange.server),
-            others_connected: accepted.is_some_and(|accepted| accepted.at > conversation.opened.at),
+            others_connected: accepted
+                .zip(meanwhile)
+                .is_some_and(|(accepted, (from, until))| accepted.any_within(from, until)),
         }
     }
 
@@ -433,7 +456,7 @@ fn ended_by_gateway(judged: &[Judged<'_>], given: Given) -> bool {
 }
 
 /// When the gateway gave up on an attempt, by what it did next.
-fn judged_end(view: &Attempt<'_>) -> Option<crate::time::Timestamp> {
+fn judged_end(view: &Attempt<'_>) -> Option<Timestamp> {
     view.given.map(|given| given.at.at)
 }
 
@@ -592,6 +615,39 @@ fn attempt(judged: &Judged<'_>) -> incident::Attempt {
         first,
         last,
         hop: judged.attempt.hop,
+    }
+}
+
+/// When an endpoint accepted connections: a bit for each quarter of a second, the latest 32 seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Accepts {
+    latest: i64,
+    bits: u128,
+}
+
+impl Accepts {
+    fn slot(at: Timestamp) -> i64 {
+        at.as_nanos().div_euclid(250_000_000)
+    }
+
+    fn note(&mut self, at: Timestamp) {
+        let slot = Self::slot(at);
+        let ahead = u32::try_from(slot.saturating_sub(self.latest)).unwrap_or(u32::MAX);
+        if slot > self.latest {
+            self.bits = self.bits.checked_shl(ahead).unwrap_or(0);
+            self.latest = slot;
+        }
+        let back = u32::try_from(self.latest - slot).unwrap_or(u32::MAX);
+        self.bits |= 1_u128.checked_shl(back).unwrap_or(0);
+    }
+
+    /// Whether a connection was accepted for certain between two instants: in a slot that lies between them as a whole.
+    fn any_within(self, from: Timestamp, until: Timestamp) -> bool {
+        let (first, last) = (Self::slot(from) + 1, Self::slot(until) - 1);
+        (first..=last).rev().take(128).any(|slot| {
+            let back = u32::try_from(self.latest - slot).ok();
+            back.is_some_and(|back| self.bits & 1_u128.checked_shl(back).unwrap_or(0) != 0)
+        })
     }
 }
 

@@ -12,15 +12,17 @@ use crate::event::{Closing, DefectKind, Ending, Moment, Side};
 /// How an exchange with the upstream failed; `None` if it did not.
 #[must_use]
 pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
-    early(attempt)
-        .or_else(|| unsolicited(attempt))
-        .or_else(|| malformed(attempt))
-        .or_else(|| truncated(attempt))
-        .or_else(|| too_large(attempt))
-        .or_else(|| upgrade(attempt))
-        .or_else(|| relayed(attempt))
-        .or_else(|| silent_close(attempt))
-        .or_else(|| gave_up(attempt))
+    if attempt.answered_in_time() {
+        return early(attempt)
+            .or_else(|| unsolicited(attempt))
+            .or_else(|| malformed(attempt))
+            .or_else(|| truncated(attempt))
+            .or_else(|| too_large(attempt))
+            .or_else(|| upgrade(attempt))
+            .or_else(|| relayed(attempt))
+            .or_else(|| gave_up(attempt));
+    }
+    silent_close(attempt).or_else(|| gave_up(attempt))
 }
 
 /// Whether the gateway did not pass on what it got, but made an answer of its own, or none.
@@ -406,7 +408,8 @@ fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     {
         return None;
     }
-    let in_body = exchange.response.is_some();
+    let in_time = attempt.answered_in_time();
+    let in_body = exchange.response.is_some() && in_time;
     if in_body && exchange.response_end.is_some_and(|end| end.how != Ending::Truncated) {
         return None;
     }
@@ -419,7 +422,7 @@ fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     let since = last.unwrap_or(sent);
     let waited = until.at.since(since.at);
     let server = attempt.conversation.server;
-    let detail = in_body.then_some("body").or(exchange.response_start.is_some().then_some("head_incomplete"));
+    let detail = (in_time && !in_body).then_some("head_incomplete");
     let cause = if in_body { Cause::StalledBody } else { Cause::ResponseTimeout };
     let acknowledged = exchange.acknowledged.is_some() || exchange.response_start.is_some();
     let grade = if acknowledged && waited >= SHORTEST_WAIT { Grade::Proven } else { Grade::Consistent };
@@ -438,7 +441,7 @@ fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     };
     let mut verdict =
         Verdict::new(cause, grade, why, summary).proof(exchange.started, Actor::Gateway, "the request begins");
-    verdict.detail = detail.filter(|detail| *detail != "body");
+    verdict.detail = detail;
     if let Some(acknowledged) = exchange.acknowledged {
         verdict = verdict.proof(acknowledged, Actor::Upstream, "acknowledges the whole request");
     }
