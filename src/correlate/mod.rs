@@ -87,6 +87,8 @@ pub struct Case<'a> {
     pub attempts: Vec<Try<'a>>,
     /// Whether attempts of this gateway were seen at all.
     pub upstream_visible: bool,
+    /// How many other connections the gateway closed with requests in flight when it closed this one.
+    pub closed_with_it: usize,
     /// Whether connections of this gateway to upstreams carry something that is not read: TLS, HTTP/2, FastCGI.
     pub upstream_opaque: bool,
     /// What is known of the gateways.
@@ -126,6 +128,8 @@ pub struct Correlator {
     opaque_clients: BTreeSet<IpAddr>,
     /// Endpoints to which connections are opened that no exchange needs.
     probed: HashSet<Endpoint>,
+    /// Closes with requests in flight: when, whose, which connection.
+    cut_short: VecDeque<(Timestamp, IpAddr, ConnectionId)>,
     /// When exchanges whose attempts were found by time were open.
     guessed: VecDeque<(ExchangeKey, Timestamp, Timestamp)>,
     now: Timestamp,
@@ -146,6 +150,7 @@ impl Correlator {
             unsettled: BTreeSet::new(),
             opaque_clients: BTreeSet::new(),
             probed: HashSet::new(),
+            cut_short: VecDeque::new(),
             guessed: VecDeque::new(),
             now: Timestamp::default(),
         }
@@ -173,6 +178,9 @@ impl Correlator {
                 self.begin(ExchangeKey { connection: event.connection, number: 0 }, event.moment);
             }
             return;
+        }
+        if let What::Fin(closing) | What::Reset(closing) = &event.what {
+            self.note_cut_short(event.connection, event.moment, closing.by);
         }
         if let Some(conversation) = self.conversations.get_mut(&event.connection) {
             conversation.take(&event);
@@ -388,6 +396,41 @@ impl Correlator {
         self.due.push(Reverse((moment.at + settle + after, key)));
     }
 
+    /// A side closed: was a request in flight?
+    fn note_cut_short(&mut self, connection: ConnectionId, moment: Moment, by: Side) {
+        let Some(conversation) = self.conversations.get(&connection) else { return };
+        let in_flight = conversation.open.iter().any(|number| {
+            *number > 0
+                && self
+                    .exchanges
+                    .get(&ExchangeKey { connection, number: *number })
+                    .is_some_and(|exchange| exchange.over.is_none() && exchange.request_head.is_some())
+        });
+        if in_flight && conversation.first_close().is_none() {
+            let whose = if by == Side::Client { conversation.client } else { conversation.server };
+            if self.cut_short.len() >= MOST_CUT_SHORT {
+                self.cut_short.pop_front();
+            }
+            self.cut_short.push_back((moment.at, whose.ip(), connection));
+        }
+    }
+
+    /// Other connections that a gateway closed with requests in flight at the moment at which it closed this one.
+    fn closed_with(&self, exchange: &Exchange, attempts: &[Try<'_>]) -> usize {
+        let own = |connection: &ConnectionId| {
+            *connection == exchange.key.connection
+                || attempts.iter().any(|attempt| attempt.party.exchange.key.connection == *connection)
+        };
+        let Some(over) = exchange.over else { return 0 };
+        self.cut_short
+            .iter()
+            .filter(|(at, whose, connection)| {
+                let span = at.since(over.at).max(over.at.since(*at));
+                span <= AT_ONE_MOMENT && !own(connection) && self.gateways.same(exchange.server.ip(), *whose)
+            })
+            .count()
+    }
+
     fn forget_if_done(&mut self, connection: ConnectionId, sink: &mut dyn FnMut(Finding<'_>)) {
         let done = |conversation: &Conversation| conversation.gone.is_some() && conversation.open.is_empty();
         if self.conversations.get(&connection).is_some_and(|conversation| done(conversation))
@@ -461,6 +504,7 @@ impl Correlator {
                 root: Party { exchange, conversation },
                 role: self.role(exchange, !attempts.is_empty()),
                 upstream_visible: self.gateways.is_front(exchange.server.ip()),
+                closed_with_it: self.closed_with(exchange, &attempts),
                 upstream_opaque: self
                     .opaque_clients
                     .iter()
@@ -502,6 +546,10 @@ const ATTEMPTS_LATER: Duration = Duration::from_millis(100);
 /// How often, and for how long, an attempt without a downstream exchange waits for one that is still open.
 const HOPE_STEP: Duration = Duration::from_secs(1);
 const LONGEST_HOPE: Duration = Duration::from_secs(600);
+/// Closes with requests in flight that are remembered.
+const MOST_CUT_SHORT: usize = 1024;
+/// Connections that are closed within this span are closed at one moment.
+const AT_ONE_MOMENT: Duration = Duration::from_millis(50);
 /// Endpoints remembered as probed.
 const MOST_PROBED: usize = 4096;
 /// Gateways behind gateways that are followed.

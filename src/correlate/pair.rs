@@ -157,7 +157,12 @@ impl Correlator {
         let (best, rival) = ours.next()?;
         let alternative = ours.next().map(|(fit, _)| fit.cost).into_iter().chain(rival).min();
         let pairing = match alternative {
-            None if best.cost <= CERTAIN && self.is_beyond_doubt(front, best.key, window) => Pairing::Certain,
+            _ if best.cost <= CERTAIN && !self.is_probed(best.key) && self.is_alone(front, best.key) => {
+                Pairing::Certain
+            }
+            None if best.cost <= CERTAIN && window.next.is_none() && !self.was_guessed(front, best.key) => {
+                Pairing::Certain
+            }
             None if best.cost <= CERTAIN => Pairing::Likely,
             Some(cost) if cost.saturating_sub(best.cost) >= CLEAR => Pairing::Likely,
             _ => Pairing::Possible,
@@ -171,19 +176,18 @@ impl Correlator {
         key.number == 0 && endpoint.is_some_and(|endpoint| self.probed.contains(&endpoint))
     }
 
-    /// Whether nobody else can have made an attempt: no exchange that got its attempts by time was open when it began (it may
-    /// have got the wrong one), and, for an attempt that would explain a retry, no other exchange at all.
-    fn is_beyond_doubt(&self, front: &Exchange, key: ExchangeKey, window: Window) -> bool {
+    /// Whether another exchange that got its attempts by time was open when an attempt began: it may have got the wrong one.
+    fn was_guessed(&self, front: &Exchange, key: ExchangeKey) -> bool {
+        let Some(began) = self.exchanges.get(&key).map(|candidate| self.began(candidate)) else { return true };
+        self.guessed.iter().any(|(other, from, until)| *other != front.key && *from <= began && began <= *until)
+    }
+
+    /// Whether no other exchange of this gateway was open when an attempt began: then nobody else can have made it.
+    fn is_alone(&self, front: &Exchange, key: ExchangeKey) -> bool {
         let Some(began) = self.exchanges.get(&key).map(|candidate| self.began(candidate)) else { return false };
-        let guessed = |(other, from, until): &(ExchangeKey, Timestamp, Timestamp)| {
-            *other != front.key && *from <= began && began <= *until
-        };
-        if self.guessed.iter().any(guessed) {
-            return false;
-        }
         let since = (began - LONGEST_EXCHANGE, front.key);
-        window.next.is_none()
-            || !self.unsettled.range(since..=(began, key)).any(|(_, other)| {
+        !self.was_guessed(front, key)
+            && !self.unsettled.range(since..=(began, key)).any(|(_, other)| {
                 *other != front.key
                     && self.exchanges.get(other).is_some_and(|other| {
                         let open = other.over.is_none_or(|over| over.at >= began);
@@ -274,9 +278,12 @@ impl Correlator {
             return None;
         }
         if let Some(next) = window.next {
-            // Another attempt followed: at once, or, at the same endpoint, after the gateway's pause.
-            let pause = if next == candidate.server { LONGEST_PAUSE } else { AT_ONCE };
-            if start > AT_ONCE || end.is_some_and(|end| end > pause) {
+            // Another attempt followed: at once, or, at the same endpoint, after the gateway's pauses.
+            let again = next == candidate.server;
+            let pause = if again { LONGEST_PAUSE } else { AT_ONCE };
+            let follows = start <= AT_ONCE || again && window.opening != Opening::Request && start <= pause;
+            let precedes = end.is_none_or(|end| end <= pause);
+            if !(follows && (precedes || again) || precedes && again && window.opening != Opening::Request) {
                 return None;
             }
         }

@@ -169,7 +169,12 @@ impl Diagnoser {
                 *self.remarks.entry(remark).or_default() += 1;
             }
         }
+        let gateway_first =
+            judged.iter().all(|judged| judged.view.server_close().is_none() || judged.view.gateway_closed_first());
         let verdict = match kind {
+            Kind::GatewayError if exchange.response_start.is_none() && case.closed_with_it >= 2 && gateway_first => {
+                local::crash(case, given.at, case.closed_with_it)
+            }
             Kind::Masked => match take_verdict(&mut judged, false) {
                 Some(verdict) => verdict,
                 None => {
@@ -223,6 +228,7 @@ impl Diagnoser {
             role: Role::Downstream,
             attempts: Vec::new(),
             upstream_visible: true,
+            closed_with_it: 0,
             upstream_opaque: case.upstream_opaque,
             gateways: case.gateways,
         };
