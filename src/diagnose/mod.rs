@@ -1,7 +1,9 @@
 //! From cases to incidents: each attempt is judged by the rules of its phase, the case by what the client saw.
 
+mod accepts;
 pub mod advice;
 pub mod cause;
+mod compose;
 pub mod connect;
 pub mod episode;
 pub mod evidence;
@@ -9,8 +11,10 @@ pub mod explain;
 pub mod incident;
 mod ladder;
 pub mod local;
+pub mod no_answer;
 mod probes;
 pub mod product;
+mod recognition;
 pub mod request;
 pub mod response;
 
@@ -22,11 +26,14 @@ use std::time::Duration;
 use hashbrown::{HashMap, HashSet};
 
 use crate::correlate::{Case, Pairing, Party, Role, Try};
+use crate::diagnose::accepts::Accepts;
 use crate::diagnose::cause::Cause;
+use crate::diagnose::compose::{Judged, compose};
 use crate::diagnose::evidence::{Attempt, Given, Verdict};
-use crate::diagnose::incident::{Downstream, Grade, Incident, Kind};
+use crate::diagnose::incident::{Grade, Incident, Kind};
 use crate::diagnose::local::Failure;
-use crate::diagnose::product::{Product, Recognition};
+use crate::diagnose::product::Recognition;
+use crate::diagnose::recognition::Products;
 use crate::event::{Endpoint, GapJudged, Moment, Side};
 use crate::stats::Stats;
 use crate::time::Timestamp;
@@ -50,7 +57,7 @@ impl Default for Question {
 #[derive(Debug)]
 pub struct Diagnoser {
     question: Question,
-    products: HashMap<IpAddr, Recognition>,
+    products: Products,
     failures: VecDeque<(IpAddr, Failure)>,
     /// When endpoints accepted connections.
     accepted: HashMap<Endpoint, Accepts>,
@@ -67,20 +74,13 @@ pub struct Diagnoser {
     pub remarks: BTreeMap<String, u64>,
 }
 
-/// An attempt with its verdict.
-struct Judged<'a> {
-    attempt: Try<'a>,
-    view: Attempt<'a>,
-    verdict: Option<Verdict>,
-}
-
 impl Diagnoser {
     /// A diagnosis that answers `question`.
     #[must_use]
     pub fn new(question: Question) -> Self {
         Self {
             question,
-            products: HashMap::new(),
+            products: Products::default(),
             failures: VecDeque::new(),
             accepted: HashMap::new(),
             responded: HashSet::new(),
@@ -96,7 +96,7 @@ impl Diagnoser {
     /// The product that was recognised at an address of a gateway.
     #[must_use]
     pub fn product(&self, root: IpAddr) -> Option<&Recognition> {
-        self.products.get(&root)
+        self.products.get(root)
     }
 
     /// How many attempts at an endpoint failed, by cause.
@@ -124,7 +124,7 @@ impl Diagnoser {
         let asked = !self.question.focused
             || case.root.conversation.focused
             || case.attempts.iter().any(|attempt| attempt.party.conversation.focused);
-        self.recognise(case);
+        self.products.recognise(case);
         match case.role {
             Role::Upstream => self.judge_lone_attempt(case, stats).filter(|_| asked),
             Role::Downstream if case.root.exchange.key.number == 0 => None,
@@ -236,7 +236,7 @@ impl Diagnoser {
     }
 
     fn without_attempt(&self, case: &Case<'_>, root: IpAddr) -> Verdict {
-        let product = self.products.get(&root).map(|known| known.product);
+        let product = self.products.get(root).map(|known| known.product);
         let hold_down = product.map_or(Duration::from_secs(10), product::hold_down);
         let recent: Vec<Failure> =
             self.failures.iter().filter(|(gateway, _)| *gateway == root).map(|(_, failure)| *failure).collect();
@@ -358,7 +358,7 @@ impl Diagnoser {
             conversation,
             pairing: attempt.pairing,
             given,
-            product: self.products.get(&gateway).map(|known| known.product),
+            product: self.products.get(gateway).map(|known| known.product),
             endpoint_responds: self.responded.contains(&exchange.server),
             others_connected: accepted
                 .zip(meanwhile)
@@ -371,6 +371,12 @@ impl Diagnoser {
             let Party { exchange, conversation } = attempt.party;
             stats.attempt(exchange, conversation, verdict.is_some());
             let Some(verdict) = verdict else { continue };
+            if verdict.cause == Cause::KeepaliveRace
+                && let (Some(idle), Some((close, ..))) = (exchange.idle, conversation.close(Side::Server))
+            {
+                // The upstream took the connection for idle when it closed.
+                stats.idle_close(exchange.server, idle + close.at.since(exchange.started.at));
+            }
             if verdict.cause == Cause::ResponseTimeout
                 && let Some(moment) = verdict.evidence.last().map(|proof| proof.moment)
             {
@@ -409,45 +415,8 @@ impl Diagnoser {
         self.question.statuses.iter().any(|range| range.contains(&status))
     }
 
-    /// Learns the gateway's product from what it gave to its client.
-    fn recognise(&mut self, case: &Case<'_>) {
-        if case.role == Role::Upstream {
-            return;
-        }
-        for (party, answer) in case.attempts.iter().map(|attempt| (attempt.party, None)).chain([(case.root, Some(()))])
-        {
-            let Some(response) = &party.exchange.response else { continue };
-            let answered = if answer.is_some() {
-                case.attempts.iter().rev().find(|attempt| attempt.hop == 0)
-            } else {
-                // A middle leg is a gateway's answer only if attempts were made behind it.
-                let position =
-                    case.attempts.iter().position(|attempt| attempt.party.exchange.key == party.exchange.key);
-                let behind = position.and_then(|at| {
-                    case.attempts.get(at + 1).filter(|next| case.attempts.get(at).is_some_and(|own| next.hop > own.hop))
-                });
-                if behind.is_none() {
-                    continue;
-                }
-                behind
-            };
-            let Some(found) = product::recognise(response) else { continue };
-            let upstream = answered.and_then(|attempt| attempt.party.exchange.response.as_ref());
-            let relayed = upstream.is_some_and(|upstream| upstream.status == response.status);
-            let same_name = upstream.is_some_and(|upstream| upstream.server == response.server);
-            if relayed && same_name && found.strength < 3 || relayed && found.own_page {
-                continue;
-            }
-            let root = case.gateways.root(party.exchange.server.ip());
-            let better = self.products.get(&root).is_none_or(|known| known.strength < found.strength);
-            if better && (case.upstream_visible || found.own_page) {
-                self.products.insert(root, found);
-            }
-        }
-    }
-
     fn incident(&self, kind: Kind, case: &Case<'_>, judged: Vec<Judged<'_>>, verdict: Verdict) -> Incident {
-        let product = self.products.get(&case.gateways.root(case.root.exchange.server.ip())).map(|known| known.product);
+        let product = self.products.get(case.gateways.root(case.root.exchange.server.ip())).map(|known| known.product);
         compose(kind, case, judged, verdict, product)
     }
 }
@@ -469,8 +438,8 @@ fn judged_end(view: &Attempt<'_>) -> Option<Timestamp> {
 /// How an attempt failed, by the rules in the order of the phases; graded no higher than its pairing and its packets allow.
 fn judge_attempt(view: &Attempt<'_>) -> Option<Verdict> {
     let mut verdict = connect::judge(view)
-        .or_else(|| response::closed_before_request(view))
-        .or_else(|| response::opaque(view))
+        .or_else(|| no_answer::closed_before_request(view))
+        .or_else(|| no_answer::opaque(view))
         .or_else(|| request::judge(view))
         .or_else(|| response::judge(view))?;
     // Who was served in full was served by this attempt: if its response is not there, the capture misses it.
@@ -519,142 +488,6 @@ fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verdict> {
         }
     }
     judged.get(chosen).and_then(|judged| judged.verdict.clone())
-}
-
-fn compose(
-    kind: Kind,
-    case: &Case<'_>,
-    judged: Vec<Judged<'_>>,
-    verdict: Verdict,
-    product: Option<Product>,
-) -> Incident {
-    let root = case.root.exchange;
-    let downstream = (case.role == Role::Downstream).then(|| downstream(case, product));
-    let status = downstream.as_ref().and_then(|downstream| downstream.status);
-    let time = match &downstream {
-        Some(downstream) => downstream.response.or(root.over).unwrap_or(root.started).at,
-        None => verdict.evidence.last().map_or(root.started.at, |proof| proof.moment.at),
-    };
-    let ladder = ladder::steps(case, &verdict);
-    let attempts = judged.iter().map(attempt).collect();
-    let log_lines = Product::ALL
-        .iter()
-        .filter_map(|known| {
-            Some((*known, product::log_line(*known, verdict.cause, verdict.detail, status)?.to_owned()))
-        })
-        .collect();
-    Incident {
-        id: 0,
-        kind,
-        status,
-        cause: verdict.cause,
-        detail: verdict.detail,
-        grade: verdict.grade,
-        summary: verdict.summary,
-        why: verdict.why,
-        time,
-        downstream,
-        attempts,
-        product,
-        log_lines,
-        evidence: verdict.evidence,
-        ruled_out: verdict.ruled_out,
-        candidates: verdict.candidates,
-        not_known: verdict.not_known,
-        episode: None,
-        advice: Vec::new(),
-        ladder,
-    }
-}
-
-fn downstream(case: &Case<'_>, product: Option<Product>) -> Downstream {
-    let exchange = case.root.exchange;
-    let request = exchange.request.as_ref();
-    let closed = case.root.conversation.close(Side::Server).map(|(moment, ..)| moment);
-    let response = exchange.response_start.as_ref().map(|start| start.moment).or(closed);
-    let named = exchange.response.as_ref().and_then(|response| response.server.clone());
-    Downstream {
-        client: exchange.client,
-        gateway: exchange.server,
-        stream: exchange.key.connection.0,
-        exchange: exchange.key.number,
-        method: request.map(|request| request.method.clone()),
-        target: request.map(|request| request.target.clone()),
-        host: request.and_then(|request| request.host.clone()),
-        status: exchange.status(),
-        responder: named.or_else(|| product.map(|product| product.id().into())),
-        request: request.map(|request| request.first),
-        response,
-        wait: response.zip(exchange.request_end).map(|(response, (end, _))| response.at.since(end.at)),
-    }
-}
-
-fn attempt(judged: &Judged<'_>) -> incident::Attempt {
-    let Party { exchange, conversation } = judged.attempt.party;
-    let first = if exchange.reused { exchange.started } else { conversation.opened };
-    let ends = [
-        exchange.last_response,
-        conversation.fin(Side::Server).map(|(moment, _)| moment),
-        conversation.fin(Side::Client).map(|(moment, _)| moment),
-        conversation.resets.last().map(|(moment, _)| *moment),
-        exchange.request_end.map(|(moment, _)| moment),
-        exchange.acknowledged,
-    ];
-    let last = ends.into_iter().flatten().chain([first, exchange.started]).max_by_key(|m| m.frame).unwrap_or(first);
-    incident::Attempt {
-        gateway: exchange.client,
-        upstream: exchange.server,
-        stream: exchange.key.connection.0,
-        exchange: exchange.key.number,
-        reused: exchange.reused && exchange.key.number > 0,
-        protocol: match &exchange.request {
-            Some(request) if request.minor_version == 0 => "http/1.0",
-            Some(_) => "http/1.1",
-            None => "tcp",
-        },
-        status: exchange.status(),
-        outcome: judged.verdict.as_ref().map(|verdict| verdict.cause),
-        grade: judged.verdict.as_ref().map_or(Grade::Proven, |verdict| verdict.grade),
-        pairing: judged.attempt.pairing,
-        idle: exchange.idle,
-        request: exchange.request.as_ref().map(|request| request.first),
-        first,
-        last,
-        hop: judged.attempt.hop,
-    }
-}
-
-/// When an endpoint accepted connections: a bit for each quarter of a second, the latest 32 seconds.
-#[derive(Clone, Copy, Debug, Default)]
-struct Accepts {
-    latest: i64,
-    bits: u128,
-}
-
-impl Accepts {
-    fn slot(at: Timestamp) -> i64 {
-        at.as_nanos().div_euclid(250_000_000)
-    }
-
-    fn note(&mut self, at: Timestamp) {
-        let slot = Self::slot(at);
-        let ahead = u32::try_from(slot.saturating_sub(self.latest)).unwrap_or(u32::MAX);
-        if slot > self.latest {
-            self.bits = self.bits.checked_shl(ahead).unwrap_or(0);
-            self.latest = slot;
-        }
-        let back = u32::try_from(self.latest - slot).unwrap_or(u32::MAX);
-        self.bits |= 1_u128.checked_shl(back).unwrap_or(0);
-    }
-
-    /// Whether a connection was accepted for certain between two instants: in a slot that lies between them as a whole.
-    fn any_within(self, from: Timestamp, until: Timestamp) -> bool {
-        let (first, last) = (Self::slot(from) + 1, Self::slot(until) - 1);
-        (first..=last).rev().take(128).any(|slot| {
-            let back = u32::try_from(self.latest - slot).ok();
-            back.is_some_and(|back| self.bits & 1_u128.checked_shl(back).unwrap_or(0) != 0)
-        })
-    }
 }
 
 /// Endpoints whose failures are counted.

@@ -1,0 +1,119 @@
+//! A judged case to the plain data of an incident.
+
+use crate::correlate::{Case, Party, Role, Try};
+use crate::diagnose::evidence::{Attempt, Verdict};
+use crate::diagnose::incident::{self, Downstream, Grade, Incident, Kind};
+use crate::diagnose::ladder;
+use crate::diagnose::product::{self, Product};
+use crate::event::Side;
+
+/// An attempt with its verdict.
+pub(super) struct Judged<'a> {
+    pub(super) attempt: Try<'a>,
+    pub(super) view: Attempt<'a>,
+    pub(super) verdict: Option<Verdict>,
+}
+
+/// The incident that a case is.
+pub(super) fn compose(
+    kind: Kind,
+    case: &Case<'_>,
+    judged: Vec<Judged<'_>>,
+    verdict: Verdict,
+    product: Option<Product>,
+) -> Incident {
+    let root = case.root.exchange;
+    let downstream = (case.role == Role::Downstream).then(|| downstream(case, product));
+    let status = downstream.as_ref().and_then(|downstream| downstream.status);
+    let time = match &downstream {
+        Some(downstream) => downstream.response.or(root.over).unwrap_or(root.started).at,
+        None => verdict.evidence.last().map_or(root.started.at, |proof| proof.moment.at),
+    };
+    let ladder = ladder::steps(case, &verdict);
+    let attempts = judged.iter().map(attempt).collect();
+    let log_lines = Product::ALL
+        .iter()
+        .filter_map(|known| {
+            Some((*known, product::log_line(*known, verdict.cause, verdict.detail, status)?.to_owned()))
+        })
+        .collect();
+    Incident {
+        id: 0,
+        kind,
+        status,
+        cause: verdict.cause,
+        detail: verdict.detail,
+        grade: verdict.grade,
+        summary: verdict.summary,
+        why: verdict.why,
+        time,
+        downstream,
+        attempts,
+        product,
+        log_lines,
+        evidence: verdict.evidence,
+        ruled_out: verdict.ruled_out,
+        candidates: verdict.candidates,
+        not_known: verdict.not_known,
+        episode: None,
+        advice: Vec::new(),
+        ladder,
+    }
+}
+
+fn downstream(case: &Case<'_>, product: Option<Product>) -> Downstream {
+    let exchange = case.root.exchange;
+    let request = exchange.request.as_ref();
+    let closed = case.root.conversation.close(Side::Server).map(|(moment, ..)| moment);
+    let response = exchange.response_start.as_ref().map(|start| start.moment).or(closed);
+    let named = exchange.response.as_ref().and_then(|response| response.server.clone());
+    Downstream {
+        client: exchange.client,
+        gateway: exchange.server,
+        stream: exchange.key.connection.0,
+        exchange: exchange.key.number,
+        method: request.map(|request| request.method.clone()),
+        target: request.map(|request| request.target.clone()),
+        host: request.and_then(|request| request.host.clone()),
+        status: exchange.status(),
+        responder: named.or_else(|| product.map(|product| product.id().into())),
+        request: request.map(|request| request.first),
+        response,
+        wait: response.zip(exchange.request_end).map(|(response, (end, _))| response.at.since(end.at)),
+    }
+}
+
+fn attempt(judged: &Judged<'_>) -> incident::Attempt {
+    let Party { exchange, conversation } = judged.attempt.party;
+    let first = if exchange.reused { exchange.started } else { conversation.opened };
+    let ends = [
+        exchange.last_response,
+        conversation.fin(Side::Server).map(|(moment, _)| moment),
+        conversation.fin(Side::Client).map(|(moment, _)| moment),
+        conversation.resets.last().map(|(moment, _)| *moment),
+        exchange.request_end.map(|(moment, _)| moment),
+        exchange.acknowledged,
+    ];
+    let last = ends.into_iter().flatten().chain([first, exchange.started]).max_by_key(|m| m.frame).unwrap_or(first);
+    incident::Attempt {
+        gateway: exchange.client,
+        upstream: exchange.server,
+        stream: exchange.key.connection.0,
+        exchange: exchange.key.number,
+        reused: exchange.reused && exchange.key.number > 0,
+        protocol: match &exchange.request {
+            Some(request) if request.minor_version == 0 => "http/1.0",
+            Some(_) => "http/1.1",
+            None => "tcp",
+        },
+        status: exchange.status(),
+        outcome: judged.verdict.as_ref().map(|verdict| verdict.cause),
+        grade: judged.verdict.as_ref().map_or(Grade::Proven, |verdict| verdict.grade),
+        pairing: judged.attempt.pairing,
+        idle: exchange.idle,
+        request: exchange.request.as_ref().map(|request| request.first),
+        first,
+        last,
+        hop: judged.attempt.hop,
+    }
+}

@@ -1,0 +1,226 @@
+//! Phases response_head and response_body: the upstream had the request, and nothing came back, or too late, or no more.
+
+use std::time::Duration;
+
+use crate::diagnose::cause::Cause;
+use crate::diagnose::evidence::{Attempt, Coverage, Verdict, span};
+use crate::diagnose::incident::{Actor, Grade};
+use crate::diagnose::request;
+use crate::diagnose::response::{how, server_moved_first};
+use crate::event::{Ending, Moment, Opaque, Side};
+
+/// The upstream closed without a word.
+pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let exchange = attempt.exchange;
+    if exchange.response_start.is_some() {
+        return None;
+    }
+    let (moment, closing, reset) = server_moved_first(attempt)?;
+    if reset && closing.refuses_syn {
+        return None;
+    }
+    let coverage = attempt.coverage(&closing);
+    let server = attempt.conversation.server;
+    let worked = moment.at.since(attempt.request_sent().at);
+    let acks = closing.acknowledged.map_or(String::from("no ACK flag"), |ack| format!("ack {ack}"));
+    let whole = coverage == Coverage::Whole || (coverage == Coverage::Unknown && exchange.acknowledged.is_some());
+    let cause = if reset { Cause::ResetWithoutResponse } else { Cause::ClosedWithoutResponse };
+    let said = how(reset).to_uppercase();
+    let grade = match coverage {
+        Coverage::Whole => Grade::Proven,
+        Coverage::Unknown if whole => Grade::Proven,
+        Coverage::Nothing | Coverage::Part | Coverage::Unknown => Grade::Consistent,
+    };
+    let extent = match coverage {
+        Coverage::Nothing => "acknowledges nothing of the request",
+        Coverage::Part => "acknowledges a part of the request",
+        Coverage::Whole => "acknowledges the whole request",
+        Coverage::Unknown => "tells nothing of the request",
+    };
+    let verb = if reset { "reset the connection" } else { "closed the connection" };
+    let mut verdict = Verdict::new(
+        cause,
+        grade,
+        format!("{said} ({acks}) {} after the request, no response", span(worked)),
+        format!("{server} {verb} {} after the request, without an octet of response", span(worked)),
+    )
+    .proof(exchange.started, Actor::Gateway, "the request begins");
+    if let Some(acknowledged) = exchange.acknowledged {
+        verdict = verdict.proof(acknowledged, Actor::Upstream, "acknowledges the whole request");
+    }
+    verdict = verdict.proof(moment, Actor::Upstream, format!("{said}, {acks}: {extent}"));
+    verdict = if whole {
+        verdict
+            .rules_out(Cause::KeepaliveRace, "the upstream's kernel had the whole request", Some(moment.frame))
+            .rules_out(Cause::ResponseTimeout, "the upstream closed first", Some(moment.frame))
+    } else if exchange.reused {
+        verdict.or_else(Some(Cause::KeepaliveRace), "the close was on its way before the request arrived")
+    } else {
+        verdict.rules_out(
+            Cause::KeepaliveRace,
+            "nothing was exchanged on this connection before",
+            Some(exchange.started.frame),
+        )
+    };
+    Some(verdict.unknown(if reset {
+        "why: a process that died with unread octets, an abortive close, or a queue that was thrown away look the same"
+    } else {
+        "why the process closed: a crash, a time limit of its own, and a deliberate close look the same"
+    }))
+}
+
+/// The gateway gave up waiting.
+pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let exchange = attempt.exchange;
+    exchange.request_start?;
+    if attempt.given.is_some_and(|given| given.whole && given.status.is_some_and(|status| status < 500))
+        && exchange.is_answered()
+    {
+        return None;
+    }
+    let in_time = attempt.answered_in_time();
+    let in_body = exchange.response.is_some() && in_time;
+    if in_body && exchange.response_end.is_some_and(|end| end.how != Ending::Truncated) {
+        return None;
+    }
+    let closed = attempt.gateway_close().filter(|_| attempt.gateway_closed_first());
+    let answered = attempt.given.filter(|given| given.status.is_none_or(|status| status >= 500));
+    let until =
+        closed.map(|(moment, ..)| moment).into_iter().chain(answered.map(|given| given.at)).min_by_key(|m| m.frame)?;
+    let sent = attempt.request_sent();
+    let last = exchange.last_response.filter(|last| last.frame < until.frame);
+    let since = last.unwrap_or(sent);
+    let waited = until.at.since(since.at);
+    let server = attempt.conversation.server;
+    let detail = (in_time && !in_body).then_some("head_incomplete");
+    let cause = if in_body { Cause::StalledBody } else { Cause::ResponseTimeout };
+    let acknowledged = exchange.acknowledged.is_some() || exchange.response_start.is_some();
+    let grade = if acknowledged && waited >= SHORTEST_WAIT { Grade::Proven } else { Grade::Consistent };
+    let late = late_answer(attempt, until);
+    let mut why = format!("gateway gave up at {}", span(waited));
+    if let Some((moment, octets)) = late {
+        why.push_str(&format!("; upstream answered at {} ({octets} octets)", span(moment.at.since(sent.at))));
+    }
+    if let Some(lost) = lost_answer(attempt, &why) {
+        return Some(lost);
+    }
+    let summary = if in_body {
+        format!("{server} stopped sending in the middle of the response; the gateway gave up after {}", span(waited))
+    } else {
+        format!("{server} had the request and did not answer within {}; the gateway gave up", span(waited))
+    };
+    let mut verdict =
+        Verdict::new(cause, grade, why, summary).proof(exchange.started, Actor::Gateway, "the request begins");
+    verdict.detail = detail;
+    if let Some(acknowledged) = exchange.acknowledged {
+        verdict = verdict.proof(acknowledged, Actor::Upstream, "acknowledges the whole request");
+    }
+    if let Some(last) = last {
+        verdict = verdict.proof(last, Actor::Upstream, "the last octets of the response");
+    }
+    if let Some((moment, _, reset)) = closed {
+        verdict = verdict.proof(
+            moment,
+            Actor::Gateway,
+            format!("{} after {}: the gateway closes first", how(reset).to_uppercase(), span(waited)),
+        );
+    }
+    if let Some((moment, octets)) = late {
+        verdict = verdict.proof(moment, Actor::Upstream, format!("{octets} octets of an answer, too late"));
+    }
+    verdict = verdict
+        .rules_out(
+            Cause::ClosedWithoutResponse,
+            "the upstream did not close first",
+            closed.map(|(moment, ..)| moment.frame),
+        )
+        .unknown("what the upstream was doing; its log and its own dependencies tell");
+    if grade == Grade::Consistent && waited < SHORTEST_WAIT {
+        verdict = verdict.or_else(
+            None,
+            "the gateway closed so soon that it may not have been for waiting: a reload, a limit, its client",
+        );
+    }
+    Some(verdict)
+}
+
+/// Octets of a response that came after the gateway had given up.
+fn late_answer(attempt: &Attempt<'_>, until: Moment) -> Option<(Moment, u64)> {
+    let start = attempt.exchange.response_start.as_ref().filter(|start| start.moment.frame > until.frame)?;
+    let octets = attempt.exchange.response_end.map_or(0, |end| end.end.saturating_sub(start.at));
+    Some((start.moment, octets.max(start.first.len() as u64)))
+}
+
+/// The upstream did answer: its sequence numbers moved, and the octets never came by.
+fn lost_answer(attempt: &Attempt<'_>, why: &str) -> Option<Verdict> {
+    let (moment, octets) = attempt.conversation.server_ahead?;
+    if attempt.exchange.response_start.is_some() || moment.frame < attempt.exchange.started.frame || octets <= 1 {
+        return None;
+    }
+    let server = attempt.conversation.server;
+    Some(
+        Verdict::new(
+            Cause::ResponseLost,
+            Grade::Proven,
+            format!("{octets} octets sent and never received; {why}"),
+            format!("{server} sent {octets} octets of answer that never reached the gateway: small packets pass, these did not"),
+        )
+        .proof(attempt.exchange.started, Actor::Gateway, "the request begins")
+        .proof(moment, Actor::Upstream, format!("sequence number {octets} octets ahead of everything received"))
+        .rules_out(Cause::ResponseTimeout, "the upstream had answered", Some(moment.frame))
+        .or_else(None, "a path MTU black hole: try `ping -M do -s 1472` towards the gateway from the upstream"),
+    )
+}
+
+/// Whether the server closed an established connection before the gateway had sent anything.
+#[must_use]
+pub fn closed_before_request(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let (moment, closing, reset) = server_moved_first(attempt)?;
+    let sent = closing.peer_sent > 0;
+    if attempt.exchange.key.number > 0 || attempt.conversation.syn_ack.is_none() || sent {
+        return None;
+    }
+    if reset {
+        return Some(request::reset_verdict(attempt, moment, &closing));
+    }
+    let server = attempt.conversation.server;
+    Some(
+        Verdict::new(
+            Cause::ClosedWithoutResponse,
+            Grade::Consistent,
+            "FIN before any request was sent",
+            format!("{server} accepted the connection and closed it before it got a request"),
+        )
+        .detail("before_request")
+        .proof(attempt.conversation.opened, Actor::Gateway, "SYN")
+        .proof(moment, Actor::Upstream, "FIN; nothing was sent yet"),
+    )
+}
+
+/// An attempt whose octets are not HTTP/1 in clear cannot be judged beyond its handshake.
+#[must_use]
+pub fn opaque(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let carried = attempt.conversation.opaque?;
+    let server = attempt.conversation.server;
+    let what = match carried {
+        Opaque::Tls => "TLS",
+        Opaque::Http2 => "HTTP/2",
+        Opaque::FastCgi => "FastCGI",
+        Opaque::Switched | Opaque::Other => "something that is not HTTP/1",
+    };
+    let mut verdict = Verdict::new(
+        Cause::Unknown,
+        Grade::Undetermined,
+        format!("the upstream leg carries {what}"),
+        format!("the connection to {server} carries {what}, which is not read: how the attempt failed cannot be seen"),
+    )
+    .proof(attempt.conversation.opened, Actor::Gateway, format!("SYN to {server}"));
+    if let Some((moment, closing, reset)) = attempt.conversation.first_close() {
+        let from = if closing.by == Side::Server { Actor::Upstream } else { Actor::Gateway };
+        verdict = verdict.proof(moment, from, format!("{}: closes first", how(reset).to_uppercase()));
+    }
+    Some(verdict)
+}
+
+/// A gateway that gives up sooner than this hardly does so for waiting.
+const SHORTEST_WAIT: Duration = Duration::from_millis(200);
