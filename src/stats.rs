@@ -10,45 +10,54 @@ use crate::correlate::conversation::{Conversation, Exchange};
 use crate::event::{Endpoint, FirstSeen, GoneWhy, Side};
 
 /// Spans, as a histogram of microseconds up to an hour, two significant digits.
+/// The least and the greatest are exact.
 #[derive(Clone, Debug)]
-pub struct Spans(Option<Histogram<u32>>);
+pub struct Spans {
+    histogram: Option<Histogram<u32>>,
+    min_us: u64,
+    max_us: u64,
+}
 
 impl Default for Spans {
     fn default() -> Self {
-        Self(Histogram::new_with_bounds(1, 3_600_000_000, 2).ok())
+        Self { histogram: Histogram::new_with_bounds(1, LONGEST_US, 2).ok(), min_us: u64::MAX, max_us: 0 }
     }
 }
 
 impl Spans {
     /// Notes a span; what is longer than an hour counts as an hour.
     pub fn note(&mut self, span: Duration) {
-        if let Some(histogram) = &mut self.0 {
-            histogram.saturating_record(u64::try_from(span.as_micros()).unwrap_or(u64::MAX));
+        let us = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).min(LONGEST_US);
+        if let Some(histogram) = &mut self.histogram {
+            histogram.saturating_record(us);
+            self.min_us = self.min_us.min(us);
+            self.max_us = self.max_us.max(us);
         }
     }
 
     /// How many were noted.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.as_ref().map_or(0, Histogram::len)
+        self.histogram.as_ref().map_or(0, Histogram::len)
     }
 
     /// The value below which a share of the spans lies, microseconds.
     #[must_use]
     pub fn quantile_us(&self, quantile: f64) -> u64 {
-        self.0.as_ref().map_or(0, |histogram| histogram.value_at_quantile(quantile).min(histogram.max()))
+        let found = self.histogram.as_ref().map_or(0, |histogram| histogram.value_at_quantile(quantile));
+        found.max(self.min().as_micros() as u64).min(self.max_us)
     }
 
     /// Least span.
     #[must_use]
     pub fn min(&self) -> Duration {
-        Duration::from_micros(self.0.as_ref().map_or(0, Histogram::min))
+        Duration::from_micros(if self.count() == 0 { 0 } else { self.min_us })
     }
 
     /// Greatest span.
     #[must_use]
     pub fn max(&self) -> Duration {
-        Duration::from_micros(self.0.as_ref().map_or(0, Histogram::max))
+        Duration::from_micros(self.max_us)
     }
 }
 
@@ -200,6 +209,8 @@ pub fn half_closed(conversation: &Conversation) -> Option<(Side, Duration, u64)>
     (lasted >= HALF_CLOSED).then_some((closing.by, lasted, octets))
 }
 
+/// The longest span that is told from longer ones: an hour.
+const LONGEST_US: u64 = 3_600_000_000;
 /// A connection counts as half-closed if the other side takes longer than this to close as well.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
 /// Endpoints of which numbers are kept.
@@ -216,6 +227,7 @@ mod tests {
             spans.note(Duration::from_micros(micros));
         }
         assert_eq!(spans.count(), 5);
+        assert_eq!((spans.min().as_micros(), spans.max().as_micros()), (100, 1_000_000));
         assert!((300..=302).contains(&spans.quantile_us(0.5)));
         assert!(spans.quantile_us(0.999) <= spans.max().as_micros() as u64);
         spans.note(Duration::from_secs(100_000));
