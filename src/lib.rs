@@ -1,4 +1,152 @@
 //! netwatch502 names the cause of every 502 from the packets on both legs of a reverse proxy.
+//!
+//! This page is for engineers: how the program is built, and why. For its use see the README.
+//!
+//! # The question
+//!
+//! A gateway has two legs: *downstream* to its clients, *upstream* to its origins. When it answers 502, something
+//! happened on the upstream leg, or nothing did, and what it was depends on **which side did what first**. A FIN that
+//! acknowledges the request means that the upstream had read it; the same FIN with a smaller acknowledgement means that
+//! the request was still on its way. So the order of packets, the acknowledgement numbers and the times of the capture
+//! are kept through all stages, and the two legs, which share no connection, are paired at the end.
+//!
+//! # The hourglass
+//!
+//! Everything that can be said of one connection is found below the waist; everything that takes several, above it.
+//!
+//! ```text
+//!   files, pipes, gzip, zstd
+//!            |
+//!   [capture]   reads, merges by time, names link types, applies EXPR         rim: I/O, may fail
+//!            |  Captured { frame, at, link, octets }
+//!  ==========|=========================================================== pure: no I/O, no clock, never fails
+//!   \        v                                                      /
+//!    \  [wire]     octets -> Packet -> Segment | IcmpError         /    stateless
+//!     \ [flow]     copies out, fragments together, connections,   /     per connection,
+//!      \           octets in order, gaps declared                /      bounded by limits
+//!       \ [observe] requests, responses, defects of HTTP/1      /
+//!        \         (the three together are a [shard])          /
+//!         '-----------------------+----------------------------'
+//!                            Vec<Event>        [event]: the waist, plain data
+//!         .-----------------------+----------------------------.
+//!        /  [correlate] connections -> exchanges -> legs        \
+//!       /               paired: Case { root, attempts }          \     across connections
+//!      /   [stats]      latencies, idle closes, reuse             \
+//!     /    [diagnose]   Case -> Incident { cause, grade, frames }  \
+//!    /                  incidents -> episodes, advice               \
+//!  ==========|==========================================================
+//!            v  Report
+//!   [report]    text, json, ndjson, csv                                       writes to what it is given
+//!   [run]       opens the outputs, decides the exit status                    rim
+//! ```
+//!
+//! [`analysis`] is the whole of the pure part behind two functions: [`analysis::Analysis::take`] a frame,
+//! [`analysis::Analysis::finish`] into a [`report::Report`]. Tests and benchmarks begin there.
+//!
+//! # What flows
+//!
+//! 1. [`capture::Source`] hands out frames one at a time, as borrowed octets, in the order of capture time over all
+//!    inputs. A [`event::Frame`] is the input and the number in it, counted as Wireshark counts.
+//! 2. [`wire::packet`] decodes a frame down to its TCP segment or the ICMP error that quotes one. Nothing is copied.
+//! 3. [`flow`] leaves out copies of a packet that was seen on several interfaces, finds the connection, turns sequence
+//!    numbers into 64-bit offsets, and emits the stream as pieces: data at an offset, or a gap of a length.
+//! 4. [`observe`] reads messages off the two streams of a connection. Bodies are counted, not kept.
+//! 5. Events are appended to a buffer that the caller owns, each with its [`event::Moment`]: frame and time.
+//! 6. [`correlate`] rebuilds exchanges from events, learns which addresses are one gateway, and pairs each downstream
+//!    exchange with its attempts once time enough has passed that no more can come. What has settled is handed on and
+//!    forgotten, so memory follows what is open, not what was read.
+//! 7. [`diagnose`] puts questions to each attempt ([`diagnose::evidence`]), phase by phase; the first rule that fits
+//!    gives the cause, the frames, and what they rule out. The grade falls with the pairing and with what was not seen.
+//! 8. [`report`] prints. It judges nothing, and cuts secrets and control characters on the way out.
+//!
+//! # Who may import whom
+//!
+//! ```text
+//! time limits < wire < event < flow < observe < shard | correlate stats < diagnose < report < analysis < capture cli run
+//!                        ^------------ both halves meet here ------------^
+//! ```
+//!
+//! A module imports only what stands to its left. Nothing left of `capture` names a file, a socket, a thread, the
+//! environment or a clock. A foreign crate is named in as few places as it can be, so that it can be replaced there:
+//!
+//! | crate | where | for |
+//! |---|---|---|
+//! | `etherparse` | `wire::packet`, `wire::tcp`, `wire::ip` | whatever leaves the fast path; the oracle of the fast path's tests |
+//! | `httparse` | `wire::http1` | header sections, in its strict mode |
+//! | `hdrhistogram` | `stats` | quantiles in constant memory |
+//! | `pcap` | `capture::filter` | filter expressions |
+//! | `flate2`, `ruzstd` | `capture` | compressed inputs |
+//! | `clap`, `indicatif` | `cli`, `run` | the command line |
+//!
+//! # Where things are
+//!
+//! ```text
+//! src/      one idea a file; a module's long tests beside it in tests.rs
+//!   event.rs        the waist                     limits.rs   every bound, with its reason
+//!   capture/        the inputs                    time.rs     time of the capture; there is no other
+//!   wire/ flow/ observe/ shard.rs                 below the waist
+//!   correlate/ stats.rs diagnose/                 above it
+//!   analysis.rs     both halves together
+//!   report/         a file a format; lines, ladder, sections are the parts of the text
+//!   cli.rs run.rs main.rs                         the program
+//! captures/ stories: what a real gateway did, its packets, and what has to be found in them
+//! tests/    what holds for the whole; tests/lab makes the captures
+//! ```
+//!
+//! # Decisions
+//!
+//! - **Push, not poll.** A stage is a function that appends to the caller's buffer. A test is a call and a comparison.
+//! - **Capture time is the only clock.** Expiry is last seen plus a limit, in the capture's time: ten hours read in a
+//!   minute expire as they would have done live. Where the clock steps back, the order of the frames stands.
+//! - **Errors end at the wire.** Above it nothing returns `Result`: broken traffic is a fact, and often the answer.
+//! - **A gap is part of a stream.** Observers are told of it and start again at the next message that can be
+//!   recognised. Whether the network or the capture lost the octets is judged by what the receiver acknowledged.
+//! - **Roles do not change.** Who is client and who server is settled by SYN, SYN-ACK, or what the first octets say.
+//! - **Pairing is a matching, not a search.** Successful exchanges take part, because what they take is a candidate no
+//!   more. Values that stand on both legs and nowhere else count most, then request and length, then time.
+//! - **A verdict waits** ([`limits::Limits::settle`]): the late answer that turns a failure into a time-out comes after
+//!   the error.
+//! - **A closed list of causes** ([`diagnose::cause::Cause`]). An id that was published keeps its meaning.
+//! - **`proven` means excluded, not likely.** What cannot be told is `undetermined`, with its candidates. There are no
+//!   percentages.
+//! - **Our own pcap and pcapng reader.** libpcap reads no mixed link types, byte orders or compression.
+//! - **Our own decoder for common frames**, and etherparse for the rest: the fast path stays small, and property tests
+//!   hold the two against each other.
+//!
+//! # Where the code is not as the drawing
+//!
+//! - There is **one shard**, and it runs in the thread that reads. Decoding is faster than a disk, and a second thread
+//!   gained little; the shard is a unit of state of its own so that there can be more of them.
+//! - [`analysis`] stands above `report` although it does no I/O: what it composes is a report, and the order of the
+//!   stages should stand in one place.
+//! - `DefectKind`, what HTTP/1 forbids, is defined in [`wire::http1`], where it is found; the waist uses it.
+//! - `etherparse` is also named in `wire/ip.rs`: extension headers are walked there with it, for both of its callers.
+//! - [`correlate`] takes one function from [`observe`], the digest of a field's value, so that both compute it alike.
+//!
+//! # What must stay true
+//!
+//! | invariant | held by |
+//! |---|---|
+//! | modules import to the left only; the pure part names no file, socket, thread or clock | `tests/architecture.rs` |
+//! | the same capture gives the same report, whatever the batching | `tests/determinism.rs` |
+//! | no input makes it panic; memory stays within [`limits::Limits`] | `tests/robustness.rs` |
+//! | each story is found as its `expect` block says, and nothing besides | `tests/captures.rs` |
+//! | the command line's contract: flags, exit status, broken pipes | `tests/cli.rs` |
+//! | every octet of a stream is delivered once, in order, or declared a gap | `flow::assembler`: `every_octet_is_delivered_once_in_order`, `what_did_not_come_is_a_gap` |
+//! | the fast path decodes as the general one | `wire::packet`: `the_fast_path_agrees_with_the_general_one` |
+//! | files are read as another reader reads them, in pieces of any size | `capture`: `files_are_read_as_pcap_parser_reads_them`, `the_pieces_in_which_octets_arrive_do_not_matter` |
+//! | a report shows no secret and no control character | `report`: tests of `redact` and `escape` |
+//!
+//! # How it grows
+//!
+//! - **A cause**: a row in [`diagnose::cause`], its explanation, a rule in its phase's file, and a story in `captures/`
+//!   that shows it, with the look-alike that must not be taken for it.
+//! - **A protocol's observer**: a file in [`observe`] that turns pieces into events, and its place in `observe::sniff`.
+//!   If the events do not suffice, the waist grows first.
+//! - **A format**: a file in [`report`] and a row in [`report::FORMATS`].
+//! - **A product**: its fingerprint, log lines, settings and limits, in `diagnose::product`.
+//! - **A bound**: in [`limits`], with unit and reason; what it cuts off is an event, and the report counts it.
+//! - **A defect found in the field**: first the capture, cut to what shows it, then the fix.
 
 pub mod analysis;
 pub mod capture;
