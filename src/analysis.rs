@@ -152,7 +152,7 @@ impl<'r> Analysis<'r> {
             },
             totals,
             gateways,
-            do_first: advice::do_first(&incidents, &stats),
+            do_first: advice::do_first(&incidents, &episodes, &stats),
             incidents,
             episodes,
             upstreams: upstreams(&stats, &diagnoser),

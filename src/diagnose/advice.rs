@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::span;
 use crate::diagnose::explain;
-use crate::diagnose::incident::{Incident, Kind};
+use crate::diagnose::incident::{Episode, Grade, Incident, Kind};
 use crate::diagnose::product;
 use crate::event::Endpoint;
 use crate::stats::{Spans, Stats};
@@ -19,38 +19,71 @@ pub fn advise(incidents: &mut [Incident], stats: &Stats) {
         if let Some(measured) = upstream.and_then(|upstream| measured(incident.cause, upstream, stats)) {
             advice.push(measured);
         }
-        if let Some(product) = incident.product
-            && let Some(setting) = product::setting(product, incident.cause)
-        {
-            advice.push(format!("{}: {setting}", product.name()));
-        }
+        advice.extend(setting(incident));
         advice.push(explain::explain(incident.cause).todo.to_owned());
         incident.advice = advice;
     }
 }
 
-/// The paragraphs that say what to do first, the most frequent cause first.
-#[must_use]
-pub fn do_first(incidents: &[Incident], stats: &Stats) -> Vec<String> {
-    let mut groups: BTreeMap<(Cause, Option<Endpoint>), Vec<&Incident>> = BTreeMap::new();
-    for incident in incidents.iter().filter(|incident| incident.kind != Kind::ClientAbort) {
-        groups.entry((incident.cause, upstream_of(incident))).or_default().push(incident);
-    }
-    let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(key, group)| (std::cmp::Reverse(group.len()), *key));
-    groups
-        .iter()
-        .take(PARAGRAPHS)
-        .map(|((cause, upstream), group)| paragraph(*cause, *upstream, group, stats))
-        .collect()
+/// The setting of the recognised product, where it bears on what happened.
+fn setting(incident: &Incident) -> Option<String> {
+    // A rejection is immediate: no time-out bears on it. Leniency about header fields cures no other defect.
+    let bears = match incident.cause {
+        Cause::ConnectProhibited => false,
+        Cause::MalformedResponse => incident.detail == Some("bad_header"),
+        _ => true,
+    };
+    let product = incident.product.filter(|_| bears)?;
+    Some(format!("{}: {}", product.name(), product::setting(product, incident.cause)?))
 }
 
-fn paragraph(cause: Cause, upstream: Option<Endpoint>, group: &[&Incident], stats: &Stats) -> String {
+/// The paragraphs that say what to do first: what was one event, then the most frequent cause, and last what only
+/// followed from the others or could not be told.
+#[must_use]
+pub fn do_first(incidents: &[Incident], episodes: &[Episode], stats: &Stats) -> Vec<String> {
+    let died: Vec<&Episode> = episodes.iter().filter(|episode| episode.kind == "backend_died").collect();
+    let told = |incident: &&Incident| died.iter().any(|episode| Some(episode.id) == incident.episode);
+    let deaths = died.iter().map(|episode| death(episode));
+    let mut groups: BTreeMap<Cause, Vec<&Incident>> = BTreeMap::new();
+    for incident in incidents.iter().filter(|incident| incident.kind != Kind::ClientAbort && !told(incident)) {
+        groups.entry(incident.cause).or_default().push(incident);
+    }
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    let follows = |cause: Cause, group: &[&Incident]| {
+        cause == Cause::NoUpstreamAttempt && group.iter().all(|incident| incident.grade == Grade::Consistent)
+            || matches!(cause, Cause::Unknown | Cause::UpstreamNotCaptured)
+    };
+    groups.sort_by_key(|(cause, group)| (follows(*cause, group), std::cmp::Reverse(group.len()), *cause));
+    let paragraphs = groups.iter().map(|(cause, group)| paragraph(*cause, group, stats));
+    deaths.chain(paragraphs).take(PARAGRAPHS).collect()
+}
+
+fn death(episode: &Episode) -> String {
+    let at = episode.upstream.map_or(String::new(), |upstream| format!(" at {upstream}"));
+    let n = episode.incidents.len();
+    format!(
+        "The process{at} died or was restarted: {n} incidents are this one event. Look for the time in its log, in \
+         `journalctl -k` (out of memory?) and in the list of deployments. If it was a restart: take the server out of \
+         the gateway's rotation first, and let it finish what is in flight."
+    )
+}
+
+fn paragraph(cause: Cause, group: &[&Incident], stats: &Stats) -> String {
     let masked = group.iter().filter(|incident| incident.kind == Kind::Masked).count();
     let n = group.len();
     let times = if n == 1 { String::from("once") } else { format!("{n} times") };
     let hidden = if masked > 0 { format!(" ({masked} hidden by a retry)") } else { String::new() };
-    let at = upstream.map_or(String::new(), |upstream| format!(" at {upstream}"));
+    let mut upstreams: BTreeMap<Endpoint, usize> = BTreeMap::new();
+    for upstream in group.iter().filter_map(|incident| upstream_of(incident)) {
+        *upstreams.entry(upstream).or_default() += 1;
+    }
+    let upstream = upstreams.iter().max_by_key(|(endpoint, n)| (**n, std::cmp::Reverse(**endpoint)));
+    let upstream = upstream.map(|(endpoint, _)| *endpoint);
+    let at = match (upstreams.len(), upstream) {
+        (1, Some(upstream)) => format!(" at {upstream}"),
+        (2.., _) => format!(" at {} upstreams", upstreams.len()),
+        _ => String::new(),
+    };
     let mut text = format!("{cause}{at}, {times}{hidden}.");
     if let Some(measured) = upstream.and_then(|upstream| measured(cause, upstream, stats)) {
         text.push(' ');
@@ -61,13 +94,13 @@ fn paragraph(cause: Cause, upstream: Option<Endpoint>, group: &[&Incident], stat
     if matches!(cause, Cause::KeepaliveRace | Cause::StaleReuse | Cause::IdleFlowDropped)
         && let (Some(least), Some(most)) = (idles.iter().min(), idles.iter().max())
     {
-        text.push_str(&format!(" The reused connections had been idle for {} to {}.", span(*least), span(*most)));
+        let most = if span(*most) == span(*least) { String::new() } else { format!(" to {}", span(*most)) };
+        let ended = if n == 1 { "connection that failed" } else { "connections that failed" };
+        text.push_str(&format!(" The {ended} had been idle for {}{most}.", span(*least)));
     }
-    let advised = group.iter().find_map(|incident| {
-        let product = incident.product?;
-        Some(format!(" {}: {}", product.name(), product::setting(product, cause)?))
-    });
-    text.push_str(&advised.unwrap_or_else(|| format!(" {}", explain::explain(cause).todo)));
+    let advised = group.iter().find_map(|incident| setting(incident));
+    text.push(' ');
+    text.push_str(advised.as_deref().unwrap_or_else(|| explain::explain(cause).todo));
     text
 }
 
@@ -85,12 +118,14 @@ fn measured(cause: Cause, upstream: Endpoint, stats: &Stats) -> Option<String> {
                 text.push_str(&format!(" It announces Keep-Alive: timeout={}.", announced.as_secs()));
             }
             if let Some(reuse) = known.and_then(|known| known.longest_reuse) {
-                text.push_str(&format!(" The gateway reused connections up to {} idle with success.", span(reuse)));
+                text.push_str(&format!(
+                    " The gateway reused connections that had been idle for up to {} with success.",
+                    span(reuse)
+                ));
             }
             if text.is_empty() {
                 return None;
             }
-            text.push_str(" Make the gateway's idle limit clearly shorter than the upstream's.");
             Some(text.trim_start().to_owned())
         }
         Cause::ResponseTimeout => {

@@ -50,19 +50,17 @@ fn span_between(incidents: &[Incident], one: usize, other: usize) -> Duration {
 
 fn close(run: &[usize], upstream: Endpoint, incidents: &[Incident], episodes: &mut Vec<Episode>) {
     let members: Vec<&Incident> = run.iter().filter_map(|index| incidents.get(*index)).collect();
-    let cut_off: Vec<&&Incident> = members.iter().filter(|incident| is_cut_off(incident.cause)).collect();
-    let refused = members.iter().any(|incident| incident.cause == Cause::ConnectRefused);
-    // Several connections that end within a blink, or one that ends and the endpoint refuses from then on.
-    let at_once = cut_off.windows(2).any(|pair| match pair {
-        [one, other] => other.time.since(one.time) <= AT_ONCE,
-        _ => false,
+    let died = members.iter().position(|incident| is_cut_off(incident.cause)).is_some_and(|first| {
+        let at_once = members.iter().skip(first).take_while(|incident| is_cut_off(incident.cause)).count();
+        let (cut_off, after) = members.get(first..).unwrap_or_default().split_at(at_once);
+        let refused = after.iter().any(|incident| incident.cause == Cause::ConnectRefused);
+        let ends =
+            cut_off.first().zip(cut_off.last()).map_or(Duration::MAX, |(first, last)| last.time.since(first.time));
+        // Failures that are no part of it mean that it lives, or that they are a coincidence.
+        first == 0
+            && after.iter().all(|incident| is_unreachable(incident.cause))
+            && (refused && ends <= AT_ONCE || cut_off.len() >= TOGETHER.0 && ends <= TOGETHER.1)
     });
-    let died = at_once && cut_off.len() >= 2
-        || !cut_off.is_empty()
-            && refused
-            && cut_off.first().is_some_and(|first| {
-                members.iter().any(|incident| incident.cause == Cause::ConnectRefused && incident.time > first.time)
-            });
     let down = members.len() >= 2 && members.iter().all(|incident| is_unreachable(incident.cause));
     let (kind, what) = if died {
         (
@@ -108,3 +106,5 @@ fn is_unreachable(cause: Cause) -> bool {
 const NEAR: Duration = Duration::from_secs(2);
 /// What ends within this span ends at one moment.
 const AT_ONCE: Duration = Duration::from_millis(50);
+/// That so many connections are cut off within such a span is no coincidence, even if none is refused afterwards.
+const TOGETHER: (usize, Duration) = (3, Duration::from_millis(5));

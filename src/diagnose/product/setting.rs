@@ -40,7 +40,7 @@ fn nginx(cause: Cause) -> Option<&'static str> {
             "address and port in `upstream` or `proxy_pass`; a second `server`, and `max_fails` to skip a dead one"
         }
         Cause::ConnectTimeout | Cause::ConnectUnreachable | Cause::ConnectProhibited => {
-            "the path comes first; a lower `proxy_connect_timeout` then fails over sooner"
+            "first the path to the upstream; a lower `proxy_connect_timeout` then fails over sooner"
         }
         Cause::AcceptQueueFull => "`max_conns` on the `server`, so that the upstream gets no more than it can accept",
         Cause::TlsVersionMismatch => "`proxy_ssl_protocols`",
@@ -58,9 +58,8 @@ fn nginx(cause: Cause) -> Option<&'static str> {
                 only where repeating a POST does no harm"
         }
         Cause::IdleFlowDropped => "`proxy_socket_keepalive on`, or a shorter `keepalive_timeout` in `upstream`",
-        Cause::RequestLost | Cause::UpstreamNotReading => {
-            "`proxy_send_timeout`; it cures nothing, but decides how soon one gives up"
-        }
+        Cause::RequestLost => "`proxy_read_timeout`; it cures nothing, but decides how soon nginx gives up",
+        Cause::UpstreamNotReading => "`proxy_send_timeout`; it cures nothing, but decides how soon nginx gives up",
         Cause::EarlyResponse => {
             "`client_max_body_size` no larger than the app's own limit, so that nginx refuses first"
         }
@@ -91,7 +90,7 @@ fn haproxy(cause: Cause) -> Option<&'static str> {
             "address and port of the `server`; `check` with `option httpchk`; `option redispatch` for the retries"
         }
         Cause::ConnectTimeout | Cause::ConnectUnreachable | Cause::ConnectProhibited => {
-            "the path comes first; then `timeout connect`, `retries` and `option redispatch`"
+            "first the path to the upstream; then `timeout connect`, `retries` and `option redispatch`"
         }
         Cause::AcceptQueueFull => {
             "`maxconn` on the `server`: the rest waits in HAProxy's queue, for `timeout queue` at most"
@@ -130,7 +129,7 @@ fn envoy(cause: Cause) -> Option<&'static str> {
         }
         Cause::ConnectRefused => "address and port of the endpoint; `outlier_detection` to skip a dead one",
         Cause::ConnectTimeout | Cause::ConnectUnreachable | Cause::ConnectProhibited => {
-            "the path comes first; then the cluster's `connect_timeout`"
+            "first the path to the upstream; then the cluster's `connect_timeout`"
         }
         Cause::AcceptQueueFull => "`circuit_breakers` with `max_connections` for the cluster",
         Cause::TlsVersionMismatch | Cause::TlsCipherMismatch => "`tls_params` of the cluster's transport socket",
@@ -166,7 +165,7 @@ fn apache(cause: Cause) -> Option<&'static str> {
             "the port in `ProxyPass`; `retry=` says for how long (60 s) it then does not try again"
         }
         Cause::ConnectTimeout | Cause::ConnectUnreachable | Cause::ConnectProhibited => {
-            "the path comes first; then `connectiontimeout=` and `retry=` in `ProxyPass`"
+            "first the path to the upstream; then `connectiontimeout=` and `retry=` in `ProxyPass`"
         }
         Cause::AcceptQueueFull => "`max=` with `acquire=` in `ProxyPass`",
         Cause::TlsVersionMismatch => "`SSLProxyProtocol`",
@@ -202,7 +201,7 @@ fn caddy(cause: Cause) -> Option<&'static str> {
             "the addresses of `reverse_proxy`; `lb_try_duration`, `fail_duration`, `health_uri`"
         }
         Cause::ConnectTimeout | Cause::ConnectUnreachable | Cause::ConnectProhibited => {
-            "the path comes first; then `dial_timeout` and `lb_try_duration`"
+            "first the path to the upstream; then `dial_timeout` and `lb_try_duration`"
         }
         Cause::TlsNameRejected => "`tls_server_name` of `transport http`",
         Cause::TlsCertificateRejected => "`tls_trust_pool` and `tls_server_name` of `transport http`",
@@ -237,7 +236,7 @@ fn varnish(cause: Cause) -> Option<&'static str> {
     Some(match cause {
         Cause::ConnectRefused => "`.host` and `.port` of the backend",
         Cause::ConnectTimeout | Cause::ConnectUnreachable | Cause::ConnectProhibited => {
-            "the path comes first; then `connect_timeout`"
+            "first the path to the upstream; then `connect_timeout`"
         }
         Cause::AcceptQueueFull => "`.max_connections` of the backend",
         Cause::KeepaliveRace | Cause::StaleReuse | Cause::IdleFlowDropped => {

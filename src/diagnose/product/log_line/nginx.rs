@@ -53,6 +53,8 @@ pub(super) fn line(cause: Cause, detail: Option<&str>, status: Option<u16>) -> O
         Cause::KeepaliveRace | Cause::StaleReuse | Cause::TruncatedHeader | Cause::ClosedWithoutResponse => HEAD_CLOSED,
         Cause::IdleFlowDropped if reset => HEAD_RESET,
         Cause::ConnectReset | Cause::MiddleboxReset | Cause::ResetWithoutResponse => HEAD_RESET,
+        // With 502 a close of the upstream came before nginx's own time-out.
+        Cause::RequestLost if status == Some(502) => HEAD_CLOSED,
         Cause::ResponseTimeout | Cause::ResponseLost | Cause::RequestLost | Cause::IdleFlowDropped => {
             "upstream timed out (110: Connection timed out) while reading response header from upstream"
         }
