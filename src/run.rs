@@ -278,7 +278,7 @@ impl ExchangeTable {
         let layout = exchanges::Layout::of(path).ok_or_else(|| Error::Exchanges(path.to_owned()))?;
         let fail = |source| Error::Write { path: path.to_owned(), source };
         let file = File::create(path).map_err(fail)?;
-        let writer = exchanges::Writer::new(layout, style.clone(), BufWriter::new(file)).map_err(fail)?;
+        let writer = exchanges::Writer::new(layout, *style, BufWriter::new(file)).map_err(fail)?;
         Ok(Self { path: path.to_owned(), writer, failed: None })
     }
 

@@ -15,6 +15,9 @@ use crate::wire::packet::{IcmpError, Packet, Passage, Segment};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(pub usize);
 
+/// What a connection's first packet was, and of each side whether it is the host that captured.
+type Opened = (FirstSeen, [Option<bool>; 2]);
+
 /// The connections, by addresses and ports.
 #[derive(Debug)]
 pub struct Table {
@@ -83,7 +86,7 @@ impl Table {
         segment: &Segment<'_>,
         moment: Moment,
         farewell: &mut Farewell<'_>,
-    ) -> (Slot, Side, Option<(FirstSeen, [Option<bool>; 2])>) {
+    ) -> (Slot, Side, Option<Opened>) {
         let source = SocketAddr::new(packet.source, segment.source_port);
         let destination = SocketAddr::new(packet.destination, segment.destination_port);
         let key = Key::new(source, destination);
@@ -179,13 +182,9 @@ impl Table {
         }
         let side = if segment.payload.starts_with(b"HTTP/1.") {
             Side::Server
-        } else if looks_like_request(segment.payload) {
+        } else if looks_like_request(segment.payload) || self.servers.contains_key(&destination) {
             Side::Client
-        } else if self.servers.contains_key(&destination) {
-            Side::Client
-        } else if self.servers.contains_key(&source) {
-            Side::Server
-        } else if source.port() < destination.port() {
+        } else if self.servers.contains_key(&source) || source.port() < destination.port() {
             Side::Server
         } else {
             Side::Client

@@ -45,6 +45,7 @@ mod tests {
 
     fn request(method: &str, target: &str, minor_version: u8, host: Option<&str>, agent: Option<&str>) -> Request {
         Request {
+            exchange: 1,
             start: 0,
             first: Moment { at: Timestamp::default(), frame: Frame::new(0, 1) },
             head_end: 0,

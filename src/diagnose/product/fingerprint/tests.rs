@@ -14,6 +14,7 @@ const VARNISH_PAGE: &str = "<!DOCTYPE html>\n<html>\n  <head>\n    <title>503 Ba
 /// A response with a Date, field names in capitals, and its content's true length.
 fn response(status: u16, server: Option<&str>, content: &str) -> Response {
     Response {
+        exchange: 1,
         start: 0,
         first: Moment { at: Timestamp::default(), frame: Frame::new(0, 1) },
         head_end: 0,
