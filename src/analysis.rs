@@ -206,7 +206,8 @@ impl Findings<'_> {
 
     fn keep(&mut self, incident: Incident) {
         match incident.kind {
-            Kind::GatewayError | Kind::UpstreamFailure => self.totals.gateway_errors += 1,
+            Kind::GatewayError => self.totals.gateway_errors += 1,
+            Kind::UpstreamFailure => self.totals.upstream_failures += 1,
             Kind::Masked => self.totals.masked += 1,
             Kind::BrokenSuccess => self.totals.broken += 1,
             Kind::ClientAbort => self.totals.client_aborts += 1,

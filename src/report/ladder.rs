@@ -53,10 +53,12 @@ fn verdict(incident: &Incident, style: &Style, out: &mut dyn Write) -> io::Resul
         units::date(incident.time),
         units::time_of_day(incident.time),
     )?;
-    let sure = match incident.grade {
-        Grade::Proven => "proven: the packets exclude every other cause",
-        Grade::Consistent => "consistent: everything seen fits, and so do the candidates below",
-        Grade::Undetermined => "undetermined: the packets cannot tell; the candidates are below",
+    let sure = match (incident.grade, incident.candidates.is_empty()) {
+        (Grade::Proven, _) => "proven: the packets exclude every other cause",
+        (Grade::Consistent, false) => "consistent: everything seen fits, and so do the candidates below",
+        (Grade::Consistent, true) => "consistent: everything seen fits; what is not known below keeps it from proof",
+        (Grade::Undetermined, false) => "undetermined: the packets cannot tell; the candidates are below",
+        (Grade::Undetermined, true) => "undetermined: the packets cannot tell",
     };
     let summary = style.prose(&incident.summary);
     units::wrap(&summary, style.width).iter().try_for_each(|line| writeln!(out, "{line}"))?;
@@ -140,7 +142,8 @@ fn drawing(incident: &Incident, style: &Style, out: &mut dyn Write) -> io::Resul
             writeln!(out, "{}", style.paint(Paint::Dim, &blank_row(lanes, ':', &passed)))?;
         }
         before = Some(step.moment.at);
-        let role = role(incident, step, style);
+        let is_last = incident.ladder.get(index + 1).is_none_or(|next| !is_same_packet(step, next));
+        let role = role(incident, step, is_last);
         row(step, [label, &role], lanes, origin, style, out)?;
     }
     Ok(())
@@ -206,15 +209,22 @@ fn row(
     writeln!(out, "{line}{blanks}{}", style.paint(Paint::Dim, role))
 }
 
-/// What the frame is to the story; where there are several attempts, before it the number of the one that it is of. It
-/// is told by the frames alone, so where two overlap nothing is said.
-fn role(incident: &Incident, step: &Step, style: &Style) -> String {
-    let role = style.prose(&step.role);
+/// The numbers under WHY that a frame has, behind the last row of the frame; where there are several attempts, before
+/// them the one that it is of. It is told by the frames alone, so where two overlap nothing is said.
+fn role(incident: &Incident, step: &Step, is_last: bool) -> String {
+    let proves = |reason: &&Reason<'_>| {
+        let frames = &reason.frames;
+        is_last && reason.leg == step.leg && frames.contains(&step.moment.frame)
+    };
+    let reasons = reasons_of(incident);
+    let numbers = (1..).zip(&reasons).filter(|(_, reason)| proves(reason)).map(|(number, _): (usize, _)| number);
+    let numbers = units::join(numbers, ", ");
+    let role = if numbers.is_empty() { numbers } else { format!("why {numbers}") };
     let spans = |attempt: &Attempt| (attempt.first.frame..=attempt.last.frame).contains(&step.moment.frame);
     let mut of = (1..).zip(&incident.attempts).filter(|(_, attempt)| spans(attempt));
     match (of.next(), of.next()) {
         (Some((number, _)), None) if step.leg == Leg::Upstream && incident.attempts.len() > 1 => {
-            format!("({number}) {role}").trim_end().to_owned()
+            format!("attempt {number}  {role}").trim_end().to_owned()
         }
         _ => role,
     }
@@ -238,10 +248,38 @@ fn arrow(step: &Step, label: &str, lane: usize) -> String {
     }
 }
 
+/// A fact, and the frames that show it.
+struct Reason<'a> {
+    frames: Vec<Frame>,
+    leg: Leg,
+    from: Actor,
+    what: &'a str,
+}
+
+/// The evidence; a fact that follows itself in further frames is one.
+fn reasons_of(incident: &Incident) -> Vec<Reason<'_>> {
+    let mut reasons: Vec<Reason<'_>> = Vec::new();
+    for one in &incident.evidence {
+        let frame = one.moment.frame;
+        match reasons.last_mut() {
+            Some(last) if (last.leg, last.from, last.what) == (one.leg, one.from, &*one.what) => {
+                last.frames.push(frame)
+            }
+            _ => reasons.push(Reason { frames: vec![frame], leg: one.leg, from: one.from, what: &one.what }),
+        }
+    }
+    reasons
+}
+
+fn is_same_packet(one: &Step, other: &Step) -> bool {
+    one.moment.frame == other.moment.frame && one.leg == other.leg
+}
+
 fn reasons(incident: &Incident, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let evidence = incident.evidence.iter().enumerate().map(|(index, one)| {
-        let (frame, from, what) = (style.frame(one.moment.frame), one.from.id(), style.prose(&one.what));
-        format!("{}. #{frame} {from}: {what}", index + 1)
+    let evidence = reasons_of(incident);
+    let evidence = evidence.iter().enumerate().map(|(index, one)| {
+        let frames = units::join(one.frames.iter().map(|frame| format!("#{}", style.frame(*frame))), ", ");
+        format!("{}. {frames} {}: {}", index + 1, one.from.id(), style.prose(one.what))
     });
     bullets("WHY", evidence, style, out)?;
     let ruled_out = incident.ruled_out.iter().map(|one| {
@@ -299,16 +337,18 @@ fn wireshark(report: &Report, incident: &Incident, style: &Style, out: &mut dyn 
     Ok(())
 }
 
-/// What to search for in the gateway's own log: the product that was recognised, or all of them.
+/// What to search for in the gateway's own log: the product that was recognised, or else all of them.
 fn log_lines(incident: &Incident, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let recognised = |one: &&(_, String)| Some(one.0) == incident.product;
-    let mine = incident.log_lines.iter().filter(recognised);
-    let others = incident.log_lines.iter().filter(|one| !recognised(one));
-    let rows = mine.chain(others).map(|(product, line)| {
-        let mark = if Some(*product) == incident.product { " (this gateway)" } else { "" };
+    let recognised = incident.log_lines.iter().any(|(product, _)| Some(*product) == incident.product);
+    let wanted = |one: &&(_, String)| !recognised || Some(one.0) == incident.product;
+    let rows = incident.log_lines.iter().filter(wanted).map(|(product, line)| {
+        let mark = if recognised { " (this gateway)" } else { "" };
         format!("{}{mark}: {}", product.id(), style.prose(line))
     });
-    bullets("GATEWAY LOG", rows, style, out)
+    let others = incident.log_lines.len().saturating_sub(1);
+    let others =
+        (recognised && others > 0).then(|| format!("{}: --format json", units::count(others as u64, "other product")));
+    bullets("GATEWAY LOG", rows.chain(others), style, out)
 }
 
 /// A label and items, each on lines of its own: wrapped sentences.

@@ -20,7 +20,7 @@ const LAST: usize = 2;
 const WORTH: usize = 3;
 
 const REQUEST_COLUMNS: usize = 32;
-const WHY_COLUMNS: usize = 64;
+const WHY_COLUMNS: usize = 72;
 const FRAMES: usize = 4;
 
 /// Widths for lines that are printed before the next incident is known.

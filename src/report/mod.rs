@@ -135,6 +135,8 @@ pub struct Totals {
     pub responses_seen: BTreeMap<u16, u64>,
     /// Incidents that the client saw.
     pub gateway_errors: u64,
+    /// Failed attempts whose outcome for the client is not visible.
+    pub upstream_failures: u64,
     /// Incidents that a retry hid.
     pub masked: u64,
     /// Successes that were broken.

@@ -17,11 +17,6 @@ pub(super) const ROWS: usize = 20;
 /// Upstreams named in a cell.
 const NAMED: usize = 2;
 
-/// How many incidents are of this kind.
-pub(super) fn of_kind(report: &Report, kind: Kind) -> u64 {
-    report.incidents.iter().filter(|incident| incident.kind == kind).count() as u64
-}
-
 /// Each cause: how often, how sure, where, when, and an incident to look at.
 pub(super) fn causes(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let mut tallies: BTreeMap<Cause, Tally<'_>> = BTreeMap::new();
@@ -225,6 +220,9 @@ pub(super) fn upstreams(report: &Report, style: &Style, out: &mut dyn Write) -> 
 fn spread(spread: Spread) -> String {
     let n = units::thousands(spread.n);
     let [min, median, max] = [spread.min, spread.median, spread.max].map(units::span);
+    if spread.n == 1 {
+        return format!("{median} (once)");
+    }
     if min == max { format!("{median} (n={n})") } else { format!("{median} ({min}-{max}, n={n})") }
 }
 

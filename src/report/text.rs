@@ -162,7 +162,6 @@ fn not_seen(report: &Report, style: &Style) -> Vec<String> {
 
 fn found(report: &Report) -> String {
     let totals = &report.totals;
-    let upstream_only = sections::of_kind(report, crate::diagnose::incident::Kind::UpstreamFailure);
     let exchanges = totals.exchanges;
     if report.incidents.is_empty() && totals.unlisted_incidents == 0 {
         return match (exchanges, totals.tcp_connections) {
@@ -183,8 +182,11 @@ fn found(report: &Report) -> String {
     let parts = [
         (totals.gateway_errors, format!("clients saw {}{rate}", units::count(totals.gateway_errors, "failure"))),
         (
-            upstream_only,
-            format!("{} whose outcome for the client is not visible", units::count(upstream_only, "failed attempt")),
+            totals.upstream_failures,
+            format!(
+                "{} whose outcome for the client is not visible",
+                units::count(totals.upstream_failures, "failed attempt")
+            ),
         ),
         (totals.masked, format!("{} masked by a retry", units::thousands(totals.masked))),
         (totals.broken, format!("{} broken after a success status", units::thousands(totals.broken))),
@@ -193,9 +195,10 @@ fn found(report: &Report) -> String {
     units::join(parts.iter().filter_map(|(n, part)| (*n > 0).then_some(part)), "; ")
 }
 
-/// A share of the exchanges in percent, two digits behind the point; never a rounded `0.00%` for something that is.
+/// A share of the exchanges in percent, rounded to two digits behind the point; never a `0.00%` for something that is.
 fn share(part: u64, whole: u64) -> String {
-    match u128::from(part) * 10_000 / u128::from(whole.max(1)) {
+    let whole = u128::from(whole.max(1));
+    match (u128::from(part) * 10_000 + whole / 2) / whole {
         0 if part > 0 => "under 0.01%".to_owned(),
         hundredths => format!("{}.{:02}%", hundredths / 100, hundredths % 100),
     }

@@ -353,6 +353,7 @@ pub(crate) fn report() -> Report {
             requests_seen: BTreeMap::from([("GET".into(), 96_000), ("POST".into(), 400)]),
             responses_seen: BTreeMap::from([(200, 96_390), (502, 2)]),
             gateway_errors: 3,
+            upstream_failures: 0,
             masked: 1,
             client_aborts: 1,
             resets: 9,
@@ -453,6 +454,7 @@ pub(crate) fn calm() -> Report {
     let report = report();
     let totals = Totals {
         gateway_errors: 0,
+        upstream_failures: 0,
         masked: 0,
         client_aborts: 0,
         responses: BTreeMap::from([(200, 48_211)]),
