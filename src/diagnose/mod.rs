@@ -240,7 +240,17 @@ impl Diagnoser {
         let hold_down = product.map_or(Duration::from_secs(10), product::hold_down);
         let recent: Vec<Failure> =
             self.failures.iter().filter(|(gateway, _)| *gateway == root).map(|(_, failure)| *failure).collect();
-        local::nothing_sent(case, &recent, hold_down)
+        let mut verdict = local::nothing_sent(case, &recent, hold_down);
+        if !case.upstream_visible {
+            // Who answers may be the origin itself: then its own leg tells what happened.
+            let own = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
+            if let Some(direct) = judge_attempt(&self.view(own, None, case)) {
+                let server = case.root.exchange.server;
+                verdict = verdict
+                    .or_else(Some(direct.cause), format!("if {server} is no gateway but the origin: {}", direct.why));
+            }
+        }
+        verdict
     }
 
     /// What can be told only at the end: requests of a gateway that nobody asked it for and that are no health probes, and
