@@ -108,6 +108,15 @@ impl Connection {
         }
     }
 
+    /// A connection of which nothing but a quotation of its SYN was seen.
+    #[must_use]
+    pub fn quoted(id: ConnectionId, client: Endpoint, server: Endpoint, sequence: u32, moment: Moment) -> Self {
+        let mut connection = Self::new(id, client, server, moment);
+        connection.syn = Some(moment);
+        connection.half_mut(Side::Client).base = Some(sequence.wrapping_add(1));
+        connection
+    }
+
     /// The event that opens it.
     #[must_use]
     pub fn opened(&self, first: FirstSeen, local: [Option<bool>; 2]) -> What {
