@@ -7,7 +7,7 @@ use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Correlator, Finding, Role};
 use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question, advice, episode};
-use crate::event::{Event, GapJudged, Moment, Opaque, What};
+use crate::event::{Event, FirstSeen, GapJudged, Moment, Opaque, What};
 use crate::limits::Limits;
 use crate::report::{self, Coverage, ExchangeRow, HalfClosed, Latency, Quantiles, Report, Spread, Totals};
 use crate::shard::{Captured, Shard};
@@ -172,6 +172,8 @@ impl Findings<'_> {
     fn count(&mut self, event: &Event) {
         let totals = &mut self.totals;
         match &event.what {
+            // A connection whose SYN is only quoted is none that the capture holds.
+            What::Opened(opened) if opened.first == FirstSeen::Quoted => {}
             What::Opened(_) => totals.tcp_connections += 1,
             What::Reset(_) => totals.resets += 1,
             What::Request(request) => {

@@ -256,6 +256,8 @@ pub enum FirstSeen {
     Syn,
     /// A SYN-ACK: the roles are certain, the beginning is not in the capture.
     SynAck,
+    /// An ICMP error that quotes its SYN, which is not in the capture itself.
+    Quoted,
     /// Anything else: the connection is older than the capture.
     Middle,
 }

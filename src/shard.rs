@@ -141,15 +141,12 @@ impl Shard {
             farewell(observers, slot, connection, why, moment, limits, events);
         });
         let Some(connection) = table.connection(slot) else { return };
-        if observers.len() <= slot.0 {
-            observers.resize_with(slot.0 + 1, || None);
-        }
-        let Some(observer) = observers.get_mut(slot.0) else { return };
         let id = connection.id;
         if let Some((first, local)) = opened {
             events.push(Event { connection: id, moment, what: connection.opened(first, local) });
-            *observer = Some(Box::new(Http1::new(first == FirstSeen::Syn)));
+            open_observer(observers, slot, first == FirstSeen::Syn);
         }
+        let Some(observer) = observers.get_mut(slot.0) else { return };
         if focused && !connection.focused {
             connection.focused = true;
             events.push(Event { connection: id, moment, what: What::Focused });
@@ -161,8 +158,20 @@ impl Shard {
     }
 
     fn icmp_error(&mut self, packet: &Packet<'_>, error: &IcmpError, moment: Moment, events: &mut Vec<Event>) {
-        let Some((slot, quoted)) = self.table.quoted(error) else { return };
-        let Some(connection) = self.table.connection(slot) else { return };
+        let Self { table, observers, limits, .. } = self;
+        let known = table.quoted(error);
+        let found = known.or_else(|| {
+            table.open_quoted(error, moment, &mut |slot, connection, why| {
+                farewell(observers, slot, connection, why, moment, limits, events);
+            })
+        });
+        let Some((slot, quoted)) = found else { return };
+        let Some(connection) = table.connection(slot) else { return };
+        if known.is_none() {
+            let what = connection.opened(FirstSeen::Quoted, [None, None]);
+            events.push(Event { connection: connection.id, moment, what });
+            open_observer(observers, slot, true);
+        }
         let told = Unreachable {
             from: packet.source,
             v6: error.v6,
@@ -178,6 +187,16 @@ impl Shard {
                 events.push(Event { connection: id, moment, what });
             }
         });
+    }
+}
+
+/// Gives a connection that begins its observer.
+fn open_observer(observers: &mut Vec<Option<Box<Http1>>>, slot: Slot, from_start: bool) {
+    if observers.len() <= slot.0 {
+        observers.resize_with(slot.0 + 1, || None);
+    }
+    if let Some(observer) = observers.get_mut(slot.0) {
+        *observer = Some(Box::new(Http1::new(from_start)));
     }
 }
 

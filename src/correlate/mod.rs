@@ -174,7 +174,7 @@ impl Correlator {
                 }
             }
             self.conversations.insert(event.connection, Box::new(conversation));
-            if opened.first == FirstSeen::Syn {
+            if matches!(opened.first, FirstSeen::Syn | FirstSeen::Quoted) {
                 self.begin(ExchangeKey { connection: event.connection, number: 0 }, event.moment);
             }
             return;

@@ -20,10 +20,18 @@ fn icmp(attempt: &Attempt<'_>) -> Option<Verdict> {
     let (cause, said) = meaning(&error)?;
     let delay = moment.at.since(conversation.opened.at);
     let server = conversation.server;
-    let why = format!("{said}, from {} {} after the SYN", error.from, span(delay));
+    let quoted = conversation.first_seen == FirstSeen::Quoted;
+    let why = if quoted {
+        format!("{said}, from {}; the SYN was on no wire that is captured", error.from)
+    } else {
+        format!("{said}, from {} {} after the SYN", error.from, span(delay))
+    };
     let summary = format!("the connection to {server} was rejected on the way: ICMP {said}, sent by {}", error.from);
-    let mut verdict = Verdict::new(cause, Grade::Proven, why, summary)
-        .proof(conversation.opened, Actor::Gateway, format!("SYN to {server}"))
+    let mut verdict = Verdict::new(cause, Grade::Proven, why, summary);
+    if !quoted {
+        verdict = verdict.proof(conversation.opened, Actor::Gateway, format!("SYN to {server}"));
+    }
+    verdict = verdict
         .proof(moment, Actor::Network, format!("ICMP from {}: {said}; quotes the SYN", error.from))
         .rules_out(Cause::ConnectTimeout, "the SYN was answered by an ICMP error", Some(moment.frame))
         .rules_out(Cause::ConnectRefused, "no RST came from the endpoint", None);

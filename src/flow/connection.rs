@@ -108,6 +108,15 @@ impl Connection {
         }
     }
 
+    /// A connection of which nothing but a quotation of its SYN was seen.
+    #[must_use]
+    pub fn quoted(id: ConnectionId, client: Endpoint, server: Endpoint, sequence: u32, moment: Moment) -> Self {
+        let mut connection = Self::new(id, client, server, moment);
+        connection.syn = Some(moment);
+        connection.half_mut(Side::Client).base = Some(sequence.wrapping_add(1));
+        connection
+    }
+
     /// The event that opens it.
     #[must_use]
     pub fn opened(&self, first: FirstSeen, local: [Option<bool>; 2]) -> What {
@@ -118,7 +127,10 @@ impl Connection {
     #[must_use]
     pub fn is_reused_by(&self, side: Side, sequence: u32) -> bool {
         let same = self.half(side).base == Some(sequence.wrapping_add(1));
-        !same && (self.syn.is_some() || self.is_over() || self.half(side).seen)
+        // RFC 9293 section 3.5: a SYN that answers a SYN opens the same connection from the other end.
+        let crosses =
+            side == Side::Server && self.in_handshake() && !self.reset && self.half(Side::Server).base.is_none();
+        !same && !crosses && (self.syn.is_some() || self.is_over() || self.half(side).seen)
     }
 
     /// Whether both sides closed, or one reset.
@@ -231,10 +243,13 @@ impl Connection {
             half.base = Some(base);
         }
         if side == Side::Client {
-            if repeated && self.syn.is_some() {
+            // With the ACK flag it answers the server's own SYN, and is no repetition.
+            if repeated && self.syn.is_some() && !segment.flags.ack() {
                 out(Output::Event(What::SynRepeated));
             }
-            self.syn = Some(moment);
+            if !segment.flags.ack() || self.syn.is_none() {
+                self.syn = Some(moment);
+            }
         } else {
             let rtt = self.syn.filter(|_| !repeated).map(|syn| moment.at.since(syn.at));
             out(Output::Event(What::SynAck { rtt, repeated, after_ack: self.established }));
@@ -255,7 +270,7 @@ impl Connection {
     }
 
     fn acknowledge(&mut self, side: Side, segment: &Segment<'_>, moment: Moment, out: &mut impl FnMut(Output<'_>)) {
-        if side == Side::Client && !self.established && self.syn_ack.is_some() && !segment.flags.syn() {
+        if side == Side::Client && !self.established && self.syn_ack.is_some() {
             self.established = true;
             let ack_rtt = self.syn_ack.map(|syn_ack| moment.at.since(syn_ack.at));
             out(Output::Event(What::Established { ack_rtt }));

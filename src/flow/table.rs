@@ -134,6 +134,23 @@ impl Table {
         Some((Slot(index), if connection.client == source { Side::Client } else { Side::Server }))
     }
 
+    /// Opens the connection whose SYN an ICMP error quotes: a SYN that the sender's own host rejects, for want of a neighbour
+    /// or a route, is on no wire. `None` where it quotes no SYN, or is no refusal of it.
+    pub fn open_quoted(
+        &mut self,
+        error: &IcmpError,
+        moment: Moment,
+        farewell: &mut Farewell<'_>,
+    ) -> Option<(Slot, Side)> {
+        let sequence = error.sequence.filter(|_| error.is_unreachable() && error.syn == Some(true))?;
+        let client = SocketAddr::new(error.source, error.ports.0);
+        let server = SocketAddr::new(error.destination, error.ports.1);
+        self.make_room(farewell);
+        let connection = Connection::quoted(ConnectionId(self.opened), client, server, sequence, moment);
+        self.opened += 1;
+        Some((Slot(self.insert(Key::new(client, server), connection)), Side::Client))
+    }
+
     /// Forgets what is over, and what nothing was heard of for too long. Does nothing more often than once a second.
     pub fn expire(&mut self, now: Timestamp, farewell: &mut Farewell<'_>) {
         if now.since(self.swept) < SWEEP && self.swept <= now {

@@ -85,6 +85,17 @@ impl Chunks {
         Fed::All { content }
     }
 
+    /// Passes over octets that are not there. Returns whether they are chunk data for sure; nothing changes if not.
+    pub fn skip(&mut self, length: u64) -> bool {
+        match *self {
+            Self::Data(left) if length <= left => {
+                *self = if length == left { Self::DataEnd(false) } else { Self::Data(left - length) };
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn size_octet(self, octet: u8, size: u64, digits: u8, past: bool) -> Option<Self> {
         if octet == b'\n' {
             return match (digits, size) {

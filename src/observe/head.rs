@@ -144,7 +144,8 @@ pub fn mark(octets: &[u8]) -> u64 {
     for chunk in octets.chunks(8) {
         let mut word = [0; 8];
         word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-        let product = u128::from(state ^ u64::from_le_bytes(word)) * 0xa076_1d64_78bd_642f_e703_7ed1_a0b4_28db;
+        let product =
+            u128::from(state ^ u64::from_le_bytes(word)).wrapping_mul(0xa076_1d64_78bd_642f_e703_7ed1_a0b4_28db);
         state = (product as u64) ^ ((product >> 64) as u64);
     }
     state

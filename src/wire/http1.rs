@@ -26,6 +26,8 @@ pub struct RequestHead<'a> {
     pub target: &'a [u8],
     /// Minor version; 0 for a request without version (HTTP/0.9).
     pub minor_version: u8,
+    /// Whether there is no version: a Simple-Request (RFC 1945 section 5).
+    pub is_simple: bool,
     /// Field lines.
     pub fields: Fields<'a>,
 }
@@ -43,6 +45,14 @@ pub struct ResponseHead<'a> {
     pub fields: Fields<'a>,
     /// The first violation, and where: offset within the header section.
     pub defect: Option<(DefectKind, usize)>,
+}
+
+impl ResponseHead<'_> {
+    /// Whether what stands for a status line is none.
+    #[must_use]
+    pub fn has_bad_status_line(&self) -> bool {
+        matches!(self.defect, Some((DefectKind::BadStatusLine | DefectKind::NotHttp, _)))
+    }
 }
 
 /// What is wrong with a message.
@@ -106,6 +116,7 @@ pub fn request(head: &[u8]) -> Option<RequestHead<'_>> {
             method: method.as_bytes(),
             target: target.as_bytes(),
             minor_version: parsed.version.unwrap_or(0),
+            is_simple: false,
             fields: fields.collect(),
         });
     }
@@ -114,15 +125,26 @@ pub fn request(head: &[u8]) -> Option<RequestHead<'_>> {
     let method = parts.next().filter(|method| is_token(method))?;
     let tail = parts.next()?;
     // The target may hold spaces that should have been encoded: the version is what follows the last one.
-    let (target, minor_version) = match tail.iter().rposition(|octet| *octet == b' ') {
+    let (target, version) = match tail.iter().rposition(|octet| *octet == b' ') {
         Some(space) if tail.get(space + 1..).is_some_and(|version| version.starts_with(b"HTTP/")) => {
             let version = tail.get(space + 1..).unwrap_or_default();
-            (tail.get(..space)?, version.get(7).map_or(0, |digit| digit.wrapping_sub(b'0')))
+            (tail.get(..space)?, Some(version.get(7).map_or(0, |digit| digit.wrapping_sub(b'0'))))
         }
-        _ => (tail, 0),
+        _ => (tail, None),
     };
     let (fields, _) = fields(rest, 0);
-    Some(RequestHead { method, target, minor_version, fields })
+    Some(RequestHead { method, target, minor_version: version.unwrap_or(0), is_simple: version.is_none(), fields })
+}
+
+/// Whether octets are one whole line, a method and a target without a version: a Simple-Request (RFC 1945 section 5), which
+/// has no header section.
+#[must_use]
+pub fn is_simple_request(octets: &[u8]) -> bool {
+    let (line, rest) = split_line(octets);
+    let mut words = line.split(|octet| *octet == b' ');
+    let method = words.next().is_some_and(is_token);
+    let target = words.next().is_some_and(|target| !target.is_empty());
+    octets.ends_with(b"\n") && rest.is_empty() && method && target && words.next().is_none()
 }
 
 /// Takes a response's header section apart, however broken it is.
@@ -146,8 +168,7 @@ pub fn response(head: &[u8]) -> ResponseHead<'_> {
         let kind = if line.starts_with(b"HTTP") { DefectKind::BadStatusLine } else { DefectKind::NotHttp };
         (kind, at)
     });
-    let status =
-        line.get(9..12).filter(|_| line_defect.is_none()).and_then(decimal).and_then(|n| u16::try_from(n).ok());
+    let status = status_code(line);
     let (fields, field_defect) = fields(rest, offset);
     ResponseHead {
         status,
@@ -246,6 +267,15 @@ fn status_line_defect(line: &[u8]) -> Option<usize> {
         .or_else(|| (9..12).find_map(|at| shape(at, u8::is_ascii_digit)))
         .or_else(|| line.get(12).and_then(|octet| (*octet != b' ').then_some(12)))
         .or_else(|| line.iter().skip(13).position(|octet| !is_text(*octet)).map(|at| at + 13))
+}
+
+/// The status code of a line that begins like a status line, in its second word.
+fn status_code(line: &[u8]) -> Option<u16> {
+    let is_space = |octet: &u8| matches!(octet, b' ' | b'\t' | b'\r');
+    let mut words = line.split(is_space).filter(|word| !word.is_empty());
+    words.next().filter(|version| version.starts_with(b"HTTP/"))?;
+    let code = words.next().filter(|code| code.len() == 3)?;
+    decimal(code).and_then(|code| u16::try_from(code).ok())
 }
 
 /// The field lines, and the offset of the first octet that RFC 9112 section 5 does not allow. `offset` is where they begin.

@@ -3,7 +3,7 @@
 
 use crate::wire::ip;
 use crate::wire::octets::Octets;
-use crate::wire::packet::IcmpError;
+use crate::wire::packet::{Flags, IcmpError};
 
 /// Reads an error:
 ///
@@ -32,6 +32,13 @@ pub(super) fn error(octets: Octets<'_>, v6: bool) -> Option<IcmpError> {
         (TCP, [_, _, _, _, s0, s1, s2, s3, ..]) if is_first => Some(u32::from_be_bytes([*s0, *s1, *s2, *s3])),
         _ => None,
     };
+    let syn = match (sequence, transport) {
+        (Some(_), [_, _, _, _, _, _, _, _, _, _, _, _, _, flags, ..]) => {
+            let flags = Flags(*flags);
+            Some(flags.syn() && !flags.ack())
+        }
+        _ => None,
+    };
     Some(IcmpError {
         v6,
         icmp_type,
@@ -42,6 +49,7 @@ pub(super) fn error(octets: Octets<'_>, v6: bool) -> Option<IcmpError> {
         protocol: quoted.protocol,
         ports,
         sequence,
+        syn,
     })
 }
 

@@ -155,6 +155,19 @@ pub struct IcmpError {
     pub ports: (u16, u16),
     /// Its TCP sequence number, for TCP.
     pub sequence: Option<u32>,
+    /// Whether it is a SYN that opens a connection; `None` where the flags are not quoted.
+    pub syn: Option<bool>,
+}
+
+impl IcmpError {
+    /// Whether it says that the destination cannot be reached, and not merely that the packet was too big.
+    #[must_use]
+    pub const fn is_unreachable(&self) -> bool {
+        match self.v6 {
+            true => self.icmp_type == 1,
+            false => self.icmp_type == 3 && self.code != 4,
+        }
+    }
 }
 
 /// A fragment of an IP datagram.

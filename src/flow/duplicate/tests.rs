@@ -168,6 +168,7 @@ fn what_no_hop_changes_tells_packets_apart() {
 fn datagrams_errors_and_fragments_have_copies_too() {
     let datagram = Datagram { source_port: 5353, destination_port: 53, length: 3, payload: b"abc" };
     let error = IcmpError {
+        syn: None,
         v6: true,
         icmp_type: 1,
         code: 4,

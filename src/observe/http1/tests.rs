@@ -1,1 +1,118 @@
+mod defects;
+mod gaps;
+mod messages;
+
+use std::fmt::Write;
+
 use super::*;
+use crate::event::{Frame, GapJudged};
+use crate::time::Timestamp;
+
+/// A rung of a ladder.
+#[derive(Clone, Copy, Debug)]
+enum Step<'a> {
+    /// A segment of the client, which has acknowledged all that the server sent.
+    C(&'a [u8]),
+    /// A segment of the server, which has acknowledged all that the client sent.
+    S(&'a [u8]),
+    /// A segment of the server that crosses what the client sent last: it acknowledges less.
+    Crossing(&'a [u8]),
+    /// Octets of the client that the capture does not hold.
+    LostC(u64),
+    /// Octets of the server that the capture does not hold.
+    LostS(u64),
+    /// The server's FIN.
+    Fin,
+    /// A RST.
+    Rst,
+}
+
+use Step::{C, Crossing, Fin, LostC, LostS, Rst, S};
+
+/// A connection whose beginning was seen, or not.
+struct Ladder {
+    http: Http1,
+    sent: [u64; 2],
+    acknowledged: [u64; 2],
+    frame: u64,
+    events: Vec<What>,
+}
+
+impl Ladder {
+    fn new(from_start: bool) -> Self {
+        Self { http: Http1::new(from_start), sent: [0; 2], acknowledged: [0; 2], frame: 0, events: Vec::new() }
+    }
+
+    fn step(&mut self, step: Step<'_>) {
+        let (side, octets, lost) = match step {
+            C(octets) => (Side::Client, octets, 0),
+            S(octets) | Crossing(octets) => (Side::Server, octets, 0),
+            LostC(length) => (Side::Client, &[][..], length),
+            LostS(length) => (Side::Server, &[][..], length),
+            Fin | Rst => {
+                let events = &mut self.events;
+                self.http.closed(Side::Server, matches!(step, Rst), &mut |what| events.push(what));
+                return;
+            }
+        };
+        self.frame += 1;
+        let at = self.sent[side.index()];
+        // What is missing is known by the next acknowledgement of the peer, before what the peer sends with it.
+        let peer = side.other().index();
+        if !matches!(step, Crossing(_)) {
+            self.acknowledged[peer] = self.sent[peer];
+        }
+        self.sent[side.index()] += octets.len() as u64 + lost;
+        let piece = if lost > 0 {
+            self.acknowledged[side.index()] = self.sent[side.index()];
+            Piece::Gap { at, length: lost, judged: GapJudged::Capture }
+        } else {
+            Piece::Data { at, octets }
+        };
+        let moment = Moment { at: Timestamp::default(), frame: Frame::new(0, self.frame) };
+        let context = Context { sent: self.sent, acknowledged: self.acknowledged };
+        let events = &mut self.events;
+        self.http.piece(side, &piece, moment, context, &Limits::default(), &mut |what| events.push(what));
+    }
+}
+
+fn events(from_start: bool, steps: &[Step<'_>]) -> Vec<What> {
+    let mut ladder = Ladder::new(from_start);
+    steps.iter().for_each(|step| ladder.step(*step));
+    ladder.events
+}
+
+/// What the events say, a word for each but the beginnings: `GET/a#1` a request and its exchange, `.1` its end, `200#1` a
+/// response, `=1:5` its end after five octets of content (`~` cut, `?` unknown, `_` closed, `>` switched), `!1` unasked for.
+fn told(events: &[What]) -> String {
+    let mut text = String::new();
+    for event in events {
+        let _ = match event {
+            What::Request(request) => write!(text, "{}{}#{} ", request.method, request.target, request.exchange),
+            What::RequestEnded { exchange, .. } => write!(text, ".{exchange} "),
+            What::ResponseStarted { solicited: false, exchange, .. } => write!(text, "!{exchange} "),
+            What::Response(response) => write!(text, "{}#{} ", response.status, response.exchange),
+            What::ResponseEnded { exchange, content, how, .. } => {
+                let sign = match how {
+                    Ending::Complete => '=',
+                    Ending::Closed => '_',
+                    Ending::Switched => '>',
+                    Ending::Truncated => '~',
+                    Ending::Unknown => '?',
+                };
+                write!(text, "{sign}{exchange}:{content} ")
+            }
+            What::Defect(defect) => {
+                write!(text, "{:?}#{}@{}+{} ", defect.kind, defect.exchange, defect.offset, defect.within)
+            }
+            What::Opaque(opaque) => write!(text, "{opaque:?} "),
+            What::SpeaksFor(endpoint) => write!(text, "for {endpoint} "),
+            _ => Ok(()),
+        };
+    }
+    text.trim_end().to_owned()
+}
+
+fn check(steps: &[Step<'_>], expected: &str) {
+    assert_eq!(told(&events(true, steps)), expected, "{steps:?}");
+}

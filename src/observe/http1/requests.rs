@@ -1,0 +1,287 @@
+//! The requests of a connection: octets of the client in, requests out.
+
+use crate::event::{Ending, Moment, Opaque, What};
+use crate::flow::connection::Context;
+use crate::flow::table::looks_like_request;
+use crate::limits::Limits;
+use crate::observe::chunks::{Chunks, Fed};
+use crate::observe::head::{self, Place};
+use crate::observe::http1::pairing::{Method, Outstanding};
+use crate::observe::http1::{Http1, Mode, Reader, State};
+use crate::observe::sniff::{self, Guess};
+use crate::wire::http1::{self, Framing};
+
+impl Http1 {
+    pub(super) fn client_data(
+        &mut self,
+        at: u64,
+        octets: &[u8],
+        moment: Moment,
+        context: Context,
+        limits: &Limits,
+        tell: &mut impl FnMut(What),
+    ) {
+        let mut at = at;
+        let mut octets = octets;
+        if self.requests.state == State::Lost {
+            if !looks_like_request(octets) {
+                return;
+            }
+            self.requests = Reader::default();
+        }
+        while !octets.is_empty() && self.mode != Mode::Opaque {
+            let taken = match self.requests.state {
+                State::Head => match self.client_head(at, octets, moment, context, limits, tell) {
+                    Some(taken) => taken,
+                    None => return,
+                },
+                State::Content { left } => {
+                    let taken = left.min(octets.len() as u64);
+                    self.requests.state = State::Content { left: left - taken };
+                    if taken == left {
+                        self.end_request(at + taken, tell);
+                    }
+                    usize::try_from(taken).unwrap_or(usize::MAX)
+                }
+                State::Chunked(mut chunks) => {
+                    let fed = chunks.feed(octets);
+                    self.requests.state = State::Chunked(chunks);
+                    match fed {
+                        Fed::All { .. } => return,
+                        Fed::Ended { taken, .. } => {
+                            self.end_request(at + taken as u64, tell);
+                            taken
+                        }
+                        Fed::Defect { .. } => {
+                            self.lose_requests(context);
+                            return;
+                        }
+                    }
+                }
+                State::UntilClose { .. } | State::Lost => return,
+            };
+            at += taken as u64;
+            octets = octets.get(taken..).unwrap_or_default();
+        }
+    }
+
+    /// Octets where a request must stand. Returns how many were taken; `None` for all.
+    fn client_head(
+        &mut self,
+        at: u64,
+        octets: &[u8],
+        moment: Moment,
+        context: Context,
+        limits: &Limits,
+        tell: &mut impl FnMut(What),
+    ) -> Option<usize> {
+        if self.requests.first.is_none() {
+            // RFC 9112 section 2.2: empty lines before a request line are ignored.
+            let empty = octets.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
+            if empty > 0 && self.mode == Mode::Http {
+                return Some(empty);
+            }
+            self.requests.start = at;
+            self.requests.first = Some(moment);
+            let [_, acknowledged] = context.acknowledged;
+            self.requests.acknowledged = acknowledged;
+            self.requests.exchange = 0;
+        }
+        let searched = self.requests.buffer.len();
+        let mut joined = std::mem::take(&mut self.requests.buffer);
+        let head = if searched == 0 {
+            octets
+        } else {
+            joined.extend_from_slice(octets);
+            &joined
+        };
+        let taken = self.client_head_octets(head, searched, context, limits, tell);
+        match taken {
+            Taken::Some(taken) => {
+                self.requests.buffer.clear();
+                Some(taken.saturating_sub(searched))
+            }
+            Taken::More if self.mode != Mode::Opaque && self.requests.state == State::Head => {
+                self.requests.buffer = if searched == 0 { octets.to_vec() } else { joined };
+                if self.requests.buffer.len() > limits.head_bytes {
+                    self.lose_requests(context);
+                }
+                None
+            }
+            Taken::More => None,
+        }
+    }
+
+    fn client_head_octets(
+        &mut self,
+        head: &[u8],
+        searched: usize,
+        context: Context,
+        limits: &Limits,
+        tell: &mut impl FnMut(What),
+    ) -> Taken {
+        if self.mode == Mode::Sniffing || self.requests.exchange == 0 {
+            match sniff::client(head) {
+                Guess::Undecided => return Taken::More,
+                Guess::Proxy(length, client) if self.mode == Mode::Sniffing => {
+                    if let Some(client) = client {
+                        tell(What::SpeaksFor(client));
+                    }
+                    self.requests.first = None;
+                    return Taken::Some(length);
+                }
+                Guess::Http1 => self.mode = Mode::Http,
+                Guess::Opaque(Opaque::Other) if self.mode == Mode::Sniffing && !self.unsure => {
+                    if head.len() > LONGEST_RIDDLE {
+                        self.opaque(Opaque::Other, tell);
+                    }
+                    return Taken::More;
+                }
+                Guess::Opaque(what) if self.mode == Mode::Sniffing && (!self.unsure || what == Opaque::Tls) => {
+                    self.opaque(what, tell);
+                    return Taken::More;
+                }
+                Guess::Opaque(_) | Guess::Proxy(..) => {
+                    self.lose_requests(context);
+                    return Taken::More;
+                }
+            }
+            self.exchanges += 1;
+            self.requests.exchange = self.exchanges;
+            tell(What::RequestStarted { exchange: self.exchanges, at: self.requests.start });
+        }
+        let end = http1::head_end(head, searched).or_else(|| http1::is_simple_request(head).then_some(head.len()));
+        let Some(end) = end else { return Taken::More };
+        let Some(section) = head.get(..end) else { return Taken::More };
+        let Some(parsed) = http1::request(section) else {
+            self.lose_requests(context);
+            return Taken::More;
+        };
+        self.requests_begin(&parsed, end, limits, tell);
+        Taken::Some(end)
+    }
+
+    fn requests_begin(
+        &mut self,
+        parsed: &http1::RequestHead<'_>,
+        length: usize,
+        limits: &Limits,
+        tell: &mut impl FnMut(What),
+    ) {
+        let (framing, _) = http1::framing(&parsed.fields);
+        let exchange = self.requests.exchange;
+        let end = self.requests.start + length as u64;
+        let Some(first) = self.requests.first.take() else { return };
+        let place = Place { exchange, start: self.requests.start, end, first };
+        let request = head::request(parsed, framing, place, limits.text_bytes);
+        let method = match parsed.method {
+            b"HEAD" => Method::Head,
+            b"CONNECT" => Method::Connect,
+            _ => Method::Other,
+        };
+        if self.answered_early != Some(exchange) {
+            let outstanding = Outstanding {
+                exchange,
+                start: self.requests.start,
+                acknowledged: self.requests.acknowledged,
+                method,
+                upgrade: request.upgrade,
+                simple: parsed.is_simple,
+            };
+            self.ask(outstanding, limits, tell);
+        }
+        self.forget_unsolicited();
+        tell(What::Request(Box::new(request)));
+        self.requests.state = match framing {
+            Framing::Length(left) if left > 0 => State::Content { left },
+            Framing::Chunked => State::Chunked(Chunks::default()),
+            // Where the next request begins is anybody's guess.
+            Framing::Unreadable => State::Lost,
+            Framing::Length(_) | Framing::Undeclared => State::Head,
+        };
+        if self.requests.state == State::Head {
+            self.end_request(end, tell);
+        }
+    }
+
+    fn end_request(&mut self, end: u64, tell: &mut impl FnMut(What)) {
+        tell(What::RequestEnded { exchange: self.requests.exchange, end });
+        self.requests.state = State::Head;
+        self.requests.first = None;
+        self.requests.exchange = 0;
+    }
+
+    pub(super) fn client_gap(&mut self, at: u64, length: u64, context: Context, tell: &mut impl FnMut(What)) {
+        match &mut self.requests.state {
+            State::Content { left } if length <= *left => {
+                *left -= length;
+                if *left == 0 {
+                    self.end_request(at + length, tell);
+                }
+            }
+            State::Chunked(chunks) => {
+                if !chunks.skip(length) {
+                    self.lose_requests(context);
+                }
+            }
+            _ => self.lose_requests(context),
+        }
+    }
+
+    fn ask(&mut self, request: Outstanding, limits: &Limits, tell: &mut impl FnMut(What)) {
+        if self.responses.state == State::Lost && self.outstanding.are_over(request.acknowledged) {
+            while let Some(over) = self.outstanding.pop() {
+                let (exchange, end) = (over.exchange, request.acknowledged);
+                tell(What::ResponseEnded { exchange, end, content: 0, how: Ending::Unknown });
+            }
+        }
+        let server_read = !matches!(self.responses.state, State::Lost | State::UntilClose { broken: true });
+        self.outstanding.push(request, server_read, limits.outstanding_requests);
+    }
+
+    /// The server answered octets that are no request as if they were one.
+    pub(super) fn adopt(&mut self, answer_start: u64, limits: &Limits, tell: &mut impl FnMut(What)) {
+        let head = std::mem::take(&mut self.requests.buffer);
+        self.exchanges += 1;
+        let exchange = self.exchanges;
+        self.requests.exchange = exchange;
+        tell(What::RequestStarted { exchange, at: self.requests.start });
+        let end = http1::head_end(&head, 0).unwrap_or(head.len());
+        let parsed = head.get(..end).filter(|head| head.ends_with(b"\n")).and_then(http1::request);
+        match parsed {
+            Some(parsed) => self.requests_begin(&parsed, end, limits, tell),
+            None => {
+                let (start, acknowledged) = (self.requests.start, self.requests.acknowledged);
+                let method = Method::Other;
+                self.ask(
+                    Outstanding { exchange, start, acknowledged, method, upgrade: false, simple: false },
+                    limits,
+                    tell,
+                );
+                self.lose_requests_since(answer_start);
+            }
+        }
+    }
+
+    fn lose_requests(&mut self, context: Context) {
+        let [_, server_sent] = context.sent;
+        self.lose_requests_since(server_sent);
+    }
+
+    /// What the client sends cannot be followed, since the server had sent so much.
+    fn lose_requests_since(&mut self, server_sent: u64) {
+        self.outstanding.miss_requests(server_sent, self.responses.state != State::Lost);
+        self.requests = Reader { state: State::Lost, ..Reader::default() };
+        self.unsure = true;
+    }
+}
+
+/// How many octets of a header section were taken.
+enum Taken {
+    Some(usize),
+    /// More are needed, or the direction is not read any more.
+    More,
+}
+
+/// Octets that are no request, kept until something answers them.
+const LONGEST_RIDDLE: usize = 4096;

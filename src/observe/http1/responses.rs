@@ -1,0 +1,330 @@
+//! The responses of a connection: octets of the server in, responses out, each with the request that it answers.
+
+use crate::event::{Defect, DefectKind, Ending, Moment, Opaque, Side, What};
+use crate::flow::connection::Context;
+use crate::limits::Limits;
+use crate::observe::chunks::{Chunks, Fed};
+use crate::observe::head::{self, Place};
+use crate::observe::http1::pairing::Method;
+use crate::observe::http1::{Answer, Http1, Mode, Reader, State};
+use crate::wire::http1::{self, Framing};
+
+impl Http1 {
+    pub(super) fn server_data(
+        &mut self,
+        at: u64,
+        octets: &[u8],
+        moment: Moment,
+        context: Context,
+        limits: &Limits,
+        tell: &mut impl FnMut(What),
+    ) {
+        let mut at = at;
+        let mut octets = octets;
+        if self.mode == Mode::Sniffing && !self.server_speaks_first(at, octets, limits, tell) {
+            return;
+        }
+        if self.may_begin_anew(at) && octets.starts_with(b"HTTP/1.") {
+            self.begin_anew(at, tell);
+        }
+        while !octets.is_empty() && self.mode != Mode::Opaque {
+            let taken = match self.responses.state {
+                State::Head => match self.server_head(at, octets, moment, context, limits, tell) {
+                    Some(taken) => taken,
+                    None => return,
+                },
+                State::Content { left } => {
+                    let taken = left.min(octets.len() as u64);
+                    let here = usize::try_from(taken).unwrap_or(usize::MAX);
+                    self.take_content(octets.get(..here).unwrap_or(octets), taken, tell);
+                    self.responses.state = State::Content { left: left - taken };
+                    if taken == left {
+                        self.end_response(at + taken, Ending::Complete, tell);
+                    }
+                    here
+                }
+                State::Chunked(mut chunks) => {
+                    let fed = chunks.feed(octets);
+                    self.responses.state = State::Chunked(chunks);
+                    match fed {
+                        Fed::All { content } => {
+                            self.take_content(octets, content, tell);
+                            return;
+                        }
+                        Fed::Ended { taken, content } => {
+                            self.take_content(octets, content, tell);
+                            self.end_response(at + taken as u64, Ending::Complete, tell);
+                            taken
+                        }
+                        Fed::Defect { at: within, content } => {
+                            self.take_content(octets, content, tell);
+                            self.defect(DefectKind::BadChunk, at + within as u64, tell);
+                            self.responses.state = State::UntilClose { broken: true };
+                            return;
+                        }
+                    }
+                }
+                State::UntilClose { .. } => {
+                    self.take_content(octets, octets.len() as u64, tell);
+                    return;
+                }
+                State::Lost => return,
+            };
+            at += taken as u64;
+            octets = octets.get(taken..).unwrap_or_default();
+        }
+    }
+
+    /// The server's octets came before any of the client's, or before those could be made out. Returns whether to read them.
+    fn server_speaks_first(&mut self, at: u64, octets: &[u8], limits: &Limits, tell: &mut impl FnMut(What)) -> bool {
+        if octets.starts_with(b"HTTP/1.") {
+            self.mode = Mode::Http;
+            if !self.requests.buffer.is_empty() {
+                self.adopt(at, limits, tell);
+            }
+        } else if self.unsure {
+            self.responses.state = State::Lost;
+            return false;
+        } else {
+            self.opaque(Opaque::Other, tell);
+            return false;
+        }
+        true
+    }
+
+    /// Whether a status line at the start of a segment is a new message, wherever the direction stands.
+    fn may_begin_anew(&self, at: u64) -> bool {
+        match self.responses.state {
+            State::Lost => self.outstanding.is_pipelined() || self.outstanding.may_answer_latest(at),
+            State::UntilClose { broken: true } => self.outstanding.len() > 1,
+            _ => false,
+        }
+    }
+
+    fn begin_anew(&mut self, at: u64, tell: &mut impl FnMut(What)) {
+        if self.responses.state != State::Lost {
+            self.end_response(at, Ending::Unknown, tell);
+        }
+        // A client that waits for its answers asked again because it had them: what began before the latest request is over.
+        while self.outstanding.len() > 1 && !self.outstanding.is_pipelined() {
+            if let Some(lost) = self.outstanding.pop() {
+                tell(What::ResponseEnded { exchange: lost.exchange, end: at, content: 0, how: Ending::Unknown });
+            }
+        }
+        self.responses = Reader::default();
+    }
+
+    fn server_head(
+        &mut self,
+        at: u64,
+        octets: &[u8],
+        moment: Moment,
+        context: Context,
+        limits: &Limits,
+        tell: &mut impl FnMut(What),
+    ) -> Option<usize> {
+        if self.responses.first.is_none() {
+            let empty = octets.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
+            if empty > 0 {
+                return Some(empty);
+            }
+            self.begin_response(at, octets, moment, context, tell);
+            if self.responses.state != State::Head {
+                return Some(0);
+            }
+        }
+        let searched = self.responses.buffer.len();
+        let mut joined = std::mem::take(&mut self.responses.buffer);
+        let head = if searched == 0 {
+            octets
+        } else {
+            joined.extend_from_slice(octets);
+            &joined
+        };
+        if !self.answer.defect_told
+            && let Some(within) = http1::status_line_prefix_defect(head)
+        {
+            let kind = if head.starts_with(b"HTTP") { DefectKind::BadStatusLine } else { DefectKind::NotHttp };
+            self.defect(kind, self.responses.start + within as u64, tell);
+        }
+        let Some(end) = http1::head_end(head, searched) else {
+            if head.len() > limits.head_bytes {
+                self.answer.content_start = at;
+                self.responses.state = State::UntilClose { broken: true };
+            } else {
+                self.responses.buffer = if searched == 0 { octets.to_vec() } else { joined };
+            }
+            return None;
+        };
+        let section = head.get(..end).unwrap_or_default();
+        self.take_head(section, tell);
+        Some(end.saturating_sub(searched))
+    }
+
+    fn begin_response(
+        &mut self,
+        at: u64,
+        octets: &[u8],
+        moment: Moment,
+        context: Context,
+        tell: &mut impl FnMut(What),
+    ) {
+        let [received, _] = context.acknowledged;
+        let [request_sent, _] = context.sent;
+        // A request that is still arriving can be answered as well; it is not in the queue until its head is complete.
+        let front = self.outstanding.answer(received, |exchange| {
+            tell(What::ResponseEnded { exchange, end: at, content: 0, how: Ending::Unknown });
+        });
+        let exchange = front.map(|front| front.exchange);
+        let is_next = self.outstanding.front().is_none()
+            && received > self.requests.start
+            && self.outstanding.is_certain(self.requests.acknowledged);
+        let is_arriving = self.requests.state == State::Head && self.requests.exchange > 0 && is_next;
+        let arriving = is_arriving.then_some(self.requests.exchange);
+        let solicited = exchange.is_some() || arriving.is_some() || self.unsure;
+        self.answered_early = arriving.or(self.answered_early);
+        self.responses.exchange = exchange.or(arriving).unwrap_or_else(|| {
+            self.exchanges += 1;
+            self.exchanges
+        });
+        self.responses.start = at;
+        self.responses.first = Some(moment);
+        self.answer = Answer { solicited, request_sent, content_start: at, ..Answer::default() };
+        tell(What::ResponseStarted {
+            exchange: self.responses.exchange,
+            at,
+            solicited,
+            first: octets.get(..64).unwrap_or(octets).into(),
+        });
+        let is_plain = octets.iter().zip(b"HTTP/").any(|(octet, expected)| octet != expected);
+        if is_plain && front.is_some_and(|front| front.simple) {
+            // RFC 1945 section 6: a simple request is answered by content alone, and its end is the connection's.
+            self.responses.state = State::UntilClose { broken: false };
+        }
+    }
+
+    fn take_head(&mut self, section: &[u8], tell: &mut impl FnMut(What)) {
+        let parsed = http1::response(section);
+        let start = self.responses.start;
+        let end = start + section.len() as u64;
+        let (framing, conflict) = http1::framing(&parsed.fields);
+        let conflict = conflict.map(|(kind, line)| {
+            let value = parsed.fields.get(line).map_or(0, |field| offset_within(section, field.value));
+            (kind, value)
+        });
+        if let Some((kind, within)) = parsed.defect.or(conflict)
+            && !self.answer.defect_told
+        {
+            self.defect(kind, start + within as u64, tell);
+        }
+        let exchange = self.responses.exchange;
+        let Some(first) = self.responses.first else { return };
+        let place = Place { exchange, start, end, first };
+        let response = head::response(&parsed, framing, place, self.answer.request_sent, self.answer.solicited);
+        let status = response.status;
+        self.answer.content_start = end;
+        self.answer.wants_content = status >= 400;
+        tell(What::Response(Box::new(response)));
+        if (100..200).contains(&status) && status != 101 {
+            self.responses = Reader::default();
+            return;
+        }
+        let request = self.outstanding.answered(exchange);
+        let method = request.map_or(Method::Other, |request| request.method);
+        let upgraded = status == 101 && request.is_none_or(|request| request.upgrade);
+        if upgraded || (method == Method::Connect && (200..300).contains(&status)) {
+            self.end_response(end, Ending::Switched, tell);
+            self.opaque(Opaque::Switched, tell);
+            return;
+        }
+        let bodiless = method == Method::Head || matches!(status, 101 | 204 | 304);
+        self.responses.state = match framing {
+            _ if bodiless => State::Content { left: 0 },
+            _ if parsed.has_bad_status_line() => State::UntilClose { broken: true },
+            Framing::Length(left) => State::Content { left },
+            Framing::Chunked => State::Chunked(Chunks::default()),
+            Framing::Undeclared => State::UntilClose { broken: false },
+            Framing::Unreadable => State::UntilClose { broken: true },
+        };
+        if self.responses.state == (State::Content { left: 0 }) {
+            self.end_response(end, Ending::Complete, tell);
+        }
+    }
+
+    fn take_content(&mut self, octets: &[u8], content: u64, tell: &mut impl FnMut(What)) {
+        self.answer.content += content;
+        if self.answer.wants_content && !octets.is_empty() {
+            self.answer.wants_content = false;
+            let octets = octets.get(..512).unwrap_or(octets).into();
+            tell(What::ResponseContent { exchange: self.responses.exchange, octets });
+        }
+    }
+
+    fn defect(&mut self, kind: DefectKind, offset: u64, tell: &mut impl FnMut(What)) {
+        self.answer.defect_told = true;
+        let within = offset.saturating_sub(self.responses.start);
+        let exchange = self.responses.exchange;
+        tell(What::Defect(Defect { exchange, sender: Side::Server, offset, within, kind }));
+    }
+
+    pub(super) fn end_response(&mut self, end: u64, how: Ending, tell: &mut impl FnMut(What)) {
+        let exchange = self.responses.exchange;
+        tell(What::ResponseEnded { exchange, end, content: self.answer.content, how });
+        if self.outstanding.answered(exchange).is_some() {
+            self.outstanding.pop();
+        }
+        self.responses = Reader::default();
+    }
+
+    pub(super) fn server_gap(&mut self, at: u64, length: u64, tell: &mut impl FnMut(What)) {
+        if let State::Chunked(chunks) = &mut self.responses.state
+            && chunks.skip(length)
+        {
+            self.answer.content += length;
+            self.answer.wants_content = false;
+            return;
+        }
+        match &mut self.responses.state {
+            State::Content { left } if length <= *left => {
+                self.answer.content += length;
+                self.answer.wants_content = false;
+                *left -= length;
+                if *left == 0 {
+                    self.end_response(at + length, Ending::Complete, tell);
+                }
+            }
+            State::UntilClose { .. } => self.answer.content += length,
+            State::Lost => self.miss_responses(),
+            State::Head if self.responses.first.is_none() => {
+                self.miss_responses();
+                if let Some(front) = self.outstanding.pop() {
+                    let exchange = front.exchange;
+                    tell(What::ResponseEnded { exchange, end: at, content: 0, how: Ending::Unknown });
+                }
+                self.responses.state = State::Lost;
+            }
+            State::Head | State::Content { .. } | State::Chunked(_) => {
+                self.end_response(at, Ending::Unknown, tell);
+                self.miss_responses();
+                self.responses.state = State::Lost;
+            }
+        }
+    }
+
+    fn miss_responses(&mut self) {
+        self.outstanding.miss_responses();
+        self.unsure |= self.outstanding.is_pipelined();
+    }
+
+    /// A request began: octets that came before it, and that nobody asked for, are not its answer.
+    pub(super) fn forget_unsolicited(&mut self) {
+        if self.responses.first.is_some() && !self.answer.solicited {
+            self.responses = Reader { state: State::Lost, ..Reader::default() };
+        }
+    }
+}
+
+/// Where a part of a section begins in it.
+fn offset_within(section: &[u8], part: &[u8]) -> usize {
+    (part.as_ptr() as usize).saturating_sub(section.as_ptr() as usize).min(section.len())
+}
