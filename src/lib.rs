@@ -121,7 +121,7 @@
 //!   stages should stand in one place.
 //! - `DefectKind`, what HTTP/1 forbids, is defined in [`wire::http1`], where it is found; the waist uses it.
 //! - `etherparse` is also named in `wire/ip.rs`: extension headers are walked there with it, for both of its callers.
-//! - [`correlate`] takes one function from [`observe`], the digest of a field's value, so that both compute it alike.
+//! - [`correlate`] and [`diagnose`] take one function from [`observe`], the digest of a value, so that all compute it alike.
 //!
 //! # What must stay true
 //!
