@@ -30,21 +30,29 @@ impl Correlator {
             let own_host = self.gateways.same(parent.server.ip(), attempt.client.ip());
             u8::from(!own_host) + 2 * u8::from(self.is_waiting(parent))
         };
-        let bearing =
-            |mark: u64| self.marks.bearers(mark).iter().filter_map(|bearer| self.possible_parent(*bearer, attempt));
-        let best_tier = request.marks.iter().flat_map(|mark| bearing(*mark)).map(tier).min().unwrap_or(0);
-        let mut weights: SmallVec<[(ExchangeKey, f64); 8]> = SmallVec::new();
-        for mark in marks {
-            let bearers: SmallVec<[&Exchange; 4]> = bearing(mark).filter(|parent| tier(parent) <= best_tier).collect();
-            if bearers.len() > RARE {
-                continue;
-            }
-            for bearer in &bearers {
-                let weight = 1.0 / bearers.len() as f64;
-                match weights.iter_mut().find(|(known, _)| *known == bearer.key) {
-                    Some((_, sum)) => *sum += weight,
-                    None => weights.push((bearer.key, weight)),
+        // Several exchanges of a chain bear one mark, so a few more than are rare are looked at.
+        let rare = |mark: &u64| self.marks.bearers(*mark).len() <= 2 * RARE;
+        let mut parents: SmallVec<[(ExchangeKey, u8); 8]> = SmallVec::new();
+        let mut bearings: SmallVec<[SmallVec<[ExchangeKey; 2]>; 8]> = SmallVec::new();
+        for mark in marks.filter(rare) {
+            let mut bearing = SmallVec::new();
+            for bearer in self.marks.bearers(mark) {
+                let Some(parent) = self.possible_parent(*bearer, attempt) else { continue };
+                bearing.push(*bearer);
+                if !parents.iter().any(|(known, _)| known == bearer) {
+                    parents.push((*bearer, tier(parent)));
                 }
+            }
+            bearings.push(bearing);
+        }
+        let best_tier = parents.iter().map(|(_, tier)| *tier).min()?;
+        parents.retain(|(_, tier)| *tier <= best_tier);
+        let mut weights: SmallVec<[(ExchangeKey, f64); 8]> = parents.iter().map(|(key, _)| (*key, 0.0)).collect();
+        for bearing in &mut bearings {
+            bearing.retain(|key| parents.iter().any(|(known, _)| known == key));
+            let weight = if bearing.len() > RARE { 0.0 } else { 1.0 / bearing.len().max(1) as f64 };
+            for (_, sum) in weights.iter_mut().filter(|(key, _)| bearing.contains(key)) {
+                *sum += weight;
             }
         }
         let (best, weight) = weights.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;

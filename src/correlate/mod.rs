@@ -432,7 +432,7 @@ impl Correlator {
             *connection == exchange.key.connection
                 || attempts.iter().any(|attempt| attempt.party.exchange.key.connection == *connection)
         };
-        let Some(over) = exchange.over else { return 0 };
+        let Some(over) = exchange.over.filter(|_| exchange.response_start.is_none()) else { return 0 };
         self.cut_short
             .iter()
             .filter(|(at, whose, connection)| {
@@ -484,7 +484,8 @@ impl Correlator {
         let Some(exchange) = self.exchanges.get(&key) else { return false };
         let (client, started) = (exchange.client.ip(), exchange.started.at);
         let fronts = self.gateways.akin(client).into_iter().filter(|front| self.gateways.same(*front, client));
-        let mut open = fronts.flat_map(|front| self.unsettled.between(front, Timestamp::from_nanos(i64::MIN), (started, key)));
+        let mut open =
+            fronts.flat_map(|front| self.unsettled.between(front, Timestamp::from_nanos(i64::MIN), (started, key)));
         open.any(|other| other.over >= started && other.key.connection != key.connection)
     }
 
