@@ -12,6 +12,9 @@ use crate::event::{Closing, DefectKind, Ending, Moment, Side};
 /// How an exchange with the upstream failed; `None` if it did not.
 #[must_use]
 pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
+    if answered_too_late(attempt) {
+        return gave_up(attempt);
+    }
     early(attempt)
         .or_else(|| unsolicited(attempt))
         .or_else(|| malformed(attempt))
@@ -21,6 +24,19 @@ pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
         .or_else(|| relayed(attempt))
         .or_else(|| silent_close(attempt))
         .or_else(|| gave_up(attempt))
+}
+
+/// Whether the response began when the gateway had already answered its client, or had hung up: it cannot have been passed
+/// on, whatever it says.
+fn answered_too_late(attempt: &Attempt<'_>) -> bool {
+    let Some(start) = &attempt.exchange.response_start else { return false };
+    let begun = |moment: Moment| moment.frame >= attempt.exchange.started.frame && moment.frame < start.moment.frame;
+    let hung_up = attempt.gateway_close().is_some_and(|(close, ..)| begun(close));
+    match attempt.given {
+        Some(given) => begun(given.at) && (hung_up || given.status.is_none_or(|status| status >= 500)),
+        // A gateway may close its half and still read; if it does not, its kernel resets.
+        None => hung_up && attempt.conversation.resets.iter().any(|(_, reset)| reset.by == Side::Client),
+    }
 }
 
 /// Whether the gateway did not pass on what it got, but made an answer of its own, or none.
@@ -111,18 +127,23 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
     let accepted = in_head && attempt.was_passed_on();
     let after_close = attempt.gateway_close().is_some_and(|(close, ..)| close.frame < moment.frame);
     let given_broken = attempt.given.is_some_and(|given| given.status.is_none());
-    if accepted || after_close || !(rejected(attempt) || given_broken || closed_on_it(attempt, moment)) {
+    let seen_rejected = rejected(attempt) || given_broken || closed_on_it(attempt, moment);
+    if accepted || after_close || !(seen_rejected || unmeasurable(attempt)) {
         return None;
     }
     let (detail, said) = describe(defect.kind);
     let server = attempt.conversation.server;
+    let fate = if seen_rejected { "the gateway would not have it" } else { "closed; what became of it is not visible" };
     let mut verdict = Verdict::new(
         Cause::MalformedResponse,
-        Grade::Proven,
+        if seen_rejected { Grade::Proven } else { Grade::Consistent },
         format!("{said} at offset {} of the response", defect.within),
-        format!("{server} sent something that HTTP does not allow ({said}), and the gateway would not have it"),
+        format!("{server} sent something that HTTP does not allow ({said}), and {fate}"),
     )
     .detail(detail);
+    if !seen_rejected {
+        verdict = verdict.or_else(None, "the gateway let it pass: the client's leg would show it");
+    }
     if let Some(start) = &attempt.exchange.response_start {
         verdict = verdict.proof(start.moment, Actor::Upstream, format!("the response begins: {}", quote(&start.first)));
     }
@@ -142,6 +163,27 @@ fn closed_on_it(attempt: &Attempt<'_>, moment: Moment) -> bool {
     attempt.given.is_none()
         && attempt.gateway_closed_first()
         && attempt.gateway_close().is_some_and(|(close, ..)| close.at.since(moment.at) < AT_ONCE)
+}
+
+/// Without the client's leg: whether a defect leaves open where the response ends, so that nobody can call it cut short.
+fn unmeasurable(attempt: &Attempt<'_>) -> bool {
+    attempt.given.is_none()
+        && attempt.exchange.defect.is_some_and(|(_, defect)| {
+            defect.kind != DefectKind::BadHeader
+                && attempt.server_close().is_some_and(|(close, ..)| close.at.since(defect_end(attempt).at) < HANGS_UP)
+        })
+}
+
+/// When the last octet of a defective response came.
+fn defect_end(attempt: &Attempt<'_>) -> Moment {
+    let defect = attempt.exchange.defect.map(|(moment, _)| moment);
+    attempt
+        .exchange
+        .last_response
+        .into_iter()
+        .chain(defect)
+        .max_by_key(|moment| moment.frame)
+        .unwrap_or(attempt.exchange.started)
 }
 
 /// A defect's stable name, and what to say of it.
@@ -271,11 +313,17 @@ fn relayed(attempt: &Attempt<'_>) -> Option<Verdict> {
     let server = attempt.conversation.server;
     let by = response.server.as_ref().map_or(String::new(), |name| format!(" (Server: {name})"));
     let changed = attempt.given.and_then(|given| given.status).filter(|given| *given != status);
+    let passed_on = attempt.given.is_some_and(|given| given.status == Some(status));
+    let fate = match attempt.given {
+        Some(_) if passed_on => "; the gateway passed it on",
+        Some(given) if given.status.is_none() => "; its client got nothing",
+        _ => "",
+    };
     let mut verdict = Verdict::new(
         Cause::RelayedError,
-        if changed.is_none() { Grade::Proven } else { Grade::Consistent },
+        if passed_on || attempt.given.is_none() { Grade::Proven } else { Grade::Consistent },
         format!("upstream itself answered {status}{by}"),
-        format!("{server} itself answered {status}; the gateway passed it on. Look one hop deeper"),
+        format!("{server} itself answered {status}{fate}. Look one hop deeper"),
     )
     .proof(start, Actor::Upstream, format!("status {status}{by}"))
     .rules_out(Cause::ClosedWithoutResponse, format!("a response, {status}, came"), Some(start.frame))
@@ -350,12 +398,14 @@ fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
 fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange;
     exchange.request_start?;
+    let too_late = answered_too_late(attempt);
     if attempt.given.is_some_and(|given| given.whole && given.status.is_some_and(|status| status < 500))
         && exchange.is_answered()
+        && !too_late
     {
         return None;
     }
-    let in_body = exchange.response.is_some();
+    let in_body = exchange.response.is_some() && !too_late;
     if in_body && exchange.response_end.is_some_and(|end| end.how != Ending::Truncated) {
         return None;
     }
@@ -368,10 +418,13 @@ fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     let since = last.unwrap_or(sent);
     let waited = until.at.since(since.at);
     let server = attempt.conversation.server;
-    let detail = in_body.then_some("body").or(exchange.response_start.is_some().then_some("head_incomplete"));
+    let partial = exchange.response_start.is_some() && !too_late;
+    let detail = in_body.then_some("body").or(partial.then_some("head_incomplete"));
     let cause = if in_body { Cause::StalledBody } else { Cause::ResponseTimeout };
     let acknowledged = exchange.acknowledged.is_some() || exchange.response_start.is_some();
-    let grade = if acknowledged && waited >= SHORTEST_WAIT { Grade::Proven } else { Grade::Consistent };
+    // A gateway that waited too long says so to its client. One that closes on both may have ended for its own reasons.
+    let visible = attempt.given.is_some_and(|given| given.status.is_some());
+    let grade = if visible && acknowledged && waited >= SHORTEST_WAIT { Grade::Proven } else { Grade::Consistent };
     let late = late_answer(attempt, until);
     let mut why = format!("gateway gave up at {}", span(waited));
     if let Some((moment, octets)) = late {
@@ -411,6 +464,14 @@ fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
             closed.map(|(moment, ..)| moment.frame),
         )
         .unknown("what the upstream was doing; its log and its own dependencies tell");
+    match attempt.given {
+        None => verdict = verdict.or_else(Some(Cause::ClientAbort), "its client left: the client's leg would show it"),
+        Some(given) if given.status.is_none() => {
+            verdict =
+                verdict.or_else(Some(Cause::GatewayCrash), "the gateway's process ended: it closed on its client too");
+        }
+        Some(_) => {}
+    }
     if grade == Grade::Consistent && waited < SHORTEST_WAIT {
         verdict = verdict.or_else(
             None,
@@ -481,6 +542,8 @@ pub fn remark(attempt: &Attempt<'_>) -> Option<String> {
     })
 }
 
+/// An upstream that closes this soon after what it sent has no more to send.
+const HANGS_UP: Duration = Duration::from_secs(5);
 /// The gateway acts on what it does not like within this span.
 const AT_ONCE: Duration = Duration::from_millis(150);
 /// No product has a smaller default limit for a response's header section.
