@@ -39,10 +39,16 @@ fn sent(attempt: &Attempt<'_>, verdict: Verdict) -> Verdict {
 /// The upstream closed an idle connection while the request was on its way, or before.
 fn race(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -> Option<Verdict> {
     let exchange = attempt.exchange;
-    if !exchange.reused || !closed_unread(attempt, closing) {
+    let conversation = attempt.conversation;
+    let (round_trip, measured) = attempt.round_trip();
+    // A connection that was opened in advance, and has waited since, is as idle as one that was used before.
+    let in_advance = !exchange.reused
+        && conversation
+            .syn_ack
+            .is_some_and(|(accepted, ..)| exchange.started.at.since(accepted.at) > round_trip + IN_ADVANCE);
+    if !(exchange.reused || in_advance) || !closed_unread(attempt, closing) {
         return None;
     }
-    let conversation = attempt.conversation;
     let server = conversation.server;
     let how = if reset { "RST" } else { "FIN" };
     let acks = closing.acknowledged.map_or(String::from("no ACK flag"), |ack| format!("ack {ack}"));
@@ -63,9 +69,14 @@ fn race(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -
             .unknown("whether the gateway's process had looked at the socket in between");
         return Some(verdict);
     }
-    let (round_trip, measured) = attempt.round_trip();
+    // A RST that does not know the connection any more answers the request: the socket was gone when it arrived. The
+    // clock decides only where there is none.
+    let answered = conversation
+        .resets
+        .iter()
+        .any(|(answer, reset)| reset.by == Side::Server && reset.acknowledged.is_none() && answer.frame > moment.frame);
     let crossed = moment.at.since(exchange.started.at);
-    if crossed > round_trip {
+    if crossed > if answered { round_trip.max(FIRST_REPEAT) } else { round_trip } {
         return None;
     }
     let end = attempt.request_span(closing).map_or(0, |(_, end)| end);
@@ -73,7 +84,7 @@ fn race(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -
         .acknowledged
         .map_or_else(|| format!("{how} crossed it"), |ack| format!("{how} crossed it (ack {ack}<{end})"));
     let older = conversation.completed == 0 && conversation.first_seen != FirstSeen::Syn;
-    let grade = if measured && !older { Grade::Proven } else { Grade::Consistent };
+    let grade = if measured && !older && !in_advance { Grade::Proven } else { Grade::Consistent };
     let mut verdict = sent(
         attempt,
         Verdict::new(
@@ -106,7 +117,7 @@ fn race(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -
     if !measured {
         verdict = verdict.unknown("the round trip: the handshake is not in the capture");
     }
-    if older {
+    if older || in_advance {
         verdict = verdict.or_else(None, "a connection that was opened in advance and never used before");
     }
     Some(verdict)
@@ -286,3 +297,7 @@ pub(super) fn reset_verdict(attempt: &Attempt<'_>, moment: Moment, closing: &Clo
 
 /// An idle time after which devices on the way may have forgotten a connection.
 const LONG_IDLE: Duration = Duration::from_secs(60);
+/// TCP repeats what is not acknowledged after this span at the earliest.
+const FIRST_REPEAT: Duration = Duration::from_millis(200);
+/// A connection that waited this long for its first request was opened in advance.
+const IN_ADVANCE: Duration = Duration::from_millis(20);
