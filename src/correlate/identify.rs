@@ -15,6 +15,12 @@ impl Correlator {
     pub(super) fn identify(&mut self, key: ExchangeKey) {
         let Some((parent, front, back)) = self.identified_parent(key) else { return };
         self.gateways.join(front, back);
+        if let (Some(outer), Some(inner)) = (self.exchanges.get(&parent), self.exchanges.get(&key))
+            && self.fronts.len().max(self.upstreams.len()) < MOST_ENDPOINTS
+        {
+            self.fronts.insert(outer.server);
+            self.upstreams.insert(inner.server);
+        }
         self.adopt(parent, key, true);
     }
 
@@ -96,3 +102,5 @@ impl Correlator {
 
 /// A mark that more open requests bear than this does not identify.
 const RARE: usize = 8;
+/// Endpoints whose place in the chain is remembered.
+const MOST_ENDPOINTS: usize = 4096;

@@ -132,6 +132,9 @@ pub struct Correlator {
     opaque_clients: BTreeSet<IpAddr>,
     /// Endpoints to which connections are opened that no exchange needs.
     probed: HashSet<Endpoint>,
+    /// Endpoints at which identified attempts were made for others, and for whose exchanges they were made.
+    upstreams: HashSet<Endpoint>,
+    fronts: HashSet<Endpoint>,
     /// Closes with requests in flight: when, whose, which connection.
     cut_short: VecDeque<(Timestamp, IpAddr, ConnectionId)>,
     /// When exchanges whose attempts were found by time were open.
@@ -154,6 +157,8 @@ impl Correlator {
             unsettled: Index::default(),
             opaque_clients: BTreeSet::new(),
             probed: HashSet::new(),
+            upstreams: HashSet::new(),
+            fronts: HashSet::new(),
             cut_short: VecDeque::new(),
             guessed: VecDeque::new(),
             now: Timestamp::default(),
@@ -475,8 +480,16 @@ impl Correlator {
     /// Whether an exchange may be a gateway's attempt: its client's address may be a gateway's.
     fn may_be_attempt(&self, key: ExchangeKey) -> bool {
         let Some(exchange) = self.exchanges.get(&key) else { return false };
+        if self.is_front_only(exchange.server) {
+            return false;
+        }
         let client = exchange.client.ip();
         self.gateways.is_known(client) || self.gateways.is_local(client) == Some(true)
+    }
+
+    /// Whether an endpoint is a gateway's own front, and was never seen as another one's upstream.
+    fn is_front_only(&self, endpoint: Endpoint) -> bool {
+        self.fronts.contains(&endpoint) && !self.upstreams.contains(&endpoint)
     }
 
     /// Whether a downstream exchange that has not settled may still claim it.

@@ -280,6 +280,8 @@ impl Correlator {
         let began = self.began(candidate);
         let elsewhere = candidate.key.connection == front.key.connection
             || !self.has_failed(candidate)
+            || (candidate.key.number > 0 && candidate.request_start.is_none())
+            || self.is_front_only(candidate.server)
             || candidate.server == front.server
             || began + CLOCK_SLACK < window.from
             || began > window.until;

@@ -36,6 +36,8 @@ pub struct Given {
     pub status: Option<u16>,
     /// Whether the response was whole.
     pub whole: bool,
+    /// Nothing yet: the gateway made another attempt.
+    pub retried: bool,
     /// When it began, or the connection was closed.
     pub at: Moment,
     /// When the client closed, if it did before the response was whole.
@@ -324,5 +326,5 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
         };
         unanswered && defective.is_none_or(before) && client.frame > exchange.started.frame
     });
-    Some(Given { status: exchange.status(), whole, at, client_closed })
+    Some(Given { status: exchange.status(), whole, retried: false, at, client_closed })
 }

@@ -332,10 +332,13 @@ impl Diagnoser {
                 Some(next) => {
                     let at = next.party.exchange.started;
                     let at = if next.party.exchange.reused { at } else { next.party.conversation.opened };
-                    Some(Given { status: None, whole: false, at, client_closed: None })
+                    Some(Given { status: None, whole: false, retried: true, at, client_closed: None })
                 }
                 None => given,
             };
+            // Nothing behind an attempt is surer than that the attempt belongs here.
+            let pairing = behind.map_or(attempt.pairing, |outer| outer.pairing.min(attempt.pairing));
+            let attempt = &Try { pairing, ..*attempt };
             let view = self.view(*attempt, given, case);
             let mut verdict = judge_attempt(&view);
             let deeper = case.attempts.get(index + 1).is_some_and(|next| next.hop > attempt.hop);

@@ -95,7 +95,9 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     let detail = (in_time && !in_body).then_some("head_incomplete");
     let cause = if in_body { Cause::StalledBody } else { Cause::ResponseTimeout };
     let acknowledged = exchange.acknowledged.is_some() || exchange.response_start.is_some();
-    let grade = if acknowledged && waited >= SHORTEST_WAIT { Grade::Proven } else { Grade::Consistent };
+    // A gateway that waited too long says so to its client. One that closes on both may have ended for its own reasons.
+    let visible = attempt.given.is_some_and(|given| given.status.is_some() || given.retried);
+    let grade = if visible && acknowledged && waited >= SHORTEST_WAIT { Grade::Proven } else { Grade::Consistent };
     let late = late_answer(attempt, until);
     let mut why = format!("gateway gave up at {}", span(waited));
     if let Some((moment, octets)) = late {
@@ -135,6 +137,14 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
             closed.map(|(moment, ..)| moment.frame),
         )
         .unknown("what the upstream was doing; its log and its own dependencies tell");
+    match attempt.given {
+        None => verdict = verdict.or_else(Some(Cause::ClientAbort), "its client left: the client's leg would show it"),
+        Some(given) if given.status.is_none() && !given.retried => {
+            verdict =
+                verdict.or_else(Some(Cause::GatewayCrash), "the gateway's process ended: it closed on its client too");
+        }
+        Some(_) => {}
+    }
     if grade == Grade::Consistent && waited < SHORTEST_WAIT {
         verdict = verdict.or_else(
             None,

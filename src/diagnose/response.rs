@@ -323,11 +323,18 @@ fn relayed(attempt: &Attempt<'_>) -> Option<Verdict> {
     let server = attempt.conversation.server;
     let by = response.server.as_ref().map_or(String::new(), |name| format!(" (Server: {name})"));
     let changed = attempt.given.and_then(|given| given.status).filter(|given| *given != status);
+    let passed_on = attempt.given.is_none_or(|given| given.status == Some(status));
+    let fate = match attempt.given {
+        Some(given) if given.retried => "; the gateway tried again",
+        Some(given) if given.status.is_none() => "; its client got nothing",
+        Some(_) if passed_on => "; the gateway passed it on",
+        Some(_) | None => "",
+    };
     let mut verdict = Verdict::new(
         Cause::RelayedError,
-        if changed.is_none() { Grade::Proven } else { Grade::Consistent },
+        if passed_on || attempt.given.is_some_and(|given| given.retried) { Grade::Proven } else { Grade::Consistent },
         format!("upstream itself answered {status}{by}"),
-        format!("{server} itself answered {status}; the gateway passed it on. Look one hop deeper"),
+        format!("{server} itself answered {status}{fate}. Look one hop deeper"),
     )
     .proof(start, Actor::Upstream, format!("status {status}{by}"))
     .rules_out(Cause::ClosedWithoutResponse, format!("a response, {status}, came"), Some(start.frame))
