@@ -105,6 +105,12 @@ impl Correlator {
         })
     }
 
+    /// Whether neither side had closed an attempt's connection by `end`.
+    fn is_open(&self, attempt: &Exchange, end: Timestamp) -> bool {
+        let conversation = self.conversations.get(&attempt.key.connection);
+        conversation.is_some_and(|conversation| conversation.first_close().is_none_or(|(close, ..)| close.at >= end))
+    }
+
     /// The best candidate for a stretch of the exchange that no attempt accounts for yet.
     fn next_fit(&self, key: ExchangeKey, attempts: &[(ExchangeKey, Pairing)]) -> Option<(ExchangeKey, Pairing)> {
         let front = self.exchanges.get(&key).filter(|front| self.has_orphans(front))?;
@@ -127,7 +133,14 @@ impl Correlator {
                 None => (self.last_try(attempt), Opening::Silence(self.began(attempt))),
             };
         }
-        windows.push(Window { from, until: end, next: None, opening });
+        // What fails right before the answer explains it; and who still waits for one attempt has not made another.
+        let explained = attempts.last().and_then(|(last, _)| self.exchanges.get(last)).is_some_and(|last| {
+            let waits = last.key.number > 0 && last.response_start.is_none() && self.is_open(last, end);
+            waits || (opening == Opening::Failure && end.since(from) <= AT_ONCE)
+        });
+        if !explained {
+            windows.push(Window { from, until: end, next: None, opening });
+        }
         windows.retain(|window| window.until.since(window.from) > SHORTEST_WINDOW);
         windows
     }
@@ -178,6 +191,17 @@ impl Correlator {
     fn is_probed(&self, key: ExchangeKey) -> bool {
         let endpoint = self.exchanges.get(&key).map(|candidate| candidate.server);
         key.number == 0 && endpoint.is_some_and(|endpoint| self.probed.contains(&endpoint))
+    }
+
+    /// Whether an identifier told an attempt of an exchange.
+    fn has_identified(&self, front: &Exchange) -> bool {
+        front.attempts.iter().any(|attempt| self.exchanges.get(attempt).is_some_and(|attempt| attempt.identified))
+    }
+
+    /// Whether all candidates are attempts at one endpoint.
+    fn is_only_endpoint(&self, fits: &[Fit], key: ExchangeKey) -> bool {
+        let endpoint = |key: &ExchangeKey| self.exchanges.get(key).map(|candidate| candidate.server);
+        fits.iter().all(|fit| endpoint(&fit.key) == endpoint(&key))
     }
 
     /// Whether another exchange that got its attempts by time was open when an attempt began: it may have got the wrong one.

@@ -48,7 +48,8 @@ pub fn client_abort(case: &Case<'_>, given: Given, failed_before: Option<Moment>
     .proof_on(Leg::Downstream, exchange.started, Actor::Client, "the request begins")
     .proof_on(Leg::Downstream, closed, Actor::Client, format!("{how}: the client gives up"));
     for attempt in &case.attempts {
-        if let Some((moment, ..)) = attempt.party.conversation.close(Side::Client) {
+        let after = attempt.party.conversation.close(Side::Client).filter(|(moment, ..)| moment.frame > closed.frame);
+        if let Some((moment, ..)) = after {
             verdict = verdict.proof(moment, Actor::Gateway, "the gateway closes the upstream leg after it");
         }
     }

@@ -136,7 +136,6 @@ impl Diagnoser {
         let root = case.gateways.root(case.root.exchange.server.ip());
         let given = evidence::given(case)?;
         let mut judged = self.judge_attempts(case, given);
-        self.note_attempts(case, &judged, stats);
         let exchange = case.root.exchange;
         let failed_before = judged
             .iter()
@@ -148,8 +147,22 @@ impl Diagnoser {
         if let Some(verdict) =
             local::client_abort(case, given, failed_before.filter(|_| !ended_by_gateway(&judged, given)))
         {
+            let mut verdict = verdict;
+            let failed = judged.iter().filter(|judged| judged.view.given.is_some_and(|given| given.retried));
+            if let Some(before) = failed.filter_map(|judged| judged.verdict.as_ref()).next_back() {
+                verdict.lower(Grade::Consistent, "whether the client would have stayed if no attempt had failed before");
+                verdict = verdict.or_else(Some(before.cause), format!("an attempt had failed before: {}", before.why));
+            }
+            for judged in &mut judged {
+                // What the gateway ended because its client had left is no failure of the upstream.
+                if judged.view.given.is_some_and(|given| !given.retried) {
+                    judged.verdict = None;
+                }
+            }
+            self.note_attempts(case, &judged, stats);
             return (exchange.request_head.is_some()).then(|| self.incident(Kind::ClientAbort, case, judged, verdict));
         }
+        self.note_attempts(case, &judged, stats);
         if let Some(wait) = exchange.wait() {
             if error { stats.failed_wait.note(wait) } else { stats.client_wait.note(wait) }
         }
