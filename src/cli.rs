@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 #[command(
+    subcommand_negates_reqs = true,
     after_help = "Exit status: 0 no gateway failure found; 1 at least one; 2 could not look, or the input ended in the middle."
 )]
 pub struct Cli {
@@ -18,7 +19,7 @@ pub struct Cli {
     pub command: Option<Command>,
 
     /// Read packets from FILE: pcap or pcapng, plain, gzip or zstd; - is standard input. Repeat it, or use * and ?, for several files as one stream in time order.
-    #[arg(short = 'r', value_name = "FILE", required_unless_present = "command")]
+    #[arg(short = 'r', value_name = "FILE", required = true)]
     pub read: Vec<String>,
 
     /// Stop after N packets.

@@ -468,9 +468,11 @@ impl Correlator {
                 continue;
             };
             let started = exchange.started.at;
-            let contested = now.since(started) < LONGEST_HOPE && self.is_contested(key);
-            if contested || self.may_be_attempt(key) && now.since(started) < LONGEST_HOPE && self.has_hope(key) {
-                self.due.push(Reverse((at + HOPE_STEP, key)));
+            // Not from `at`: where the clock stepped, it may lie years back, and at the end of time no step leads on.
+            let later = now + HOPE_STEP;
+            let hopeful = now.since(started) < LONGEST_HOPE && later > now;
+            if hopeful && (self.is_contested(key) || self.may_be_attempt(key) && self.has_hope(key)) {
+                self.due.push(Reverse((later, key)));
             } else {
                 self.settle_root(key, sink);
             }

@@ -1,0 +1,115 @@
+//! The stories of `captures/` against what the gateways' own logs say of them, and against golden files of the reports.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod packets;
+mod story;
+
+use std::process::Command;
+
+use netwatch502::limits::Limits;
+
+/// A story is told if every line of its `expect` block is met by one incident, and nothing else is found.
+fn check(name: &str) {
+    let report = packets::analyse(&story::packets(name), &Limits::default());
+    let (expected, found) = (story::expected(name), story::found(&report));
+    assert!(
+        expected == found,
+        "{name}: expected\n{}but found\n{}",
+        listed(&expected),
+        if found.is_empty() { "  nothing\n".to_owned() } else { listed(&found) },
+    );
+}
+
+fn listed(failures: &[story::Failure]) -> String {
+    failures.iter().map(|failure| format!("  {failure}\n")).collect()
+}
+
+/// The reports are what they were when somebody last read them.
+fn check_report(name: &str, format: &str) {
+    let path = story::path(name);
+    let run = Command::new(env!("CARGO_BIN_EXE_netwatch502"))
+        .args(["-r", &path, "--format", format, "--color", "never"])
+        .output()
+        .unwrap();
+    assert!(matches!(run.status.code(), Some(0 | 1)), "{name}: {}", String::from_utf8_lossy(&run.stderr));
+    let printed = String::from_utf8(run.stdout).expect("reports are UTF-8");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(format!("{name}.{format}"), printed));
+}
+
+macro_rules! stories {
+    ($($name:ident)*) => {
+        /// The stories that have a test; a test's name is the folder's, with `_` for `-`.
+        const TOLD: &[&str] = &[$(stringify!($name)),*];
+
+        mod what_the_logs_say_is_found {
+            $(#[test] fn $name() { super::check(&stringify!($name).replace('_', "-")); })*
+        }
+
+        mod the_text_report_is_the_golden_file {
+            $(#[test] fn $name() { super::check_report(&stringify!($name).replace('_', "-"), "text"); })*
+        }
+
+        mod the_json_report_is_the_golden_file {
+            $(#[test] fn $name() { super::check_report(&stringify!($name).replace('_', "-"), "json"); })*
+        }
+    };
+}
+
+stories! {
+    apache_bad_header
+    apache_chunk_broken
+    apache_refused_503
+    apache_timeout_502
+    apache_worker_in_error
+    chain_haproxy_nginx_refused
+    haproxy_bad_status_line
+    haproxy_connect_refused
+    haproxy_health_checks_down
+    haproxy_race_silent_close
+    haproxy_timeout
+    nginx_client_abort
+    nginx_closed_without_response
+    nginx_connect_refused
+    nginx_early_413
+    nginx_header_too_large
+    nginx_healthy_idle_closes
+    nginx_icmp_reject
+    nginx_keepalive_race_get_masked
+    nginx_keepalive_race_post
+    nginx_malformed_header
+    nginx_no_live_upstreams
+    nginx_process_death
+    nginx_relayed_502
+    nginx_request_lost
+    nginx_reset_without_response
+    nginx_stalled_body
+    nginx_syn_unanswered
+    nginx_timeout_late_answer
+    nginx_truncated_body
+    nginx_truncated_head
+}
+
+#[test]
+fn every_story_has_a_test() {
+    let told: Vec<String> = TOLD.iter().map(|name| name.replace('_', "-")).collect();
+    assert_eq!(told, story::names(), "the list in tests/captures.rs and the folders of captures/ differ");
+}
+
+#[test]
+fn every_story_has_a_golden_file_and_no_golden_file_is_left_over() {
+    let mut wanted: Vec<String> =
+        story::names().iter().flat_map(|name| [format!("{name}.json.snap"), format!("{name}.text.snap")]).collect();
+    wanted.sort();
+    let golden = std::fs::read_dir("tests/snapshots").unwrap();
+    let mut golden: Vec<String> = golden
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".snap"))
+        .collect();
+    golden.sort();
+    assert_eq!(golden, wanted);
+}

@@ -1,0 +1,112 @@
+//! What the fuzz targets do with their octets, and what must hold then. The short versions in tests/robustness.rs do the
+//! same on stable.
+
+use netwatch502::event::{Frame, Moment};
+use netwatch502::limits::Limits;
+use netwatch502::shard::{Captured, Shard};
+use netwatch502::time::Timestamp;
+use netwatch502::wire::link::LinkType;
+use netwatch502::wire::{http1, packet, pcap, pcapng};
+
+/// Reads a pcap file to its end. Every record must end within the file and step forward.
+pub fn read_pcap(octets: &[u8]) {
+    let Ok(header) = pcap::Header::read(octets) else { return };
+    let mut window = octets.get(pcap::Header::OCTETS..).unwrap_or_default();
+    while let Ok(record) = header.record(window) {
+        assert!(record.octets.start <= record.octets.end && record.octets.end <= window.len() && record.octets.end > 0);
+        window = window.get(record.octets.end..).unwrap_or_default();
+    }
+}
+
+/// Reads a pcapng file to its end. Every packet must stand within the file, and every block step forward.
+pub fn read_pcapng(octets: &[u8]) {
+    let mut blocks = pcapng::Blocks::default();
+    let mut window = octets;
+    while let Ok((block, step)) = blocks.next(window) {
+        assert!(step > 0);
+        if let pcapng::Block::Packet(packet) = block {
+            assert!(packet.octets.start <= packet.octets.end && packet.octets.end <= window.len());
+        }
+        window = window.get(step..).unwrap_or_default();
+    }
+}
+
+/// Decodes a frame of the link type that the first octet chooses.
+pub fn decode_packet(octets: &[u8]) {
+    let Some((choice, octets)) = octets.split_first() else { return };
+    let length = octets.len() as u32 + u32::from(choice >> 4);
+    if let Ok(packet) = packet::decode(link(*choice), octets, length) {
+        match packet.content {
+            packet::Content::Tcp(segment) => assert!(segment.payload.len() <= octets.len()),
+            packet::Content::Udp(datagram) => assert!(datagram.payload.len() <= octets.len()),
+            _ => {}
+        }
+    }
+}
+
+/// Reads the octets as a request's head and as a response's.
+pub fn read_http1(octets: &[u8]) {
+    if let Some(end) = http1::head_end(octets, 0) {
+        assert!(end <= octets.len());
+    }
+    if let Some(request) = http1::request(octets) {
+        let _ = http1::framing(&request.fields);
+    }
+    let response = http1::response(octets);
+    let _ = http1::framing(&response.fields);
+    let _ = http1::status_line_prefix_defect(octets);
+}
+
+/// Takes the octets for a run of frames, each behind its link type, its length and the milliseconds since the last one,
+/// and has a shard with tight bounds follow them.
+pub fn follow(octets: &[u8]) {
+    let limits = Limits {
+        connections: 8,
+        waiting_bytes_per_direction: 512,
+        waiting_bytes: 2048,
+        head_bytes: 512,
+        outstanding_requests: 4,
+        fragments: 4,
+        duplicate_memory: 16,
+        ..Limits::default()
+    };
+    let mut shard = Shard::new(&limits);
+    let mut events = Vec::new();
+    let mut rest = octets;
+    let (mut number, mut at_ns) = (0, 0_i64);
+    while let [choice, length, wait, tail @ ..] = rest {
+        let (frame, after) = tail.split_at(usize::from(*length).min(tail.len()));
+        number += 1;
+        at_ns += i64::from(*wait) * 1_000_000;
+        shard.take(
+            &Captured {
+                frame: Frame::new(0, number),
+                at: Timestamp::from_nanos(at_ns),
+                link: link(*choice),
+                interface: 0,
+                length: frame.len() as u32 + u32::from(choice >> 4),
+                focused: true,
+                octets: frame,
+            },
+            &mut events,
+        );
+        rest = after;
+        events.clear();
+    }
+    shard.finish(Moment { at: Timestamp::from_nanos(at_ns), frame: Frame::new(0, number) }, &mut events);
+}
+
+#[expect(clippy::indexing_slicing, reason = "the index is masked to the length of the list")]
+fn link(choice: u8) -> LinkType {
+    const LINKS: [LinkType; 8] = [
+        LinkType::ETHERNET,
+        LinkType::LINUX_SLL,
+        LinkType::LINUX_SLL2,
+        LinkType::RAW,
+        LinkType::NULL,
+        LinkType::PPP,
+        LinkType::IEEE802_11_RADIOTAP,
+        LinkType::IPV6,
+    ];
+    LINKS[usize::from(choice & 7)]
+}
