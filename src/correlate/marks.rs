@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::event::{Endpoint, Request};
-use crate::observe::head::mark;
+use crate::wire::mark::mark;
 
 /// Open exchanges by mark.
 #[derive(Debug, Default)]

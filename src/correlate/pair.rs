@@ -174,10 +174,12 @@ impl Correlator {
         let (best, rival) = ours.next()?;
         let alternative = ours.next().map(|(fit, _)| fit.cost).into_iter().chain(rival).min();
         let pairing = match alternative {
-            _ if best.cost <= CERTAIN && !self.is_probed(best.key) && self.is_alone(front, best.key) => {
-                Pairing::Certain
-            }
-            None if best.cost <= CERTAIN && window.next.is_none() && !self.was_guessed(front, best.key) => {
+            _ if self.is_beyond_doubt(front, best, window, &fits) => Pairing::Certain,
+            None if best.cost <= CERTAIN
+                && window.next.is_none()
+                && !self.has_identified(front)
+                && !self.was_guessed(front, best.key) =>
+            {
                 Pairing::Certain
             }
             None if best.cost <= CERTAIN => Pairing::Likely,
@@ -191,6 +193,16 @@ impl Correlator {
     fn is_probed(&self, key: ExchangeKey) -> bool {
         let endpoint = self.exchanges.get(&key).map(|candidate| candidate.server);
         key.number == 0 && endpoint.is_some_and(|endpoint| self.probed.contains(&endpoint))
+    }
+
+    /// Whether nobody else can have made an attempt, and nothing else can have been made. Next to an attempt that an
+    /// identifier tells, and among attempts at several endpoints, time alone is not enough.
+    fn is_beyond_doubt(&self, front: &Exchange, best: Fit, window: Window, fits: &[Fit]) -> bool {
+        (best.cost <= CERTAIN || window.next.is_some())
+            && !self.has_identified(front)
+            && self.is_only_endpoint(fits, best.key)
+            && !self.is_probed(best.key)
+            && self.is_alone(front, best.key)
     }
 
     /// Whether an identifier told an attempt of an exchange.

@@ -89,6 +89,8 @@ fn unanswered(attempt: &Attempt<'_>) -> Option<Verdict> {
     let conversation = attempt.conversation;
     let silent = conversation.first_seen == FirstSeen::Syn
         && conversation.syn_ack.is_none()
+        && conversation.established.is_none()
+        && attempt.exchange.key.number == 0
         && conversation.resets.iter().all(|(_, reset)| reset.by == Side::Client)
         && conversation.close(Side::Server).is_none();
     if !silent {
@@ -117,7 +119,7 @@ fn unanswered(attempt: &Attempt<'_>) -> Option<Verdict> {
             ),
         );
     }
-    let grade = if repeats > 0 || waited.as_millis() >= 900 { Grade::Proven } else { Grade::Consistent };
+    let grade = if repeats > 0 { Grade::Proven } else { Grade::Consistent };
     Some(
         Verdict::new(
             Cause::ConnectTimeout,

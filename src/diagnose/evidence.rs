@@ -7,7 +7,7 @@ use crate::correlate::{Case, Pairing, Party};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::incident::{Actor, Candidate, Evidence, Grade, Leg, RuledOut};
 use crate::diagnose::product::Product;
-use crate::event::{Closing, Frame, Moment, Side};
+use crate::event::{Closing, Frame, GapJudged, Moment, Side};
 use crate::time::Timestamp;
 
 /// An attempt in the light of its case.
@@ -318,7 +318,11 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
     // A client that closed for good answers what still comes with a RST; one that merely stopped sending reads on.
     let went_away = conversation.reset(Side::Client).is_some();
     let defective = exchange.defect.map(|(moment, _)| moment);
-    let client_closed = client.filter(|client| {
+    // A client that was sent what the capture does not hold may have had its answer.
+    let missing = conversation.gaps.iter().any(|gap| {
+        gap.sender == Side::Server && gap.judged != GapJudged::Network && gap.moment.frame >= exchange.started.frame
+    });
+    let client_closed = client.filter(|_| !missing).filter(|client| {
         let before = |moment: Moment| client.frame < moment.frame;
         let unanswered = match exchange.response_end {
             Some(end) if whole => went_away && before(end.moment) && began.is_none_or(before),

@@ -17,6 +17,7 @@ pub mod product;
 mod recognition;
 pub mod request;
 pub mod response;
+mod verdicts;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -34,9 +35,9 @@ use crate::diagnose::incident::{Grade, Incident, Kind};
 use crate::diagnose::local::Failure;
 use crate::diagnose::product::Recognition;
 use crate::diagnose::recognition::Products;
+use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, judged_end, take_verdict};
 use crate::event::{Endpoint, GapJudged, Moment, Side};
 use crate::stats::Stats;
-use crate::time::Timestamp;
 
 /// What the diagnosis is asked for.
 #[derive(Clone, Debug)]
@@ -150,7 +151,8 @@ impl Diagnoser {
             let mut verdict = verdict;
             let failed = judged.iter().filter(|judged| judged.view.given.is_some_and(|given| given.retried));
             if let Some(before) = failed.filter_map(|judged| judged.verdict.as_ref()).next_back() {
-                verdict.lower(Grade::Consistent, "whether the client would have stayed if no attempt had failed before");
+                verdict
+                    .lower(Grade::Consistent, "whether the client would have stayed if no attempt had failed before");
                 verdict = verdict.or_else(Some(before.cause), format!("an attempt had failed before: {}", before.why));
             }
             for judged in &mut judged {
@@ -173,7 +175,11 @@ impl Diagnoser {
         } else if !given.whole && exchange.response_end.is_some_and(|end| end.how == crate::event::Ending::Truncated) {
             Kind::BrokenSuccess
         } else if let Some(last) = judged.iter().rev().find(|judged| judged.attempt.hop == 0) {
-            if last.verdict.is_some() { Kind::BrokenSuccess } else { Kind::Masked }
+            match last.verdict {
+                Some(_) if exchange.status().is_some_and(|status| status >= 400) => return None,
+                Some(_) => Kind::BrokenSuccess,
+                None => Kind::Masked,
+            }
         } else {
             return None;
         };
@@ -445,75 +451,6 @@ impl Diagnoser {
         let product = self.products.get(case.gateways.root(case.root.exchange.server.ip())).map(|known| known.product);
         compose(kind, case, judged, verdict, product)
     }
-}
-
-/// Whether the first failing attempt was ended by the gateway, and only after the client had closed.
-fn ended_by_gateway(judged: &[Judged<'_>], given: Given) -> bool {
-    let Some(closed) = given.client_closed else { return false };
-    judged.iter().all(|judged| match judged.view.server_close() {
-        Some((moment, ..)) => judged.view.gateway_closed_first() || moment.frame > closed.frame,
-        None => true,
-    })
-}
-
-/// When the gateway gave up on an attempt, by what it did next.
-fn judged_end(view: &Attempt<'_>) -> Option<Timestamp> {
-    view.given.map(|given| given.at.at)
-}
-
-/// How an attempt failed, by the rules in the order of the phases; graded no higher than its pairing and its packets allow.
-fn judge_attempt(view: &Attempt<'_>) -> Option<Verdict> {
-    let mut verdict = connect::judge(view)
-        .or_else(|| no_answer::closed_before_request(view))
-        .or_else(|| no_answer::opaque(view))
-        .or_else(|| request::judge(view))
-        .or_else(|| response::judge(view))?;
-    // Who was served in full was served by this attempt: if its response is not there, the capture misses it.
-    let served = view.given.is_some_and(|given| given.whole && given.status.is_some_and(|status| status < 500));
-    if served && view.exchange.status() != view.given.and_then(|given| given.status) {
-        return None;
-    }
-    match view.pairing {
-        Pairing::Certain => {}
-        Pairing::Likely => verdict.lower(Grade::Consistent, "that this attempt was made for this request: no identifier stands on both legs, time and size single it out"),
-        Pairing::Possible => verdict.lower(Grade::Consistent, "that this attempt was made for this request: others fit as well"),
-    }
-    if view.is_incomplete() && verdict.grade == Grade::Proven {
-        verdict.lower(Grade::Consistent, "what stood in the packets of this exchange that the capture does not hold");
-    }
-    Some(verdict)
-}
-
-/// The verdict that speaks for the case: the last failing attempt's (the first one's for a masked failure), and behind it
-/// the one of the gateway that merely passed an error on.
-fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verdict> {
-    let failing = |judged: &Judged<'_>| judged.attempt.hop == 0 && judged.verdict.is_some();
-    let index = if last { judged.iter().rposition(failing)? } else { judged.iter().position(failing)? };
-    if last && judged.iter().rposition(|judged| judged.attempt.hop == 0) != Some(index) {
-        // The last attempt is in order: what failed before it is not the reason.
-        return None;
-    }
-    let mut chosen = index;
-    // Deeper: the attempts behind this one follow it.
-    let mut at = index;
-    while let Some(hop) = judged.get(at).map(|judged| judged.attempt.hop) {
-        let deeper = judged
-            .iter()
-            .enumerate()
-            .skip(at + 1)
-            .take_while(|(_, next)| next.attempt.hop > hop)
-            .filter(|(_, next)| next.attempt.hop == hop + 1)
-            .last()
-            .map(|(deeper, _)| deeper);
-        match deeper {
-            Some(deeper) if judged.get(deeper).is_some_and(|judged| judged.verdict.is_some()) => {
-                chosen = deeper;
-                at = deeper;
-            }
-            _ => break,
-        }
-    }
-    judged.get(chosen).and_then(|judged| judged.verdict.clone())
 }
 
 /// Endpoints whose failures are counted.

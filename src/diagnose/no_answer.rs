@@ -97,7 +97,9 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     let acknowledged = exchange.acknowledged.is_some() || exchange.response_start.is_some();
     // A gateway that waited too long says so to its client. One that closes on both may have ended for its own reasons.
     let visible = attempt.given.is_some_and(|given| given.status.is_some() || given.retried);
-    let grade = if visible && acknowledged && waited >= SHORTEST_WAIT { Grade::Proven } else { Grade::Consistent };
+    let ended = closed.is_some();
+    let grade =
+        if visible && ended && acknowledged && waited >= SHORTEST_WAIT { Grade::Proven } else { Grade::Consistent };
     let late = late_answer(attempt, until);
     let mut why = format!("gateway gave up at {}", span(waited));
     if let Some((moment, octets)) = late {
@@ -171,7 +173,12 @@ fn lost_answer(attempt: &Attempt<'_>, why: &str) -> Option<Verdict> {
     Some(
         Verdict::new(
             Cause::ResponseLost,
-            Grade::Proven,
+            if attempt.gateway_close().is_some_and(|(close, ..)| close.frame < moment.frame) {
+                // Nobody acknowledges what comes after the end: the capture may have missed it as well.
+                Grade::Consistent
+            } else {
+                Grade::Proven
+            },
             format!("{octets} octets sent and never received; {why}"),
             format!("{server} sent {octets} octets of answer that never reached the gateway: small packets pass, these did not"),
         )
@@ -186,7 +193,7 @@ fn lost_answer(attempt: &Attempt<'_>, why: &str) -> Option<Verdict> {
 #[must_use]
 pub fn closed_before_request(attempt: &Attempt<'_>) -> Option<Verdict> {
     let (moment, closing, reset) = server_moved_first(attempt)?;
-    let sent = closing.peer_sent > 0;
+    let sent = closing.peer_sent > 0 || closing.acknowledged.is_some_and(|ack| ack > 0);
     if attempt.exchange.key.number > 0 || attempt.conversation.syn_ack.is_none() || sent {
         return None;
     }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use crate::correlate::Case;
 use crate::diagnose::incident::Incident;
 use crate::event::Endpoint;
-use crate::observe::head::mark;
 use crate::time::Timestamp;
+use crate::wire::mark::mark;
 use std::net::IpAddr;
 
 /// Whose request, to whom, and a mark of method and target.

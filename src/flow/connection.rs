@@ -242,6 +242,7 @@ impl Connection {
         if !repeated && half.high == 0 {
             half.base = Some(base);
         }
+        half.seen = true;
         if side == Side::Client {
             // With the ACK flag it answers the server's own SYN, and is no repetition.
             if repeated && self.syn.is_some() && !segment.flags.ack() {
@@ -270,7 +271,7 @@ impl Connection {
     }
 
     fn acknowledge(&mut self, side: Side, segment: &Segment<'_>, moment: Moment, out: &mut impl FnMut(Output<'_>)) {
-        if side == Side::Client && !self.established && self.syn_ack.is_some() {
+        if side == Side::Client && !self.established && self.syn.is_some() {
             self.established = true;
             let ack_rtt = self.syn_ack.map(|syn_ack| moment.at.since(syn_ack.at));
             out(Output::Event(What::Established { ack_rtt }));

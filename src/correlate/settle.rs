@@ -1,0 +1,161 @@
+//! When an exchange has settled, and what is then said of it: the case, with the attempts made for it.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use crate::correlate::conversation::{Exchange, ExchangeKey};
+use crate::correlate::{Case, Correlator, Finding, MOST_PROBED, Pairing, Party, Role, Try};
+use crate::event::{ConnectionId, Endpoint, Moment, Side};
+use crate::time::Timestamp;
+
+impl Correlator {
+    pub(super) fn settle_due(&mut self, now: Timestamp, sink: &mut dyn FnMut(Finding<'_>)) {
+        while let Some(Reverse((at, key))) = self.due.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.due.pop();
+            let Some(exchange) = self.exchanges.get(&key).filter(|exchange| exchange.parent.is_none()) else {
+                continue;
+            };
+            let started = exchange.started.at;
+            // Not from `at`: where the clock stepped, it may lie years back, and at the end of time no step leads on.
+            let later = now + HOPE_STEP;
+            let hopeful = now.since(started) < LONGEST_HOPE && later > now;
+            if hopeful && (self.is_contested(key) || self.may_be_attempt(key) && self.has_hope(key)) {
+                self.due.push(Reverse((later, key)));
+            } else {
+                self.settle_root(key, sink);
+            }
+        }
+    }
+
+    /// Whether an exchange may be a gateway's attempt: its client's address may be a gateway's.
+    pub(super) fn may_be_attempt(&self, key: ExchangeKey) -> bool {
+        let Some(exchange) = self.exchanges.get(&key) else { return false };
+        if self.is_front_only(exchange.server) {
+            return false;
+        }
+        let client = exchange.client.ip();
+        self.gateways.is_known(client) || self.gateways.is_local(client) == Some(true)
+    }
+
+    /// Whether an endpoint is a gateway's own front, and was never seen as another one's upstream.
+    pub(super) fn is_front_only(&self, endpoint: Endpoint) -> bool {
+        self.fronts.contains(&endpoint) && !self.upstreams.contains(&endpoint)
+    }
+
+    /// Whether a downstream exchange that has not settled may still claim it.
+    pub(super) fn has_hope(&self, key: ExchangeKey) -> bool {
+        let Some(exchange) = self.exchanges.get(&key) else { return false };
+        let (client, started) = (exchange.client.ip(), exchange.started.at);
+        let fronts = self.gateways.akin(client).into_iter().filter(|front| self.gateways.same(*front, client));
+        let mut open =
+            fronts.flat_map(|front| self.unsettled.between(front, Timestamp::from_nanos(i64::MIN), (started, key)));
+        open.any(|other| other.over >= started && other.key.connection != key.connection)
+    }
+
+    pub(super) fn settle_root(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
+        if key.number == 0
+            && let Some(exchange) = self.exchanges.get(&key)
+            && self.probed.len() < MOST_PROBED
+        {
+            self.probed.insert(exchange.server);
+        }
+        let mut tries = Vec::new();
+        self.collect_attempts(key, 0, &mut tries);
+        let root = self.exchanges.get(&key);
+        if let (Some(exchange), Some(conversation)) = (root, self.conversations.get(&key.connection)) {
+            let attempts: Vec<Try<'_>> = tries
+                .iter()
+                .filter_map(|(key, pairing, hop)| {
+                    let exchange = self.exchanges.get(key)?;
+                    let conversation = self.conversations.get(&key.connection)?;
+                    Some(Try { party: Party { exchange, conversation }, pairing: *pairing, hop: *hop })
+                })
+                .collect();
+            sink(Finding::Case(Case {
+                root: Party { exchange, conversation },
+                role: self.role(exchange, !attempts.is_empty()),
+                upstream_visible: self.gateways.is_front(exchange.server.ip()),
+                closed_with_it: self.closed_with(exchange, &attempts),
+                upstream_opaque: self
+                    .opaque_clients
+                    .iter()
+                    .any(|client| self.gateways.same(exchange.server.ip(), *client) && *client != exchange.client.ip()),
+                gateways: &self.gateways,
+                attempts,
+            }));
+        }
+        for key in tries.into_iter().map(|(key, ..)| key).chain([key]) {
+            self.remove(key);
+            self.forget_if_done(key.connection, sink);
+        }
+    }
+
+    /// The attempts of an exchange in the order of time, each followed by those of the gateway behind it.
+    pub(super) fn collect_attempts(&mut self, key: ExchangeKey, hop: u8, tries: &mut Vec<(ExchangeKey, Pairing, u8)>) {
+        if key.number == 0 || hop >= MOST_HOPS {
+            return;
+        }
+        for (attempt, pairing) in self.attempts_of(key) {
+            tries.push((attempt, pairing, hop));
+            self.collect_attempts(attempt, hop + 1, tries);
+        }
+    }
+
+    pub(super) fn role(&self, exchange: &Exchange, has_attempts: bool) -> Role {
+        let (client, server) = (exchange.client.ip(), exchange.server.ip());
+        if has_attempts || self.gateways.is_front(server) {
+            return Role::Downstream;
+        }
+        let forwarded = exchange.request.as_ref().is_some_and(|request| request.forwarded);
+        let from_host = self.gateways.is_local(client) == Some(true) && self.gateways.is_local(server) != Some(true);
+        if self.gateways.is_known(client) || from_host || forwarded { Role::Upstream } else { Role::Downstream }
+    }
+
+    /// A side closed: was a request in flight?
+    pub(super) fn note_cut_short(&mut self, connection: ConnectionId, moment: Moment, by: Side) {
+        let Some(conversation) = self.conversations.get(&connection) else { return };
+        let in_flight = conversation.open.iter().any(|number| {
+            *number > 0
+                && self
+                    .exchanges
+                    .get(&ExchangeKey { connection, number: *number })
+                    .is_some_and(|exchange| exchange.over.is_none() && exchange.request_head.is_some())
+        });
+        if in_flight && conversation.first_close().is_none() {
+            let whose = if by == Side::Client { conversation.client } else { conversation.server };
+            if self.cut_short.len() >= MOST_CUT_SHORT {
+                self.cut_short.pop_front();
+            }
+            self.cut_short.push_back((moment.at, whose.ip(), connection));
+        }
+    }
+
+    /// Other connections that a gateway closed with requests in flight at the moment at which it closed this one.
+    pub(super) fn closed_with(&self, exchange: &Exchange, attempts: &[Try<'_>]) -> usize {
+        let own = |connection: &ConnectionId| {
+            *connection == exchange.key.connection
+                || attempts.iter().any(|attempt| attempt.party.exchange.key.connection == *connection)
+        };
+        let Some(over) = exchange.over.filter(|_| exchange.response_start.is_none()) else { return 0 };
+        self.cut_short
+            .iter()
+            .filter(|(at, whose, connection)| {
+                let span = at.since(over.at).max(over.at.since(*at));
+                span <= AT_ONE_MOMENT && !own(connection) && self.gateways.same(exchange.server.ip(), *whose)
+            })
+            .count()
+    }
+}
+
+/// How often, and for how long, an attempt without a downstream exchange waits for one that is still open.
+const HOPE_STEP: Duration = Duration::from_secs(1);
+const LONGEST_HOPE: Duration = Duration::from_secs(600);
+/// Gateways behind gateways that are followed.
+const MOST_HOPS: u8 = 4;
+/// Closes with requests in flight that are remembered.
+const MOST_CUT_SHORT: usize = 1024;
+/// Connections that are closed within this span are closed at one moment.
+const AT_ONE_MOMENT: Duration = Duration::from_millis(50);

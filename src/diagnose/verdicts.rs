@@ -1,0 +1,77 @@
+//! The rules in the order of the phases, and which attempt's verdict speaks for the case.
+
+use crate::correlate::Pairing;
+use crate::diagnose::compose::Judged;
+use crate::diagnose::evidence::{Attempt, Given, Verdict};
+use crate::diagnose::incident::Grade;
+use crate::diagnose::{connect, no_answer, request, response};
+use crate::time::Timestamp;
+
+/// Whether the first failing attempt was ended by the gateway, and only after the client had closed.
+pub(super) fn ended_by_gateway(judged: &[Judged<'_>], given: Given) -> bool {
+    let Some(closed) = given.client_closed else { return false };
+    judged.iter().all(|judged| match judged.view.server_close() {
+        Some((moment, ..)) => judged.view.gateway_closed_first() || moment.frame > closed.frame,
+        None => true,
+    })
+}
+
+/// When the gateway gave up on an attempt, by what it did next.
+pub(super) fn judged_end(view: &Attempt<'_>) -> Option<Timestamp> {
+    view.given.map(|given| given.at.at)
+}
+
+/// How an attempt failed, by the rules in the order of the phases; graded no higher than its pairing and its packets allow.
+pub(super) fn judge_attempt(view: &Attempt<'_>) -> Option<Verdict> {
+    let mut verdict = connect::judge(view)
+        .or_else(|| no_answer::closed_before_request(view))
+        .or_else(|| no_answer::opaque(view))
+        .or_else(|| request::judge(view))
+        .or_else(|| response::judge(view))?;
+    // Who was served in full was served by this attempt: if its response is not there, the capture misses it.
+    let served = view.given.is_some_and(|given| given.whole && given.status.is_some_and(|status| status < 500));
+    if served && view.exchange.status() != view.given.and_then(|given| given.status) {
+        return None;
+    }
+    match view.pairing {
+        Pairing::Certain => {}
+        Pairing::Likely => verdict.lower(Grade::Consistent, "that this attempt was made for this request: no identifier stands on both legs, time and size single it out"),
+        Pairing::Possible => verdict.lower(Grade::Consistent, "that this attempt was made for this request: others fit as well"),
+    }
+    if view.is_incomplete() && verdict.grade == Grade::Proven {
+        verdict.lower(Grade::Consistent, "what stood in the packets of this exchange that the capture does not hold");
+    }
+    Some(verdict)
+}
+
+/// The verdict that speaks for the case: the last failing attempt's (the first one's for a masked failure), and behind it
+/// the one of the gateway that merely passed an error on.
+pub(super) fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verdict> {
+    let failing = |judged: &Judged<'_>| judged.attempt.hop == 0 && judged.verdict.is_some();
+    let index = if last { judged.iter().rposition(failing)? } else { judged.iter().position(failing)? };
+    if last && judged.iter().rposition(|judged| judged.attempt.hop == 0) != Some(index) {
+        // The last attempt is in order: what failed before it is not the reason.
+        return None;
+    }
+    let mut chosen = index;
+    // Deeper: the attempts behind this one follow it.
+    let mut at = index;
+    while let Some(hop) = judged.get(at).map(|judged| judged.attempt.hop) {
+        let deeper = judged
+            .iter()
+            .enumerate()
+            .skip(at + 1)
+            .take_while(|(_, next)| next.attempt.hop > hop)
+            .filter(|(_, next)| next.attempt.hop == hop + 1)
+            .last()
+            .map(|(deeper, _)| deeper);
+        match deeper {
+            Some(deeper) if judged.get(deeper).is_some_and(|judged| judged.verdict.is_some()) => {
+                chosen = deeper;
+                at = deeper;
+            }
+            _ => break,
+        }
+    }
+    judged.get(chosen).and_then(|judged| judged.verdict.clone())
+}
