@@ -4,14 +4,16 @@
 use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashSet};
+use smallvec::{SmallVec, smallvec};
 
 /// The gateways' addresses.
 #[derive(Debug, Default)]
 pub struct Gateways {
     parents: HashMap<IpAddr, IpAddr>,
+    /// The addresses of a gateway of several, by the one by which it goes in the books.
+    members: HashMap<IpAddr, Vec<IpAddr>>,
     /// Addresses of the capturing host.
     local: HashSet<IpAddr>,
-    foreign: HashSet<IpAddr>,
     /// Addresses that answered requests for which an attempt was seen.
     fronts: HashSet<IpAddr>,
     told: bool,
@@ -38,15 +40,30 @@ impl Gateways {
         self.parents.entry(front).or_insert(front);
         if front != back {
             self.parents.insert(back, front);
+            let joined = self.members.remove(&back).unwrap_or_else(|| vec![back]);
+            self.members.entry(front).or_insert_with(|| vec![front]).extend(joined);
         }
+    }
+
+    /// The addresses that may be one gateway with this one: all for which [`Gateways::same`] holds, and maybe more.
+    #[must_use]
+    pub fn akin(&self, address: IpAddr) -> SmallVec<[IpAddr; 4]> {
+        let mut akin: SmallVec<[IpAddr; 4]> = match self.members.get(&self.root(address)) {
+            Some(members) => members.as_slice().into(),
+            None => smallvec![address],
+        };
+        if !self.told && self.local.contains(&address) {
+            akin.extend(self.local.iter().copied());
+            akin.sort_unstable();
+            akin.dedup();
+        }
+        akin
     }
 
     /// The link layer says whether an address is the capturing host's.
     pub fn note_local(&mut self, address: IpAddr, local: bool) {
-        if local {
+        if local && self.local.len() < MOST_LOCAL {
             self.local.insert(address);
-        } else {
-            self.foreign.insert(address);
         }
     }
 
@@ -109,6 +126,9 @@ impl Gateways {
         groups
     }
 }
+
+/// Addresses of the capturing host that are remembered.
+const MOST_LOCAL: usize = 1024;
 
 #[cfg(test)]
 mod tests {

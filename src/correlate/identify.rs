@@ -79,7 +79,7 @@ impl Correlator {
         let Some(attempt) = self.exchanges.get_mut(&key) else { return };
         attempt.parent = Some(parent);
         attempt.identified = identified;
-        self.orphans.remove(&(attempt.started.at, key));
+        self.orphans.remove(attempt.client.ip(), attempt.started.at, key);
         if let Some(parent) = self.exchanges.get_mut(&parent) {
             parent.attempts.push(key);
         }

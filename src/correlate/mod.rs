@@ -7,7 +7,9 @@
 pub mod conversation;
 pub mod gateway;
 mod identify;
+mod index;
 mod marks;
+mod numbering;
 mod pair;
 
 use std::cmp::Reverse;
@@ -15,11 +17,13 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, ResponseEnd, ResponseStart};
 use crate::correlate::gateway::Gateways;
+use crate::correlate::index::Index;
 use crate::correlate::marks::Marks;
+use crate::correlate::numbering::ByNumber;
 use crate::event::{ConnectionId, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
@@ -115,15 +119,15 @@ pub enum Finding<'a> {
 pub struct Correlator {
     settle: Duration,
     gateways: Gateways,
-    conversations: HashMap<ConnectionId, Box<Conversation>>,
-    exchanges: HashMap<ExchangeKey, Box<Exchange>>,
+    conversations: ByNumber<ConnectionId, Box<Conversation>>,
+    exchanges: ByNumber<ExchangeKey, Box<Exchange>>,
     marks: Marks,
     /// When which exchange is to be settled.
     due: BinaryHeap<Reverse<(Timestamp, ExchangeKey)>>,
-    /// Exchanges without a parent, by start: candidates for a downstream exchange that has too few attempts.
-    orphans: BTreeSet<(Timestamp, ExchangeKey)>,
-    /// Exchanges that may still want an attempt, by start.
-    unsettled: BTreeSet<(Timestamp, ExchangeKey)>,
+    /// Exchanges without a parent, by client: candidates for a downstream exchange that has too few attempts.
+    orphans: Index,
+    /// Exchanges that may still want an attempt, by server.
+    unsettled: Index,
     /// Addresses that opened connections which carry something that is not read.
     opaque_clients: BTreeSet<IpAddr>,
     /// Endpoints to which connections are opened that no exchange needs.
@@ -142,12 +146,12 @@ impl Correlator {
         Self {
             settle: limits.settle,
             gateways,
-            conversations: HashMap::new(),
-            exchanges: HashMap::new(),
+            conversations: ByNumber::default(),
+            exchanges: ByNumber::default(),
             marks: Marks::default(),
             due: BinaryHeap::new(),
-            orphans: BTreeSet::new(),
-            unsettled: BTreeSet::new(),
+            orphans: Index::default(),
+            unsettled: Index::default(),
             opaque_clients: BTreeSet::new(),
             probed: HashSet::new(),
             cut_short: VecDeque::new(),
@@ -312,9 +316,9 @@ impl Correlator {
         conversation.open.push(key.number);
         conversation.highest = conversation.highest.max(key.number);
         let exchange = Exchange::new(key, conversation, moment);
-        self.orphans.insert((moment.at, key));
+        self.orphans.insert(exchange.client.ip(), moment.at, key);
         if key.number > 0 {
-            self.unsettled.insert((moment.at, key));
+            self.unsettled.insert(exchange.server.ip(), moment.at, key);
         }
         Some(self.exchanges.entry(key).or_insert_with(|| Box::new(exchange)))
     }
@@ -322,7 +326,7 @@ impl Correlator {
     /// A connection attempt succeeded: from now on its first exchange stands for it.
     fn drop_connect_attempt(&mut self, connection: ConnectionId) {
         let key = ExchangeKey { connection, number: 0 };
-        if self.conversations.get(&connection).is_some_and(|conversation| conversation.open.contains(&0)) {
+        if self.conversations.get(&connection).is_some_and(|conversation| conversation.open.first() == Some(&0)) {
             self.remove(key);
         }
     }
@@ -330,8 +334,12 @@ impl Correlator {
     /// Closes the books on an exchange.
     fn remove(&mut self, key: ExchangeKey) -> Option<Box<Exchange>> {
         let exchange = self.exchanges.remove(&key)?;
-        self.orphans.remove(&(exchange.started.at, key));
-        self.unsettled.remove(&(exchange.started.at, key));
+        if exchange.parent.is_none() {
+            self.orphans.remove(exchange.client.ip(), exchange.started.at, key);
+        }
+        if key.number > 0 {
+            self.unsettled.remove(exchange.server.ip(), exchange.started.at, key);
+        }
         if exchange.over.is_none() {
             self.marks.remove(&exchange);
         }
@@ -354,11 +362,13 @@ impl Correlator {
 
     fn acknowledge(&mut self, connection: ConnectionId, moment: Moment, offset: u64) {
         let Some(conversation) = self.conversations.get(&connection) else { return };
-        for number in &conversation.open {
-            if let Some(exchange) = self.exchanges.get_mut(&ExchangeKey { connection, number: *number })
-                && exchange.request_end_offset() == Some(offset)
-            {
-                exchange.acknowledged = Some(moment);
+        // The latest ones are asked first: on a busy connection many that are over have not settled.
+        for number in conversation.open.iter().rev() {
+            let Some(exchange) = self.exchanges.get_mut(&ExchangeKey { connection, number: *number }) else { continue };
+            match exchange.request_end_offset() {
+                Some(end) if end == offset => exchange.acknowledged = Some(moment),
+                Some(end) if end < offset => return,
+                _ => {}
             }
         }
     }
@@ -388,6 +398,7 @@ impl Correlator {
         let rtt = self.conversations.get(&key.connection).and_then(|conversation| conversation.rtt());
         let Some(exchange) = self.exchanges.get_mut(&key).filter(|exchange| exchange.over.is_none()) else { return };
         exchange.over = Some(moment);
+        self.unsettled.end(exchange.server.ip(), exchange.started.at, key, moment.at);
         // Late answers come after errors: these are given more time.
         let slow = exchange.status().is_none_or(|status| status >= 500);
         let settle = self.settle.max(rtt.unwrap_or_default() * 3) * if slow { 4 } else { 1 };
@@ -471,14 +482,10 @@ impl Correlator {
     /// Whether a downstream exchange that has not settled may still claim it.
     fn has_hope(&self, key: ExchangeKey) -> bool {
         let Some(exchange) = self.exchanges.get(&key) else { return false };
-        self.unsettled.range(..=(exchange.started.at, key)).rev().any(|(_, other)| {
-            *other != key
-                && self.exchanges.get(other).is_some_and(|front| {
-                    front.over.is_none_or(|over| over.at >= exchange.started.at)
-                        && self.gateways.same(front.server.ip(), exchange.client.ip())
-                        && front.key.connection != key.connection
-                })
-        })
+        let (client, started) = (exchange.client.ip(), exchange.started.at);
+        let fronts = self.gateways.akin(client).into_iter().filter(|front| self.gateways.same(*front, client));
+        let mut open = fronts.flat_map(|front| self.unsettled.between(front, Timestamp::from_nanos(i64::MIN), (started, key)));
+        open.any(|other| other.over >= started && other.key.connection != key.connection)
     }
 
     fn settle_root(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {

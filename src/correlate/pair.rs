@@ -14,9 +14,10 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
+use crate::correlate::index::LAST;
 use crate::correlate::marks::shared;
 use crate::correlate::{Correlator, Pairing};
-use crate::event::{ConnectionId, Endpoint, Moment, Side};
+use crate::event::{Endpoint, Moment, Side};
 use crate::time::Timestamp;
 
 /// How improbable it is that a candidate stands where it does by chance: the less the better. The cost is the sum of the
@@ -94,7 +95,7 @@ impl Correlator {
         let Some(front) = self.exchanges.get(&key) else { return false };
         let served = front.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect::<SmallVec<[_; 2]>>();
         self.windows(front, &served).into_iter().filter(|window| window.next.is_some()).any(|window| {
-            self.orphans_within(window).any(|key| {
+            self.orphans_within(front, window).any(|key| {
                 let cost = self.exchanges.get(&key).and_then(|candidate| self.cost(front, candidate, window));
                 cost.is_some_and(|cost| self.rivals(front, cost).iter().any(Fit::is_tight))
             })
@@ -130,7 +131,7 @@ impl Correlator {
 
     fn best_fit(&self, front: &Exchange, window: Window) -> Option<(ExchangeKey, Pairing)> {
         let mut fits: SmallVec<[Fit; 8]> = SmallVec::new();
-        for key in self.orphans_within(window) {
+        for key in self.orphans_within(front, window) {
             let Some(candidate) = self.exchanges.get(&key) else { continue };
             if let Some(cost) = self.cost(front, candidate, window) {
                 fits.push(cost);
@@ -185,14 +186,15 @@ impl Correlator {
     /// Whether no other exchange of this gateway was open when an attempt began: then nobody else can have made it.
     fn is_alone(&self, front: &Exchange, key: ExchangeKey) -> bool {
         let Some(began) = self.exchanges.get(&key).map(|candidate| self.began(candidate)) else { return false };
-        let since = (began - LONGEST_EXCHANGE, front.key);
+        let since = began - LONGEST_EXCHANGE;
+        let fronts = self.gateways.akin(front.server.ip()).into_iter();
+        let mut others = fronts.flat_map(|address| self.unsettled.between(address, since, (began, key)));
         !self.was_guessed(front, key)
-            && !self.unsettled.range(since..=(began, key)).any(|(_, other)| {
-                *other != front.key
-                    && self.exchanges.get(other).is_some_and(|other| {
-                        let open = other.over.is_none_or(|over| over.at >= began);
-                        open && other.parent.is_none() && self.gateways.same(other.server.ip(), front.server.ip())
-                    })
+            && !others.any(|other| {
+                let open = other.key != front.key && other.over >= began;
+                open && self.exchanges.get(&other.key).is_some_and(|other| {
+                    other.parent.is_none() && self.gateways.same(other.server.ip(), front.server.ip())
+                })
             })
     }
 
@@ -200,15 +202,15 @@ impl Correlator {
     fn rivals(&self, front: &Exchange, fit: Fit) -> SmallVec<[Fit; 4]> {
         let Some(candidate) = self.exchanges.get(&fit.key) else { return SmallVec::new() };
         let until = (candidate.started.at + CLOCK_SLACK, fit.key);
-        let since = (candidate.started.at - LONGEST_EXCHANGE, fit.key);
-        let rivals = self.unsettled.range(since..=until).rev().filter(|(_, key)| *key != front.key);
+        let since = candidate.started.at - LONGEST_EXCHANGE;
+        let rivals = self.fronts_of(candidate, since, until).filter(|key| *key != front.key);
         rivals
-            .filter_map(|(_, key)| {
-                let rival = self.exchanges.get(key)?;
+            .filter_map(|key| {
+                let rival = self.exchanges.get(&key)?;
                 let served =
                     rival.attempts.iter().any(|attempt| self.exchanges.get(attempt).is_some_and(|a| a.identified));
                 let cost = if served { None } else { self.cost(rival, candidate, self.whole(rival)) };
-                cost.filter(|fit| fit.cost <= CERTAIN).map(|fit| Fit { key: *key, ..fit })
+                cost.filter(|fit| fit.cost <= CERTAIN).map(|fit| Fit { key, ..fit })
             })
             .take(MOST_RIVALS)
             .collect()
@@ -219,9 +221,9 @@ impl Correlator {
     fn is_due_to_earlier(&self, front: &Exchange, key: ExchangeKey) -> bool {
         let Some(candidate) = self.exchanges.get(&key) else { return false };
         let until = (front.started.at, front.key);
-        let since = (front.started.at - LONGEST_PAUSE, front.key);
-        self.unsettled.range(since..until).any(|(_, key)| {
-            let Some(earlier) = self.exchanges.get(key) else { return false };
+        let since = front.started.at - LONGEST_PAUSE;
+        self.fronts_of(candidate, since, until).filter(|key| *key != front.key).any(|key| {
+            let Some(earlier) = self.exchanges.get(&key) else { return false };
             let served: SmallVec<[_; 2]> =
                 earlier.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect();
             let windows = self.windows(earlier, &served);
@@ -241,15 +243,28 @@ impl Correlator {
     fn next_best(&self, front: ExchangeKey, except: ExchangeKey) -> Option<u32> {
         let front = self.exchanges.get(&front)?;
         let window = self.whole(front);
-        let others = self.orphans_within(window).filter(|key| *key != except);
+        let others = self.orphans_within(front, window).filter(|key| *key != except);
         others.filter_map(|key| Some(self.cost(front, self.exchanges.get(&key)?, window)?.cost)).min()
     }
 
-    /// Exchanges without a parent that began in a window.
-    fn orphans_within(&self, window: Window) -> impl Iterator<Item = ExchangeKey> {
-        let least = ExchangeKey { connection: ConnectionId(0), number: 0 };
-        let greatest = ExchangeKey { connection: ConnectionId(u64::MAX), number: u32::MAX };
-        self.orphans.range((window.from - CLOCK_SLACK, least)..=(window.until, greatest)).map(|(_, key)| *key)
+    /// Exchanges without a parent that a front's gateway began in a window.
+    fn orphans_within(&self, front: &Exchange, window: Window) -> impl Iterator<Item = ExchangeKey> {
+        let (from, until) = (window.from - CLOCK_SLACK, (window.until, LAST));
+        let backs = self.gateways.akin(front.server.ip()).into_iter();
+        backs.flat_map(move |back| self.orphans.between(back, from, until)).map(|entry| entry.key)
+    }
+
+    /// Exchanges of the gateway that made an attempt: those that may still want one, and were open when it began.
+    fn fronts_of(
+        &self,
+        attempt: &Exchange,
+        from: Timestamp,
+        until: (Timestamp, ExchangeKey),
+    ) -> impl Iterator<Item = ExchangeKey> {
+        let began = self.began(attempt) - CLOCK_SLACK * 20;
+        let fronts = self.gateways.akin(attempt.client.ip()).into_iter();
+        let open = fronts.flat_map(move |front| self.unsettled.between(front, from, until).rev());
+        open.filter(move |front| front.over >= began).map(|front| front.key)
     }
 
     /// What it costs to believe that a candidate fills a window; `None` where it cannot.

@@ -1,0 +1,87 @@
+//! Exchanges by the address of one of their ends, in the order of time: what is asked for are always those of one gateway.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use crate::correlate::conversation::ExchangeKey;
+use crate::event::ConnectionId;
+use crate::time::Timestamp;
+
+/// Exchanges by address and start. 32 octets an exchange.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    by_address: HashMap<IpAddr, VecDeque<Entry>>,
+}
+
+/// An exchange.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) started: Timestamp,
+    /// When it was over; the end of time as long as it is not.
+    pub(super) over: Timestamp,
+    pub(super) key: ExchangeKey,
+}
+
+impl Entry {
+    fn place(&self) -> (Timestamp, ExchangeKey) {
+        (self.started, self.key)
+    }
+}
+
+impl Index {
+    /// Nearly always the latest one.
+    pub(super) fn insert(&mut self, address: IpAddr, started: Timestamp, key: ExchangeKey) {
+        let entries = self.by_address.entry(address).or_default();
+        let entry = Entry { started, over: Timestamp::from_nanos(i64::MAX), key };
+        if entries.back().is_none_or(|last| last.place() < entry.place()) {
+            entries.push_back(entry);
+        } else if let Err(index) = entries.binary_search_by_key(&entry.place(), Entry::place) {
+            entries.insert(index, entry);
+        }
+    }
+
+    /// Nearly always one of the first or of the last ones.
+    pub(super) fn remove(&mut self, address: IpAddr, started: Timestamp, key: ExchangeKey) {
+        let is_crowded = self.by_address.len() > MOST_EMPTY;
+        let Some(entries) = self.by_address.get_mut(&address) else { return };
+        if let Ok(index) = entries.binary_search_by_key(&(started, key), Entry::place) {
+            entries.remove(index);
+        }
+        if entries.is_empty() && is_crowded {
+            self.by_address.remove(&address);
+        }
+    }
+
+    /// An exchange is over.
+    pub(super) fn end(&mut self, address: IpAddr, started: Timestamp, key: ExchangeKey, over: Timestamp) {
+        let Some(entries) = self.by_address.get_mut(&address) else { return };
+        if let Ok(index) = entries.binary_search_by_key(&(started, key), Entry::place)
+            && let Some(entry) = entries.get_mut(index)
+        {
+            entry.over = over;
+        }
+    }
+
+    /// Those that began from `from` up to and with `until`, in the order of time.
+    pub(super) fn between(
+        &self,
+        address: IpAddr,
+        from: Timestamp,
+        until: (Timestamp, ExchangeKey),
+    ) -> impl DoubleEndedIterator<Item = &Entry> {
+        let entries = self.by_address.get(&address);
+        entries.into_iter().flat_map(move |entries| {
+            let first = entries.partition_point(|entry| entry.started < from);
+            let end = entries.partition_point(|entry| entry.place() <= until).max(first);
+            entries.range(first..end)
+        })
+    }
+}
+
+/// Later than every exchange that began at the same time.
+pub(super) const LAST: ExchangeKey = ExchangeKey { connection: ConnectionId(u64::MAX), number: u32::MAX };
+
+/// Addresses whose empty lists are kept, since the next exchange is likely to come soon.
+const MOST_EMPTY: usize = 4096;
