@@ -334,7 +334,7 @@ pub struct Response {
     /// Server field.
     pub server: Option<Box<str>>,
     /// What may tell the product that made the response.
-    pub signature: Box<Signature>,
+    pub signature: Signature,
     /// Whether a request was outstanding.
     pub solicited: bool,
     /// Offset up to which the request stream had been sent when the response's first octet was seen.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::correlate::marks::of_client;
 use crate::event::{
     Closing, ConnectionId, Defect, Ending, Endpoint, Event, FirstSeen, GapJudged, Gone, Moment, Opaque, Opened,
     Request, Response, Side, Unreachable, What,
@@ -81,6 +82,8 @@ pub struct Conversation {
     pub highest: u32,
     /// Latest frame in which anything of note happened.
     pub last: Moment,
+    /// The mark of the client's end, by which an exchange is found whose attempt names it.
+    pub client_mark: u64,
 }
 
 /// A repeated segment.
@@ -120,6 +123,8 @@ pub struct Exchange {
     pub client: Endpoint,
     /// The answering end.
     pub server: Endpoint,
+    /// The mark of the requesting end.
+    pub client_mark: u64,
     /// First frame of the request; of the response where no request was seen.
     pub started: Moment,
     /// Offset of the request's first octet, where it was seen.
@@ -219,6 +224,7 @@ impl Conversation {
             open: SmallVec::new(),
             highest: 0,
             last: moment,
+            client_mark: of_client(opened.client),
         }
     }
 
@@ -352,6 +358,7 @@ impl Exchange {
             key,
             client: conversation.client,
             server: conversation.server,
+            client_mark: conversation.client_mark,
             started,
             request_start: None,
             request: None,

@@ -64,6 +64,12 @@ impl Index {
         }
     }
 
+    /// Whether none is there.
+    #[must_use]
+    pub(super) fn is_empty(&self, address: IpAddr) -> bool {
+        self.by_address.get(&address).is_none_or(VecDeque::is_empty)
+    }
+
     /// Those that began from `from` up to and with `until`, in the order of time.
     pub(super) fn between(
         &self,

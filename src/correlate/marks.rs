@@ -52,7 +52,7 @@ pub(super) fn shared(one: &Request, other: &Request) -> bool {
 /// The marks by which an exchange can be found: those of its request, and its client's end.
 fn of_downstream(exchange: &Exchange) -> impl Iterator<Item = u64> {
     let marks = exchange.request.as_ref().map_or(&[][..], |request| &request.marks);
-    marks.iter().copied().chain([of_client(exchange.client)])
+    marks.iter().copied().chain([exchange.client_mark])
 }
 
 /// The mark of a client's end.

@@ -93,6 +93,9 @@ impl Correlator {
     /// better claim.
     pub(super) fn is_contested(&self, key: ExchangeKey) -> bool {
         let Some(front) = self.exchanges.get(&key) else { return false };
+        if !self.has_orphans(front) {
+            return false;
+        }
         let served = front.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect::<SmallVec<[_; 2]>>();
         self.windows(front, &served).into_iter().filter(|window| window.next.is_some()).any(|window| {
             self.orphans_within(front, window).any(|key| {
@@ -104,7 +107,7 @@ impl Correlator {
 
     /// The best candidate for a stretch of the exchange that no attempt accounts for yet.
     fn next_fit(&self, key: ExchangeKey, attempts: &[(ExchangeKey, Pairing)]) -> Option<(ExchangeKey, Pairing)> {
-        let front = self.exchanges.get(&key)?;
+        let front = self.exchanges.get(&key).filter(|front| self.has_orphans(front))?;
         let windows = self.windows(front, attempts);
         windows.into_iter().rev().find_map(|window| self.best_fit(front, window))
     }
@@ -245,6 +248,11 @@ impl Correlator {
         let window = self.whole(front);
         let others = self.orphans_within(front, window).filter(|key| *key != except);
         others.filter_map(|key| Some(self.cost(front, self.exchanges.get(&key)?, window)?.cost)).min()
+    }
+
+    /// Whether a front's gateway made attempts that nobody has claimed.
+    fn has_orphans(&self, front: &Exchange) -> bool {
+        self.gateways.akin(front.server.ip()).iter().any(|back| !self.orphans.is_empty(*back))
     }
 
     /// Exchanges without a parent that a front's gateway began in a window.

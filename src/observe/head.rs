@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::event::{ForwardedFor, Moment, Request, Response, Signature};
 use crate::wire::http1::{self, Field, Framing, RequestHead, ResponseHead};
 
@@ -28,7 +30,7 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
     let mut upgrade = head.method == b"CONNECT";
     let mut forwarded = false;
     let mut forwarded_for = None;
-    let mut marks = Vec::with_capacity(8);
+    let mut marks = SmallVec::new();
     target_marks(head.target, &mut marks);
     for field in &head.fields {
         match field.name.len() {
@@ -83,7 +85,7 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
         user_agent,
         forwarded,
         forwarded_for,
-        marks: marks.into_boxed_slice(),
+        marks: marks.as_slice().into(),
     }
 }
 
@@ -131,7 +133,7 @@ pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u
         persistent,
         keep_alive_timeout,
         server,
-        signature: Box::new(signature),
+        signature,
         solicited,
         request_sent: sent,
     }
@@ -141,17 +143,20 @@ pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u
 #[must_use]
 pub fn mark(octets: &[u8]) -> u64 {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ octets.len() as u64;
-    for chunk in octets.chunks(8) {
-        let mut word = [0; 8];
-        word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-        let product = u128::from(state ^ u64::from_le_bytes(word)) * 0xa076_1d64_78bd_642f_e703_7ed1_a0b4_28db;
+    let mut add = |word: u64| {
+        let product = u128::from(state ^ word) * u128::from(0xa076_1d64_78bd_642f_u64);
         state = (product as u64) ^ ((product >> 64) as u64);
+    };
+    let (words, rest) = octets.as_chunks::<8>();
+    words.iter().for_each(|word| add(u64::from_le_bytes(*word)));
+    if !rest.is_empty() {
+        add(rest.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet)));
     }
     state
 }
 
 /// The marks of a target: as it stands, and without its first one and two path segments, since gateways strip prefixes.
-fn target_marks(target: &[u8], marks: &mut Vec<u64>) {
+fn target_marks(target: &[u8], marks: &mut SmallVec<[u64; 12]>) {
     let path = match authority(target) {
         Some(authority) => target.splitn(4, |octet| *octet == b'/').nth(3).map_or(target, |rest| {
             let at = target.len() - rest.len();
@@ -217,20 +222,22 @@ fn authority(target: &[u8]) -> Option<&[u8]> {
 }
 
 fn text(octets: &[u8], limit: usize) -> Box<str> {
-    let mut cut = octets.get(..limit).unwrap_or(octets);
-    if let Err(error) = std::str::from_utf8(cut)
-        && error.error_len().is_none()
-    {
-        cut = cut.get(..error.valid_up_to()).unwrap_or_default();
+    let cut = octets.get(..limit).unwrap_or(octets);
+    match std::str::from_utf8(cut) {
+        Ok(text) => text.into(),
+        // The limit may have cut a character in two.
+        Err(error) if error.error_len().is_none() => {
+            String::from_utf8_lossy(cut.get(..error.valid_up_to()).unwrap_or_default()).into()
+        }
+        Err(_) => String::from_utf8_lossy(cut).into(),
     }
-    String::from_utf8_lossy(cut).into()
 }
 
 /// A target with what is no ASCII graphic percent-encoded.
 fn target_text(target: &[u8], limit: usize) -> Box<str> {
     let cut = target.get(..limit).unwrap_or(target);
     if cut.iter().all(u8::is_ascii_graphic) {
-        return String::from_utf8_lossy(cut).into();
+        return text(cut, limit);
     }
     let mut encoded = String::with_capacity(cut.len() + 16);
     for octet in cut {
@@ -277,7 +284,7 @@ mod tests {
     #[test]
     fn a_stripped_prefix_leaves_a_common_mark() {
         let marks = |target: &str| {
-            let mut marks = Vec::new();
+            let mut marks = SmallVec::new();
             target_marks(target.as_bytes(), &mut marks);
             marks
         };
