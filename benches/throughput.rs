@@ -25,6 +25,10 @@ use netwatch502::diagnose::Question;
 use netwatch502::limits::Limits;
 use netwatch502::shard::Shard;
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn throughput(criterion: &mut Criterion) {
     let testing = std::env::args().any(|argument| argument == "--test");
     let exchanges = if testing { 2_000 } else { 75_000 };
