@@ -10,7 +10,7 @@ use crate::observe::head::mark;
 /// Open exchanges by mark.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    bearers: HashMap<u64, SmallVec<[ExchangeKey; 2]>>,
+    bearers: HashMap<u64, SmallVec<[ExchangeKey; 1]>>,
 }
 
 impl Marks {

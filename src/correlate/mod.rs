@@ -118,6 +118,12 @@ pub enum Finding<'a> {
 #[derive(Debug)]
 pub struct Correlator {
     settle: Duration,
+    most_exchanges: usize,
+    most_bytes: usize,
+    /// Octets that the exchanges in the books hold.
+    held_bytes: usize,
+    /// Exchanges that were judged before they were due, for want of room.
+    hurried: u64,
     gateways: Gateways,
     conversations: ByNumber<ConnectionId, Box<Conversation>>,
     exchanges: ByNumber<ExchangeKey, Box<Exchange>>,
@@ -145,6 +151,10 @@ impl Correlator {
     pub fn new(limits: &Limits, gateways: Gateways) -> Self {
         Self {
             settle: limits.settle,
+            most_exchanges: limits.exchanges,
+            most_bytes: limits.exchange_bytes,
+            held_bytes: 0,
+            hurried: 0,
             gateways,
             conversations: ByNumber::default(),
             exchanges: ByNumber::default(),
@@ -166,10 +176,19 @@ impl Correlator {
         &self.gateways
     }
 
+    /// Exchanges that were judged before they were due, for want of room.
+    #[must_use]
+    pub fn hurried(&self) -> u64 {
+        self.hurried
+    }
+
     /// Takes an event, and gives out what has settled by its time.
     pub fn take(&mut self, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
         self.now = self.now.max(event.moment.at);
         self.settle_due(self.now, sink);
+        if self.exchanges.len() > self.most_exchanges || self.held_bytes > self.most_bytes {
+            self.make_room(sink);
+        }
         if let What::Opened(opened) = &event.what {
             let conversation = Conversation::new(event.connection, event.moment, opened);
             for (endpoint, local) in [opened.client, opened.server].iter().zip(opened.local) {
@@ -253,11 +272,14 @@ impl Correlator {
                     }
                 }
                 let interim = (100..200).contains(&response.status) && response.status != 101;
-                if let Some(exchange) = self.exchange(connection, response.exchange) {
+                let key = ExchangeKey { connection, number: response.exchange };
+                if let Some(exchange) = self.exchanges.get_mut(&key) {
                     exchange.last_response = Some(moment);
                     if interim {
                         exchange.response_start = None;
                     } else {
+                        exchange.weight += response.weight();
+                        self.held_bytes += response.weight();
                         exchange.response = Some(response);
                     }
                 }
@@ -334,6 +356,7 @@ impl Correlator {
     /// Closes the books on an exchange.
     fn remove(&mut self, key: ExchangeKey) -> Option<Box<Exchange>> {
         let exchange = self.exchanges.remove(&key)?;
+        self.held_bytes = self.held_bytes.saturating_sub(exchange.weight);
         if exchange.parent.is_none() {
             self.orphans.remove(exchange.client.ip(), exchange.started.at, key);
         }
@@ -353,6 +376,8 @@ impl Correlator {
         let key = ExchangeKey { connection, number: request.exchange };
         let Some(exchange) = self.exchanges.get_mut(&key) else { return };
         exchange.request_head = Some(moment);
+        exchange.weight += request.weight();
+        self.held_bytes += request.weight();
         exchange.request = Some(request);
         self.identify(key);
         if let Some(exchange) = self.exchanges.get(&key) {
@@ -472,6 +497,33 @@ impl Correlator {
         }
     }
 
+    /// Judges a sixteenth of the exchanges by what is known: those that are due first, else those that began first.
+    fn make_room(&mut self, sink: &mut dyn FnMut(Finding<'_>)) {
+        let (exchanges, bytes) = (self.most_exchanges / 16 * 15, self.most_bytes / 16 * 15);
+        let is_full = |books: &Self| books.exchanges.len() > exchanges || books.held_bytes > bytes;
+        while is_full(self)
+            && let Some(Reverse((_, key))) = self.due.pop()
+        {
+            self.hurry(key, sink);
+        }
+        if !is_full(self) {
+            return;
+        }
+        let open = self.exchanges.values().filter(|exchange| exchange.parent.is_none());
+        let mut open: Vec<_> = open.map(|exchange| (exchange.started.at, exchange.key)).collect();
+        open.sort_unstable();
+        for (_, key) in open.into_iter().take((self.most_exchanges / 16).max(1)) {
+            self.hurry(key, sink);
+        }
+    }
+
+    fn hurry(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
+        if self.exchanges.get(&key).is_some_and(|exchange| exchange.parent.is_none()) {
+            self.hurried += 1;
+            self.settle_root(key, sink);
+        }
+    }
+
     /// Whether an exchange may be a gateway's attempt: its client's address may be a gateway's.
     fn may_be_attempt(&self, key: ExchangeKey) -> bool {
         let Some(exchange) = self.exchanges.get(&key) else { return false };
@@ -484,7 +536,8 @@ impl Correlator {
         let Some(exchange) = self.exchanges.get(&key) else { return false };
         let (client, started) = (exchange.client.ip(), exchange.started.at);
         let fronts = self.gateways.akin(client).into_iter().filter(|front| self.gateways.same(*front, client));
-        let mut open = fronts.flat_map(|front| self.unsettled.between(front, Timestamp::from_nanos(i64::MIN), (started, key)));
+        let mut open =
+            fronts.flat_map(|front| self.unsettled.between(front, Timestamp::from_nanos(i64::MIN), (started, key)));
         open.any(|other| other.over >= started && other.key.connection != key.connection)
     }
 

@@ -166,7 +166,9 @@ impl Diagnoser {
         };
         for judged in &judged {
             if let Some(remark) = response::remark(&judged.view).filter(|_| judged.verdict.is_none()) {
-                *self.remarks.entry(remark).or_default() += 1;
+                if self.remarks.len() < MOST_REMARKS || self.remarks.contains_key(&remark) {
+                    *self.remarks.entry(remark).or_default() += 1;
+                }
             }
         }
         let gateway_first =
@@ -492,3 +494,5 @@ fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verdict> {
 
 /// Endpoints whose failures are counted.
 const MOST_ENDPOINTS: usize = 512;
+/// Remarks that are counted, each by its text.
+const MOST_REMARKS: usize = 256;

@@ -133,10 +133,10 @@ impl Connection {
         self.syn.is_some() && !self.established
     }
 
-    /// Octets waiting behind holes, both directions.
+    /// Octets of memory that wait behind holes, both directions.
     #[must_use]
-    pub fn waiting_octets(&self) -> usize {
-        self.halves.iter().map(|half| half.assembler.waiting_octets()).sum()
+    pub fn held_octets(&self) -> usize {
+        self.halves.iter().map(|half| half.assembler.held_octets()).sum()
     }
 
     /// Asks for `What::Acknowledged` once the peer acknowledges `offset` of `sender`'s stream.
@@ -190,6 +190,18 @@ impl Connection {
         let quotes_syn = self.in_handshake() && error.quoted == Side::Client;
         let quotes_syn = quotes_syn && sequence.is_none_or(|sequence| base == Some(sequence.wrapping_add(1)));
         out(Output::Event(What::Unreachable(Box::new(Unreachable { quotes_syn, ..error }))));
+    }
+
+    /// There is no room to wait any longer: the holes are declared, and what waits behind them is delivered.
+    pub fn give_up_holes(&mut self, out: &mut impl FnMut(Output<'_>)) {
+        for side in [Side::Client, Side::Server] {
+            let context = self.context();
+            let half = self.half_mut(side);
+            while half.assembler.has_hole() {
+                half.assembler.give_up_hole(GapJudged::Unknown, &mut |piece| relay(side, piece, context, out));
+            }
+            self.close_if_reached(side, out);
+        }
     }
 
     /// The connection leaves the table: what still waits is delivered.
@@ -332,7 +344,7 @@ impl Connection {
         let context = self.context();
         let half = self.half_mut(side);
         half.assembler.push(start, segment.payload, length, &mut |piece| relay(side, piece, context, out));
-        while half.assembler.waiting_octets() > limits.waiting_bytes_per_direction {
+        while half.assembler.held_octets() > limits.waiting_bytes_per_direction {
             half.assembler.give_up_hole(GapJudged::Unknown, &mut |piece| relay(side, piece, context, out));
         }
         if peer_closed && let Some(after) = self.after_fin.get_mut(side.index()) {
