@@ -165,10 +165,10 @@ impl Diagnoser {
             return None;
         };
         for judged in &judged {
-            if let Some(remark) = response::remark(&judged.view).filter(|_| judged.verdict.is_none()) {
-                if self.remarks.len() < MOST_REMARKS || self.remarks.contains_key(&remark) {
-                    *self.remarks.entry(remark).or_default() += 1;
-                }
+            if let Some(remark) = response::remark(&judged.view).filter(|_| judged.verdict.is_none())
+                && (self.remarks.len() < MOST_REMARKS || self.remarks.contains_key(&remark))
+            {
+                *self.remarks.entry(remark).or_default() += 1;
             }
         }
         let gateway_first =
