@@ -130,6 +130,18 @@ impl<'r> Analysis<'r> {
                 counters.evicted
             ));
         }
+        if counters.given_up > 0 {
+            notes.push(format!(
+                "octets out of order, or header sections that did not end, were given up {} × for want of memory",
+                counters.given_up
+            ));
+        }
+        if self.correlator.hurried() > 0 {
+            notes.push(format!(
+                "{} exchanges were judged before all about them was in, for want of memory",
+                self.correlator.hurried()
+            ));
+        }
         if totals.unlisted_incidents > 0 {
             notes.push(format!(
                 "{} incidents beyond the first {} are counted, not listed",

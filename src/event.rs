@@ -299,6 +299,15 @@ pub struct Request {
     pub marks: Box<[u64]>,
 }
 
+impl Request {
+    /// Octets that it holds besides itself, with what it takes to find it by its marks.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let optional = [&self.host, &self.user_agent].into_iter().flatten().map(|text| text.len()).sum::<usize>();
+        self.method.len() + self.target.len() + optional + self.marks.len() * 64
+    }
+}
+
 /// The client address that a request's fields name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardedFor {
@@ -341,6 +350,16 @@ pub struct Response {
     pub solicited: bool,
     /// Offset up to which the request stream had been sent when the response's first octet was seen.
     pub request_sent: u64,
+}
+
+impl Response {
+    /// Octets that it holds besides itself, and may come to hold.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let fields = self.signature.fields.iter().map(|(name, value)| name.len() + value.len() + 64).sum::<usize>();
+        let content = if self.status >= 400 { 512 } else { 0 };
+        self.reason.len() + self.server.as_ref().map_or(0, |server| server.len()) + fields + content
+    }
 }
 
 /// What a response shows of the software that made it.

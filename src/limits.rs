@@ -9,7 +9,8 @@ pub struct Limits {
     pub connections: usize,
     /// Octets of out-of-order data that one direction of a connection may wait with; beyond it the hole is declared a gap.
     pub waiting_bytes_per_direction: usize,
-    /// The same for all connections together.
+    /// The same for all connections together, with the header sections that are not complete; beyond it the connection that
+    /// would hold more gives up what it holds.
     pub waiting_bytes: usize,
     /// Octets of one header section. Beyond it the message is skipped to the next one that can be recognised.
     pub head_bytes: usize,
@@ -31,7 +32,12 @@ pub struct Limits {
     pub duplicate_window: Duration,
     /// Packets remembered in the search for copies.
     pub duplicate_memory: usize,
-    /// Incidents listed one by one; beyond it they are counted.
+    /// Exchanges in the books at once, open or not settled. Beyond it those that are due first are judged by what is known.
+    /// About 2 KB each, with their connection.
+    pub exchanges: usize,
+    /// Octets of text and marks that the exchanges in the books hold. Beyond it the same is done.
+    pub exchange_bytes: usize,
+    /// Incidents listed one by one; beyond it they are counted. About 4 KB each.
     pub incidents: usize,
     /// Least span of capture time after which a verdict is final.
     pub settle: Duration,
@@ -40,9 +46,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 65_536,
+            connections: 24_576,
             waiting_bytes_per_direction: 1 << 20,
-            waiting_bytes: 32 << 20,
+            waiting_bytes: 24 << 20,
             head_bytes: 256 << 10,
             text_bytes: 2048,
             outstanding_requests: 256,
@@ -53,7 +59,9 @@ impl Default for Limits {
             fragment_age: Duration::from_secs(60),
             duplicate_window: Duration::from_millis(5),
             duplicate_memory: 4096,
-            incidents: 20_000,
+            exchanges: 24_576,
+            exchange_bytes: 16 << 20,
+            incidents: 5_000,
             settle: Duration::from_millis(250),
         }
     }

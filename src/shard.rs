@@ -43,6 +43,8 @@ pub struct Counters {
     pub undecodable: u64,
     /// Connections given up for want of room.
     pub evicted: u64,
+    /// Times that a connection gave up early octets or an incomplete header section for want of room.
+    pub given_up: u64,
 }
 
 /// A shard: connections and their observers.
@@ -54,6 +56,8 @@ pub struct Shard {
     table: Table,
     observers: Vec<Option<Box<Http1>>>,
     counters: Counters,
+    /// Octets that connections and observers hold.
+    held: usize,
 }
 
 impl Shard {
@@ -67,6 +71,7 @@ impl Shard {
             table: Table::new(limits),
             observers: Vec::new(),
             counters: Counters::default(),
+            held: 0,
         }
     }
 
@@ -101,14 +106,16 @@ impl Shard {
 
     /// The capture ended.
     pub fn finish(&mut self, moment: Moment, events: &mut Vec<Event>) {
-        let Self { table, observers, limits, .. } = self;
-        table.finish(&mut |slot, connection, why| farewell(observers, slot, connection, why, moment, limits, events));
+        let Self { table, observers, limits, held, .. } = self;
+        table.finish(&mut |slot, connection, why| {
+            farewell(observers, slot, connection, why, moment, limits, held, events);
+        });
     }
 
     fn expire(&mut self, moment: Moment, events: &mut Vec<Event>) {
-        let Self { table, observers, limits, .. } = self;
+        let Self { table, observers, limits, held, .. } = self;
         table.expire(moment.at, &mut |slot, connection, why| {
-            farewell(observers, slot, connection, why, moment, limits, events);
+            farewell(observers, slot, connection, why, moment, limits, held, events);
         });
     }
 
@@ -136,9 +143,9 @@ impl Shard {
         moment: Moment,
         events: &mut Vec<Event>,
     ) {
-        let Self { table, observers, limits, .. } = self;
+        let Self { table, observers, limits, held, counters, .. } = self;
         let (slot, side, opened) = table.find(packet, segment, moment, &mut |slot, connection, why| {
-            farewell(observers, slot, connection, why, moment, limits, events);
+            farewell(observers, slot, connection, why, moment, limits, held, events);
         });
         let Some(connection) = table.connection(slot) else { return };
         let id = connection.id;
@@ -152,17 +159,30 @@ impl Shard {
             events.push(Event { connection: id, moment, what: What::Focused });
         }
         let from = events.len();
+        let may_hold = !segment.payload.is_empty() || connection.held_octets() > 0;
+        let before = if may_hold { held_by(connection, observer.as_deref()) } else { 0 };
         let mut out = |output: Output<'_>| observe(observer, output, id, moment, limits, events);
         connection.segment(side, segment, packet.ttl, moment, limits, &mut out);
+        if may_hold {
+            *held = held.saturating_sub(before) + held_by(connection, observer.as_deref());
+            if *held > limits.waiting_bytes {
+                *held -= held_by(connection, observer.as_deref());
+                connection.give_up_holes(&mut |output| observe(observer, output, id, moment, limits, events));
+                let context = connection.context();
+                observer.iter_mut().for_each(|observer| observer.give_up_heads(context));
+                *held += held_by(connection, observer.as_deref());
+                counters.given_up += 1;
+            }
+        }
         watch_ends(connection, from, moment, events);
     }
 
     fn icmp_error(&mut self, packet: &Packet<'_>, error: &IcmpError, moment: Moment, events: &mut Vec<Event>) {
-        let Self { table, observers, limits, .. } = self;
+        let Self { table, observers, limits, held, .. } = self;
         let known = table.quoted(error);
         let found = known.or_else(|| {
             table.open_quoted(error, moment, &mut |slot, connection, why| {
-                farewell(observers, slot, connection, why, moment, limits, events);
+                farewell(observers, slot, connection, why, moment, limits, held, events);
             })
         });
         let Some((slot, quoted)) = found else { return };
@@ -241,7 +261,13 @@ fn watch_ends(connection: &mut Connection, from: usize, moment: Moment, events: 
     }
 }
 
+/// Octets that a connection and its observer hold.
+fn held_by(connection: &Connection, observer: Option<&Http1>) -> usize {
+    connection.held_octets() + observer.map_or(0, Http1::held_octets)
+}
+
 /// A connection leaves: what it still held is told, then that it is gone.
+#[expect(clippy::too_many_arguments, reason = "it is called from closures that borrow the shard's parts one by one")]
 fn farewell(
     observers: &mut [Option<Box<Http1>>],
     slot: Slot,
@@ -249,9 +275,11 @@ fn farewell(
     why: GoneWhy,
     moment: Moment,
     limits: &Limits,
+    held: &mut usize,
     events: &mut Vec<Event>,
 ) {
     let id = connection.id;
     let mut observer = observers.get_mut(slot.0).and_then(Option::take);
+    *held = held.saturating_sub(held_by(connection, observer.as_deref()));
     connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, events));
 }

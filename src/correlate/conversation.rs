@@ -43,15 +43,15 @@ pub struct Conversation {
     /// When the handshake was complete.
     pub established: Option<Moment>,
     /// ICMP errors about it.
-    pub unreachable: SmallVec<[(Moment, Unreachable); 1]>,
+    pub unreachable: Vec<(Moment, Unreachable)>,
     /// First FIN of client and server.
     pub fins: [Option<(Moment, Closing)>; 2],
     /// When client's and server's FIN was acknowledged.
     pub fins_acknowledged: [Option<Moment>; 2],
     /// Resets, the first ones.
-    pub resets: SmallVec<[(Moment, Closing); 2]>,
+    pub resets: Vec<(Moment, Closing)>,
     /// Repeated segments, the latest ones.
-    pub repeats: SmallVec<[Repeat; 4]>,
+    pub repeats: Vec<Repeat>,
     /// Repeated segments of client and server, all.
     pub repeated: [u32; 2],
     /// Since when client's and server's receive window is closed.
@@ -59,7 +59,7 @@ pub struct Conversation {
     /// Times that client and server closed their window.
     pub windows_closed: [u32; 2],
     /// Holes, the latest ones.
-    pub gaps: SmallVec<[Hole; 2]>,
+    pub gaps: Vec<Hole>,
     /// The first octets of the server that were sent and did not come by.
     pub server_ahead: Option<(Moment, u64)>,
     /// When the server sent octets while no request was outstanding.
@@ -161,6 +161,8 @@ pub struct Exchange {
     pub identified: bool,
     /// The attempts made for this one.
     pub attempts: SmallVec<[ExchangeKey; 2]>,
+    /// Octets of text and marks that it holds.
+    pub weight: usize,
 }
 
 /// The beginning of a response.
@@ -204,15 +206,15 @@ impl Conversation {
             syn_ack: None,
             syn_ack_repeated: None,
             established: None,
-            unreachable: SmallVec::new(),
+            unreachable: Vec::new(),
             fins: [None, None],
             fins_acknowledged: [None, None],
-            resets: SmallVec::new(),
-            repeats: SmallVec::new(),
+            resets: Vec::new(),
+            repeats: Vec::new(),
             repeated: [0; 2],
             window_closed: [None, None],
             windows_closed: [0; 2],
-            gaps: SmallVec::new(),
+            gaps: Vec::new(),
             server_ahead: None,
             unsolicited: None,
             opaque: None,
@@ -377,6 +379,7 @@ impl Exchange {
             parent: None,
             identified: false,
             attempts: SmallVec::new(),
+            weight: 0,
         }
     }
 

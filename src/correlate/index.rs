@@ -49,7 +49,7 @@ impl Index {
         if let Ok(index) = entries.binary_search_by_key(&(started, key), Entry::place) {
             entries.remove(index);
         }
-        if entries.is_empty() && is_crowded {
+        if entries.is_empty() && (is_crowded || entries.capacity() > SMALL) {
             self.by_address.remove(&address);
         }
     }
@@ -91,3 +91,5 @@ pub(super) const LAST: ExchangeKey = ExchangeKey { connection: ConnectionId(u64:
 
 /// Addresses whose empty lists are kept, since the next exchange is likely to come soon.
 const MOST_EMPTY: usize = 4096;
+/// Longer lists are not kept when they are empty.
+const SMALL: usize = 32;

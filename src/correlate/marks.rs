@@ -10,7 +10,7 @@ use crate::wire::mark::mark;
 /// Open exchanges by mark.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    bearers: HashMap<u64, SmallVec<[ExchangeKey; 2]>>,
+    bearers: HashMap<u64, SmallVec<[ExchangeKey; 1]>>,
 }
 
 impl Marks {
@@ -18,7 +18,8 @@ impl Marks {
     pub(super) fn insert(&mut self, exchange: &Exchange) {
         for mark in of_downstream(exchange) {
             let bearers = self.bearers.entry(mark).or_default();
-            if bearers.len() < MOST_BEARERS && !bearers.contains(&exchange.key) {
+            // One request may bear a mark twice.
+            if bearers.len() < MOST_BEARERS && bearers.last() != Some(&exchange.key) {
                 bearers.push(exchange.key);
             }
         }
@@ -28,7 +29,9 @@ impl Marks {
     pub(super) fn remove(&mut self, exchange: &Exchange) {
         for mark in of_downstream(exchange) {
             if let Some(bearers) = self.bearers.get_mut(&mark) {
-                bearers.retain(|key| *key != exchange.key);
+                if let Some(at) = bearers.iter().position(|key| *key == exchange.key) {
+                    bearers.remove(at);
+                }
                 if bearers.is_empty() {
                     self.bearers.remove(&mark);
                 }
@@ -36,10 +39,11 @@ impl Marks {
         }
     }
 
-    /// The open exchanges that bear a mark.
+    /// The open exchanges that bear a mark; none where so many do that it tells nothing.
     #[must_use]
     pub(super) fn bearers(&self, mark: u64) -> &[ExchangeKey] {
-        self.bearers.get(&mark).map_or(&[], |bearers| bearers)
+        let bearers = self.bearers.get(&mark).map_or(&[][..], |bearers| bearers);
+        if bearers.len() < MOST_BEARERS { bearers } else { &[] }
     }
 }
 
@@ -62,4 +66,4 @@ pub(super) fn of_client(client: Endpoint) -> u64 {
 }
 
 /// A mark that more open requests bear than this tells nothing.
-const MOST_BEARERS: usize = 64;
+const MOST_BEARERS: usize = 32;

@@ -119,6 +119,12 @@ pub enum Finding<'a> {
 #[derive(Debug)]
 pub struct Correlator {
     settle: Duration,
+    most_exchanges: usize,
+    most_bytes: usize,
+    /// Octets that the exchanges in the books hold.
+    held_bytes: usize,
+    /// Exchanges that were judged before they were due, for want of room.
+    hurried: u64,
     gateways: Gateways,
     conversations: ByNumber<ConnectionId, Box<Conversation>>,
     exchanges: ByNumber<ExchangeKey, Box<Exchange>>,
@@ -149,6 +155,10 @@ impl Correlator {
     pub fn new(limits: &Limits, gateways: Gateways) -> Self {
         Self {
             settle: limits.settle,
+            most_exchanges: limits.exchanges,
+            most_bytes: limits.exchange_bytes,
+            held_bytes: 0,
+            hurried: 0,
             gateways,
             conversations: ByNumber::default(),
             exchanges: ByNumber::default(),
@@ -172,10 +182,19 @@ impl Correlator {
         &self.gateways
     }
 
+    /// Exchanges that were judged before they were due, for want of room.
+    #[must_use]
+    pub fn hurried(&self) -> u64 {
+        self.hurried
+    }
+
     /// Takes an event, and gives out what has settled by its time.
     pub fn take(&mut self, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
         self.now = self.now.max(event.moment.at);
         self.settle_due(self.now, sink);
+        if self.exchanges.len() > self.most_exchanges || self.held_bytes > self.most_bytes {
+            self.make_room(sink);
+        }
         if let What::Opened(opened) = &event.what {
             let conversation = Conversation::new(event.connection, event.moment, opened);
             for (endpoint, local) in [opened.client, opened.server].iter().zip(opened.local) {
@@ -259,11 +278,14 @@ impl Correlator {
                     }
                 }
                 let interim = (100..200).contains(&response.status) && response.status != 101;
-                if let Some(exchange) = self.exchange(connection, response.exchange) {
+                let key = ExchangeKey { connection, number: response.exchange };
+                if let Some(exchange) = self.exchanges.get_mut(&key) {
                     exchange.last_response = Some(moment);
                     if interim {
                         exchange.response_start = None;
                     } else {
+                        exchange.weight += response.weight();
+                        self.held_bytes += response.weight();
                         exchange.response = Some(response);
                     }
                 }
@@ -345,6 +367,7 @@ impl Correlator {
     /// Closes the books on an exchange.
     fn remove(&mut self, key: ExchangeKey) -> Option<Box<Exchange>> {
         let exchange = self.exchanges.remove(&key)?;
+        self.held_bytes = self.held_bytes.saturating_sub(exchange.weight);
         if exchange.parent.is_none() {
             self.orphans.remove(exchange.client.ip(), exchange.started.at, key);
         }
@@ -364,6 +387,8 @@ impl Correlator {
         let key = ExchangeKey { connection, number: request.exchange };
         let Some(exchange) = self.exchanges.get_mut(&key) else { return };
         exchange.request_head = Some(moment);
+        exchange.weight += request.weight();
+        self.held_bytes += request.weight();
         exchange.request = Some(request);
         self.identify(key);
         if let Some(exchange) = self.exchanges.get(&key) {

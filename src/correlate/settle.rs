@@ -30,6 +30,33 @@ impl Correlator {
         }
     }
 
+    /// Judges a sixteenth of the exchanges by what is known: those that are due first, else those that began first.
+    pub(super) fn make_room(&mut self, sink: &mut dyn FnMut(Finding<'_>)) {
+        let (exchanges, bytes) = (self.most_exchanges / 16 * 15, self.most_bytes / 16 * 15);
+        let is_full = |books: &Self| books.exchanges.len() > exchanges || books.held_bytes > bytes;
+        while is_full(self)
+            && let Some(Reverse((_, key))) = self.due.pop()
+        {
+            self.hurry(key, sink);
+        }
+        if !is_full(self) {
+            return;
+        }
+        let open = self.exchanges.values().filter(|exchange| exchange.parent.is_none());
+        let mut open: Vec<_> = open.map(|exchange| (exchange.started.at, exchange.key)).collect();
+        open.sort_unstable();
+        for (_, key) in open.into_iter().take((self.most_exchanges / 16).max(1)) {
+            self.hurry(key, sink);
+        }
+    }
+
+    fn hurry(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
+        if self.exchanges.get(&key).is_some_and(|exchange| exchange.parent.is_none()) {
+            self.hurried += 1;
+            self.settle_root(key, sink);
+        }
+    }
+
     /// Whether an exchange may be a gateway's attempt: its client's address may be a gateway's.
     pub(super) fn may_be_attempt(&self, key: ExchangeKey) -> bool {
         let Some(exchange) = self.exchanges.get(&key) else { return false };

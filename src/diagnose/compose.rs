@@ -33,9 +33,7 @@ pub(super) fn compose(
     let attempts = judged.iter().map(attempt).collect();
     let log_lines = Product::ALL
         .iter()
-        .filter_map(|known| {
-            Some((*known, product::log_line(*known, verdict.cause, verdict.detail, status)?.to_owned()))
-        })
+        .filter_map(|known| Some((*known, product::log_line(*known, verdict.cause, verdict.detail, status)?)))
         .collect();
     Incident {
         id: 0,

@@ -256,7 +256,7 @@ pub struct Incident {
     /// The episode that it is part of.
     pub episode: Option<u32>,
     /// What the logs of the products say of such a failure, the recognised product first.
-    pub log_lines: Vec<(Product, String)>,
+    pub log_lines: Vec<(Product, &'static str)>,
     /// What to do.
     pub advice: Vec<String>,
     /// Both legs, frame by frame.

@@ -184,7 +184,9 @@ impl Diagnoser {
             return None;
         };
         for judged in &judged {
-            if let Some(remark) = response::remark(&judged.view).filter(|_| judged.verdict.is_none()) {
+            if let Some(remark) = response::remark(&judged.view).filter(|_| judged.verdict.is_none())
+                && (self.remarks.len() < MOST_REMARKS || self.remarks.contains_key(&remark))
+            {
                 *self.remarks.entry(remark).or_default() += 1;
             }
         }
@@ -455,3 +457,5 @@ impl Diagnoser {
 
 /// Endpoints whose failures are counted.
 const MOST_ENDPOINTS: usize = 512;
+/// Remarks that are counted, each by its text.
+const MOST_REMARKS: usize = 256;

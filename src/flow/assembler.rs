@@ -73,6 +73,12 @@ impl Assembler {
         self.waiting_octets
     }
 
+    /// Octets of memory that what waits takes.
+    #[must_use]
+    pub fn held_octets(&self) -> usize {
+        self.waiting_octets + self.waiting.len() * (size_of::<Waiting>() + 16)
+    }
+
     /// Whether `[at, at + length)` was delivered or waits already.
     #[must_use]
     pub fn holds(&self, at: u64, length: u64) -> bool {

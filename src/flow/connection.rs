@@ -145,10 +145,10 @@ impl Connection {
         self.syn.is_some() && !self.established
     }
 
-    /// Octets waiting behind holes, both directions.
+    /// Octets of memory that wait behind holes, both directions.
     #[must_use]
-    pub fn waiting_octets(&self) -> usize {
-        self.halves.iter().map(|half| half.assembler.waiting_octets()).sum()
+    pub fn held_octets(&self) -> usize {
+        self.halves.iter().map(|half| half.assembler.held_octets()).sum()
     }
 
     /// Asks for `What::Acknowledged` once the peer acknowledges `offset` of `sender`'s stream.
@@ -204,6 +204,18 @@ impl Connection {
         out(Output::Event(What::Unreachable(Box::new(Unreachable { quotes_syn, ..error }))));
     }
 
+    /// There is no room to wait any longer: the holes are declared, and what waits behind them is delivered.
+    pub fn give_up_holes(&mut self, out: &mut impl FnMut(Output<'_>)) {
+        for side in [Side::Client, Side::Server] {
+            let context = self.context();
+            let half = self.half_mut(side);
+            while half.assembler.has_hole() {
+                half.assembler.give_up_hole(GapJudged::Unknown, &mut |piece| relay(side, piece, context, out));
+            }
+            self.close_if_reached(side, out);
+        }
+    }
+
     /// The connection leaves the table: what still waits is delivered.
     pub fn leave(&mut self, why: GoneWhy, out: &mut impl FnMut(Output<'_>)) {
         for side in [Side::Client, Side::Server] {
@@ -230,7 +242,9 @@ impl Connection {
         if side == Side::Client { client } else { server }
     }
 
-    fn context(&self) -> Context {
+    /// How far both directions are.
+    #[must_use]
+    pub fn context(&self) -> Context {
         let [client, server] = &self.halves;
         Context { sent: [client.high, server.high], acknowledged: [client.acknowledged, server.acknowledged] }
     }
@@ -348,7 +362,7 @@ impl Connection {
         let context = self.context();
         let half = self.half_mut(side);
         half.assembler.push(start, segment.payload, length, &mut |piece| relay(side, piece, context, out));
-        while half.assembler.waiting_octets() > limits.waiting_bytes_per_direction {
+        while half.assembler.held_octets() > limits.waiting_bytes_per_direction {
             half.assembler.give_up_hole(GapJudged::Unknown, &mut |piece| relay(side, piece, context, out));
         }
         if peer_closed && let Some(after) = self.after_fin.get_mut(side.index()) {

@@ -247,8 +247,13 @@ impl Table {
             .enumerate()
             .filter_map(|(index, slot)| slot.as_ref().map(|c| (!(c.is_over() || c.in_handshake()), c.last.at, index)))
             .collect();
+        let leaving = (self.limits.connections / 16).max(1).min(order.len());
+        if leaving < order.len() {
+            order.select_nth_unstable(leaving);
+            order.truncate(leaving);
+        }
         order.sort_unstable();
-        for (_, _, index) in order.into_iter().take((self.limits.connections / 16).max(1)) {
+        for (_, _, index) in order {
             let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) else { continue };
             let key = Key::new(connection.client, connection.server);
             let over = connection.is_over();

@@ -152,6 +152,24 @@ impl Http1 {
         self.responses.state = State::Lost;
     }
 
+    /// Octets of incomplete header sections.
+    #[must_use]
+    pub fn held_octets(&self) -> usize {
+        self.requests.buffer.capacity() + self.responses.buffer.capacity()
+    }
+
+    /// There is no room for incomplete header sections: they are given up like ones that are too long.
+    pub fn give_up_heads(&mut self, context: Context) {
+        if self.requests.buffer.capacity() > 0 {
+            self.lose_requests(context);
+        }
+        let read = std::mem::take(&mut self.responses.buffer).len() as u64;
+        if read > 0 {
+            self.answer.content_start = self.responses.start + read;
+            self.responses.state = State::UntilClose { broken: true };
+        }
+    }
+
     fn opaque(&mut self, what: Opaque, tell: &mut impl FnMut(What)) {
         self.mode = Mode::Opaque;
         self.requests = Reader::default();

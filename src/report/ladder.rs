@@ -340,7 +340,7 @@ fn wireshark(report: &Report, incident: &Incident, style: &Style, out: &mut dyn 
 /// What to search for in the gateway's own log: the product that was recognised, or else all of them.
 fn log_lines(incident: &Incident, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let recognised = incident.log_lines.iter().any(|(product, _)| Some(*product) == incident.product);
-    let wanted = |one: &&(_, String)| !recognised || Some(one.0) == incident.product;
+    let wanted = |one: &&(_, &str)| !recognised || Some(one.0) == incident.product;
     let rows = incident.log_lines.iter().filter(wanted).map(|(product, line)| {
         let mark = if recognised { " (this gateway)" } else { "" };
         format!("{}{mark}: {}", product.id(), style.prose(line))

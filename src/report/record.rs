@@ -135,7 +135,7 @@ impl Serialize for Time {
 }
 
 struct LogLines<'a> {
-    lines: &'a [(Product, String)],
+    lines: &'a [(Product, &'static str)],
     style: &'a Style,
 }
 

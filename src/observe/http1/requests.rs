@@ -263,7 +263,7 @@ impl Http1 {
         }
     }
 
-    fn lose_requests(&mut self, context: Context) {
+    pub(super) fn lose_requests(&mut self, context: Context) {
         let [_, server_sent] = context.sent;
         self.lose_requests_since(server_sent);
     }

@@ -148,12 +148,9 @@ pub(crate) fn race() -> Incident {
         ],
         not_known: strings(&["the configured idle timeouts", "whether the client tried again after the capture"]),
         log_lines: vec![
-            (Product::Haproxy, "SH--".into()),
-            (
-                Product::Nginx,
-                "upstream prematurely closed connection while reading response header from upstream".into(),
-            ),
-            (Product::Envoy, "UC".into()),
+            (Product::Haproxy, "SH--"),
+            (Product::Nginx, "upstream prematurely closed connection while reading response header from upstream"),
+            (Product::Envoy, "UC"),
         ],
         advice: strings(&[
             "nginx: keepalive_timeout in the upstream block below 5.9 s (its default is 60 s).",
@@ -238,7 +235,7 @@ pub(crate) fn timeout() -> Incident {
         not_known: strings(&["why the upstream was slow"]),
         log_lines: vec![(
             Product::Nginx,
-            "upstream timed out (110: Connection timed out) while reading response header from upstream".into(),
+            "upstream timed out (110: Connection timed out) while reading response header from upstream",
         )],
         advice: strings(&["Find out why POST /slow takes 3.5 s before proxy_read_timeout is raised above 3 s."]),
         ladder: vec![
