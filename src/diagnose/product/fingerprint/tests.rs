@@ -26,12 +26,12 @@ fn response(status: u16, server: Option<&str>, content: &str) -> Response {
         persistent: true,
         keep_alive_timeout: None,
         server: server.map(Into::into),
-        signature: Box::new(Signature {
+        signature: Signature {
             fields: Vec::new(),
             lower_case: false,
             date: true,
             content: content.as_bytes().into(),
-        }),
+        },
         solicited: true,
         request_sent: 0,
     }
