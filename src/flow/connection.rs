@@ -503,3 +503,6 @@ fn relay(side: Side, piece: Piece<'_>, context: Context, out: &mut impl FnMut(Ou
     }
     out(Output::Piece(side, piece, context));
 }
+
+#[cfg(test)]
+mod tests;

@@ -274,3 +274,6 @@ pub fn looks_like_request(octets: &[u8]) -> bool {
 
 /// How often the table is searched for what is over.
 const SWEEP: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@
 
 use std::collections::VecDeque;
 
+use crate::event::Side;
+
 /// A request without a (complete) response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outstanding {
@@ -37,17 +39,35 @@ pub(super) enum Method {
 /// The requests that wait for a response, in the order in which they were sent.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    waiting: VecDeque<(Outstanding, bool)>,
+    waiting: VecDeque<Waiting>,
     /// Requests were sent before earlier ones were answered.
     pipelined: bool,
     /// Octets were missed: a request is certain only if the client had acknowledged more of the server's stream than this.
     doubt: Option<u64>,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    request: Outstanding,
+    /// The next response is its own, if all before it were answered.
+    certain: bool,
+    /// Since then octets of `[the client, the server]` were missed.
+    missed: [bool; 2],
+}
+
+impl Waiting {
+    /// With octets of both sides missed, its response may be among them, and the next one that of a request among them.
+    fn miss(&mut self, side: Side) {
+        let [client, server] = &mut self.missed;
+        *(if side == Side::Client { client } else { server }) = true;
+        self.certain &= self.missed != [true, true];
+    }
+}
+
 impl Queue {
     /// Adds a request. `server_read` tells whether the server's stream is followed, so that what waits is unanswered for sure.
     pub(super) fn push(&mut self, request: Outstanding, server_read: bool, most: usize) {
-        let latest = self.waiting.back().map(|(latest, _)| latest.acknowledged);
+        let latest = self.waiting.back().map(|latest| latest.request.acknowledged);
         // Without a new octet from the server the latest one cannot have been answered in between.
         if latest.is_some_and(|latest| server_read || request.acknowledged <= latest) {
             self.pipelined = true;
@@ -60,12 +80,12 @@ impl Queue {
         if certain {
             self.doubt = None;
         }
-        self.waiting.push_back((request, certain));
+        self.waiting.push_back(Waiting { request, certain, missed: [false; 2] });
     }
 
     /// Whether all that wait were answered unseen, since the client asked again when it had acknowledged this much.
     pub(super) fn are_over(&self, acknowledged: u64) -> bool {
-        !self.pipelined && self.waiting.back().is_some_and(|(latest, _)| acknowledged > latest.acknowledged)
+        !self.pipelined && self.waiting.back().is_some_and(|latest| acknowledged > latest.request.acknowledged)
     }
 
     /// Whether a request that began when the client had acknowledged this much is the next one to be answered.
@@ -74,25 +94,23 @@ impl Queue {
     }
 
     /// Octets of the client were missed, when the server had sent up to `server_sent`: requests may have been among them.
-    /// Where the server's stream is not read either, the next response may be theirs as well as that of one that waits.
-    pub(super) fn miss_requests(&mut self, server_sent: u64, server_read: bool) {
+    pub(super) fn miss_requests(&mut self, server_sent: u64) {
         self.doubt = self.doubt.max(Some(server_sent));
-        if !server_read {
-            self.waiting.iter_mut().for_each(|(_, certain)| *certain = false);
-        }
+        self.waiting.iter_mut().for_each(|waiting| waiting.miss(Side::Client));
     }
 
     /// Octets of the server were missed, the ends of responses perhaps among them.
     pub(super) fn miss_responses(&mut self) {
+        self.waiting.iter_mut().for_each(|waiting| waiting.miss(Side::Server));
         if self.pipelined {
             self.doubt = Some(u64::MAX);
-            self.waiting.iter_mut().for_each(|(_, certain)| *certain = false);
+            self.waiting.iter_mut().for_each(|waiting| waiting.certain = false);
         }
     }
 
     /// The request that waits for longest.
     pub(super) fn front(&self) -> Option<&Outstanding> {
-        self.waiting.front().map(|(request, _)| request)
+        self.waiting.front().map(|front| &front.request)
     }
 
     /// The request of an exchange, if it is the one that waits for longest.
@@ -103,7 +121,7 @@ impl Queue {
     /// The request that a response answers whose sender has received up to `received`; requests that it may answer as well
     /// are given up to `unknown`.
     pub(super) fn answer(&mut self, received: u64, mut unknown: impl FnMut(u32)) -> Option<Outstanding> {
-        while let Some((front, certain)) = self.waiting.front().copied() {
+        while let Some(Waiting { request: front, certain, .. }) = self.waiting.front().copied() {
             if received <= front.start {
                 return None;
             }
@@ -118,7 +136,7 @@ impl Queue {
 
     /// Takes the request that waits for longest.
     pub(super) fn pop(&mut self) -> Option<Outstanding> {
-        self.waiting.pop_front().map(|(request, _)| request)
+        self.waiting.pop_front().map(|front| front.request)
     }
 
     /// How many wait.
@@ -129,7 +147,7 @@ impl Queue {
     /// Whether a response that begins at offset `at`, after missed ones, may answer the latest request: it began when the
     /// client had acknowledged no more of the server's stream.
     pub(super) fn may_answer_latest(&self, at: u64) -> bool {
-        self.waiting.back().is_none_or(|(latest, _)| latest.acknowledged <= at)
+        self.waiting.back().is_none_or(|latest| latest.request.acknowledged <= at)
     }
 
     /// Whether requests were sent before earlier ones were answered.

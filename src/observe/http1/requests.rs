@@ -270,7 +270,7 @@ impl Http1 {
 
     /// What the client sends cannot be followed, since the server had sent so much.
     fn lose_requests_since(&mut self, server_sent: u64) {
-        self.outstanding.miss_requests(server_sent, self.responses.state != State::Lost);
+        self.outstanding.miss_requests(server_sent);
         self.requests = Reader { state: State::Lost, ..Reader::default() };
         self.unsure = true;
     }

@@ -80,6 +80,17 @@ fn a_request_after_a_gap_that_is_never_answered_stays_so() {
 }
 
 #[test]
+fn a_request_whose_content_is_cut_is_answered_after_an_unreadable_response() {
+    let post = b"POST /p HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\na";
+    check(&[C(GET), S(&OK[..20]), LostS(30), C(post), LostC(9), S(GONE)], "GET/a#1 .1 ?1:0 POST/p#2 404#2 =2:0");
+}
+
+#[test]
+fn a_request_is_not_given_a_response_where_both_sides_were_missed_after_it() {
+    check(&[C(GET), LostS(40), C(NEXT), LostS(40), LostC(28), S(GONE)], "GET/a#1 .1 ?1:0 GET/b#2 .2 ?2:0 404#3 =3:0");
+}
+
+#[test]
 fn a_connection_older_than_the_capture_is_read_from_its_next_messages() {
     let check = |steps: &[Step<'_>], expected: &str| assert_eq!(told(&events(false, steps)), expected, "{steps:?}");
     check(&[C(GET), S(OK)], "GET/a#1 .1 200#1 =1:5");
