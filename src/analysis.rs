@@ -107,6 +107,7 @@ impl<'r> Analysis<'r> {
         advice::advise(&mut incidents, &stats);
         totals.half_closed = stats.half_closed;
         totals.health_probes = diagnoser.probes;
+        totals.unlisted_incidents += diagnoser.beyond;
         totals.unused_connections = diagnoser.unused_connections;
         let gateways = self.correlator.gateways().groups();
         let gateways = gateways.into_iter().map(|addresses| {

@@ -156,6 +156,7 @@ pub mod diagnose;
 pub mod event;
 pub mod flow;
 pub mod limits;
+pub mod mark;
 pub mod observe;
 pub mod report;
 pub mod run;

@@ -54,6 +54,47 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A frame of an input: which input, and its number there, 1-based, before any de-duplication. Orders as the frames do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Frame(u64);
+
+impl Frame {
+    const NUMBER_BITS: u32 = 48;
+
+    /// Frame number `number` of input `input`.
+    #[must_use]
+    pub const fn new(input: u16, number: u64) -> Self {
+        Self(((input as u64) << Self::NUMBER_BITS) | (number & ((1 << Self::NUMBER_BITS) - 1)))
+    }
+
+    /// Index of the input in the order of the command line.
+    #[must_use]
+    pub const fn input(self) -> u16 {
+        (self.0 >> Self::NUMBER_BITS) as u16
+    }
+
+    /// 1-based number within the input.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0 & ((1 << Self::NUMBER_BITS) - 1)
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.number())
+    }
+}
+
+/// When something was seen, and in which frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Capture time of the frame.
+    pub at: Timestamp,
+    /// The frame.
+    pub frame: Frame,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 /// A module imports from the rows above its own here, which lie below it in the hourglass, and from itself.
 const ROWS: &[&[&str]] = &[
-    &["time", "limits"],
+    &["time", "limits", "mark"],
     &["wire"],
     &["event"],
     &["flow"],
     &["observe"],
     &["shard"],
-    &["correlate", "stats"],
+    &["correlate"],
+    &["stats"],
     &["diagnose"],
     &["report"],
     &["analysis"],

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::event::{Endpoint, Request};
-use crate::wire::mark::mark;
+use crate::mark::mark;
 
 /// Open exchanges by mark.
 #[derive(Debug, Default)]

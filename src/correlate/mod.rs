@@ -5,6 +5,7 @@
 //! (`pair`). Every exchange takes part, the successful ones too: what they take is no candidate for others.
 
 pub mod conversation;
+mod fit;
 pub mod gateway;
 mod identify;
 mod index;
@@ -456,6 +457,6 @@ impl Correlator {
 /// Attempts settle a little later than what they may have been made for.
 const ATTEMPTS_LATER: Duration = Duration::from_millis(100);
 /// Exchanges of one connection that may be open; beyond it the oldest one ends without an answer.
-const MOST_OPEN: usize = 256;
+const MOST_OPEN: usize = 64;
 /// Endpoints remembered as probed.
 const MOST_PROBED: usize = 4096;

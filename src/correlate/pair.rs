@@ -14,28 +14,12 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
+use crate::correlate::fit::{Fit, surprise};
 use crate::correlate::index::LAST;
 use crate::correlate::marks::shared;
 use crate::correlate::{Correlator, Pairing};
 use crate::event::{Endpoint, Moment, Side};
 use crate::time::Timestamp;
-
-/// How improbable it is that a candidate stands where it does by chance: the less the better. The cost is the sum of the
-/// logarithms of its slacks, in thousandths: one tight end and a loose one are worth more than two halfway ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Fit {
-    cost: u32,
-    /// The part of the cost that the tighter end has.
-    tighter: u32,
-    key: ExchangeKey,
-}
-
-impl Fit {
-    /// Whether at least one end fits closely.
-    fn is_tight(&self) -> bool {
-        self.tighter <= TIGHT
-    }
-}
 
 /// The part of a downstream exchange's time that no attempt accounts for.
 #[derive(Clone, Copy, Debug)]
@@ -178,6 +162,7 @@ impl Correlator {
             None if best.cost <= CERTAIN
                 && window.next.is_none()
                 && !self.has_identified(front)
+                && !self.is_unlike(front, best.key)
                 && !self.was_guessed(front, best.key) =>
             {
                 Pairing::Certain
@@ -199,10 +184,18 @@ impl Correlator {
     /// identifier tells, and among attempts at several endpoints, time alone is not enough.
     fn is_beyond_doubt(&self, front: &Exchange, best: Fit, window: Window, fits: &[Fit]) -> bool {
         (best.cost <= CERTAIN || window.next.is_some())
+            && !self.is_unlike(front, best.key)
             && !self.has_identified(front)
             && self.is_only_endpoint(fits, best.key)
             && !self.is_probed(best.key)
             && self.is_alone(front, best.key)
+    }
+
+    /// Whether a candidate's request has nothing in common with the exchange's, although this gateway's others had.
+    fn is_unlike(&self, front: &Exchange, key: ExchangeKey) -> bool {
+        let candidate = self.exchanges.get(&key).and_then(|candidate| candidate.request.as_deref());
+        let unlike = front.request.as_deref().zip(candidate).is_some_and(|(wanted, sent)| !shared(wanted, sent));
+        unlike && self.fronts.contains(&front.server)
     }
 
     /// Whether an identifier told an attempt of an exchange.
@@ -455,20 +448,12 @@ impl Correlator {
     }
 }
 
-/// The logarithm of a slack, in units of what gateways need anyway; thousandths.
-fn surprise(slack: Duration) -> u32 {
-    let units = slack.as_secs_f64() / USUAL_SLACK.as_secs_f64();
-    (units.ln_1p() * 1000.0) as u32
-}
-
 /// Attempts of one exchange.
 const MOST_ATTEMPTS: usize = 32;
 /// Frames of one host may be captured out of order by this much.
 const CLOCK_SLACK: Duration = Duration::from_micros(50);
 /// Shorter stretches are the gateway's own time.
 const SHORTEST_WINDOW: Duration = Duration::from_micros(20);
-/// What a gateway takes to react.
-const USUAL_SLACK: Duration = Duration::from_micros(100);
 /// A gateway that tries again at once does so within this span.
 const AT_ONCE: Duration = Duration::from_millis(5);
 /// No gateway waits less than this for an answer.
@@ -477,8 +462,6 @@ const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
 /// The cost up to which the only candidate is beyond doubt: one end tight, the other within a second.
 const CERTAIN: u32 = 12_000;
-/// The cost of an end that fits closely: some 200 µs.
-const TIGHT: u32 = 1100;
 /// The difference that makes a candidate clearly better than the next.
 const CLEAR: u32 = 2500;
 /// Exchanges with guessed attempts that are remembered.

@@ -37,7 +37,7 @@ pub fn client_abort(case: &Case<'_>, given: Given, failed_before: Option<Moment>
     let reset = conversation.fin(Side::Client).is_none_or(|(fin, _)| fin.frame > closed.frame);
     let how = if reset { "RST" } else { "FIN" };
     let waited = closed.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at);
-    let seen = !case.attempts.is_empty();
+    let seen = !case.attempts.is_empty() && !conversation.is_incomplete();
     let mut verdict = Verdict::new(
         Cause::ClientAbort,
         if seen { Grade::Proven } else { Grade::Consistent },

@@ -69,6 +69,8 @@ pub struct Diagnoser {
     failed: HashMap<Endpoint, BTreeMap<Cause, u64>>,
     /// Health probes sent, and those that failed.
     pub probes: (u64, u64),
+    /// Incidents for which there was no room.
+    pub beyond: u64,
     /// Connections that a gateway opened and never used.
     pub unused_connections: u64,
     /// Remarks on exchanges that succeeded: text and count.
@@ -89,6 +91,7 @@ impl Diagnoser {
             lone: probes::LoneRequests::default(),
             failed: HashMap::new(),
             probes: (0, 0),
+            beyond: 0,
             unused_connections: 0,
             remarks: BTreeMap::new(),
         }
@@ -277,9 +280,11 @@ impl Diagnoser {
     /// What can be told only at the end: requests of a gateway that nobody asked it for and that are no health probes, and
     /// exchanges that were served after a silence as long as the gateway's connection time-outs.
     pub fn late_incidents(&mut self) -> Vec<Incident> {
-        let (mut incidents, sent, failed) = std::mem::take(&mut self.lone).sift();
-        self.probes.0 += sent;
-        self.probes.1 += failed;
+        let sifted = std::mem::take(&mut self.lone).sift();
+        self.probes.0 += sifted.sent;
+        self.probes.1 += sifted.failed;
+        self.beyond += sifted.beyond;
+        let mut incidents = sifted.incidents;
         incidents.extend(self.silent_waits());
         incidents
     }
@@ -312,9 +317,7 @@ impl Diagnoser {
             }
             return None;
         }
-        if known {
-            self.lone.note(case);
-        }
+        self.lone.note(case);
         stats.attempt(exchange, conversation, verdict.is_some());
         let mut verdict = verdict.filter(|_| !unheard)?;
         if known {
@@ -328,11 +331,8 @@ impl Diagnoser {
         // The upstream's own error is worth a report only as what its client most likely got.
         let judged = vec![Judged { attempt, view, verdict: Some(verdict.clone()) }];
         let incident = self.incident(Kind::UpstreamFailure, case, judged, verdict);
-        if known {
-            self.lone.hold(case, incident);
-            return None;
-        }
-        Some(incident)
+        self.lone.hold(case, incident, known);
+        None
     }
 
     fn judge_attempts<'a>(&self, case: &Case<'a>, given: Given) -> Vec<Judged<'a>> {

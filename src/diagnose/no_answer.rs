@@ -27,6 +27,8 @@ pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
     let cause = if reset { Cause::ResetWithoutResponse } else { Cause::ClosedWithoutResponse };
     let said = how(reset).to_uppercase();
     let grade = match coverage {
+        // Its sequence number says that it had sent something: the capture does not hold it.
+        _ if closing.acknowledged.is_some() && closing.at > closing.received => Grade::Consistent,
         Coverage::Whole => Grade::Proven,
         Coverage::Unknown if whole => Grade::Proven,
         Coverage::Nothing | Coverage::Part | Coverage::Unknown => Grade::Consistent,

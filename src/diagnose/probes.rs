@@ -1,13 +1,13 @@
 //! Requests that a gateway makes on its own account: what comes at even intervals, from a gateway whose clients are all
 //! visible, is a health probe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::correlate::Case;
-use crate::diagnose::incident::Incident;
+use crate::diagnose::incident::{Candidate, Grade, Incident};
 use crate::event::Endpoint;
+use crate::mark::mark;
 use crate::time::Timestamp;
-use crate::wire::mark::mark;
 use std::net::IpAddr;
 
 /// Whose request, to whom, and a mark of method and target.
@@ -17,7 +17,9 @@ type Key = (IpAddr, Endpoint, u64);
 #[derive(Debug, Default)]
 pub(super) struct LoneRequests {
     times: BTreeMap<Key, Vec<Timestamp>>,
-    held: Vec<(Key, Incident)>,
+    held: Vec<(Key, Incident, bool)>,
+    /// Incidents for which there was no room.
+    beyond: u64,
 }
 
 impl LoneRequests {
@@ -31,21 +33,50 @@ impl LoneRequests {
         }
     }
 
-    /// Holds an incident back until it is known whether its request is a probe.
-    pub(super) fn hold(&mut self, case: &Case<'_>, incident: Incident) {
+    /// Holds an incident back until it is known whether its request is a probe. `known` gateways are those whose clients are
+    /// in the capture.
+    pub(super) fn hold(&mut self, case: &Case<'_>, incident: Incident, known: bool) {
         if self.held.len() < MOST_HELD {
-            self.held.push((key(case), incident));
+            self.held.push((key(case), incident, known));
+        } else {
+            self.beyond += 1;
         }
     }
 
-    /// The incidents that are none of probes; how many probes there were, and how many failed.
-    pub(super) fn sift(mut self) -> (Vec<Incident>, u64, u64) {
+    /// The incidents that are none of probes; how many probes there were, how many failed, and how many incidents there was
+    /// no room for.
+    pub(super) fn sift(mut self) -> Sifted {
         self.times.retain(|_, times| is_regular(times));
-        let sent = self.times.values().map(|times| times.len() as u64).sum();
-        let Self { times, held } = self;
-        let (probes, others): (Vec<_>, Vec<_>) = held.into_iter().partition(|(key, _)| times.contains_key(key));
-        (others.into_iter().map(|(_, incident)| incident).collect(), sent, probes.len() as u64)
+        let Self { times, held, beyond } = self;
+        let mut sifted = Sifted { beyond, ..Sifted::default() };
+        let mut probed = BTreeSet::new();
+        for (key, mut incident, known) in held {
+            let regular = times.contains_key(&key);
+            if regular && known {
+                sifted.failed += 1;
+                probed.insert(key);
+                continue;
+            }
+            if regular {
+                // Without the clients' leg a client that asks at even intervals looks the same.
+                incident.grade = incident.grade.min(Grade::Consistent);
+                let what = String::from("a health probe of the gateway: the request comes at even intervals");
+                incident.candidates.push(Candidate { cause: None, what });
+            }
+            sifted.incidents.push(incident);
+        }
+        sifted.sent = times.iter().filter(|(key, _)| probed.contains(*key)).map(|(_, times)| times.len() as u64).sum();
+        sifted
     }
+}
+
+/// What remains once it is known which requests were probes.
+#[derive(Debug, Default)]
+pub(super) struct Sifted {
+    pub(super) incidents: Vec<Incident>,
+    pub(super) sent: u64,
+    pub(super) failed: u64,
+    pub(super) beyond: u64,
 }
 
 fn key(case: &Case<'_>) -> Key {
@@ -81,7 +112,7 @@ const SHORTEST_INTERVAL_MS: u128 = 100;
 const MOST_KINDS: usize = 512;
 const MOST_TIMES: usize = 4096;
 /// Incidents that are held back.
-const MOST_HELD: usize = 2048;
+const MOST_HELD: usize = 16_384;
 
 #[cfg(test)]
 mod tests {

@@ -3,10 +3,10 @@
 use crate::event::{
     Closing, ConnectionId, Endpoint, FirstSeen, GapJudged, Gone, GoneWhy, Moment, Opened, Side, Unreachable, What,
 };
-use crate::flow::assembler::{Assembler, Piece};
+use crate::flow::assembler::Piece;
+use crate::flow::half::Half;
 use crate::limits::Limits;
 use crate::wire::packet::Segment;
-use smallvec::SmallVec;
 
 /// What a segment gave rise to, in the order in which it must be told.
 #[derive(Debug)]
@@ -52,41 +52,6 @@ pub struct Connection {
     established: bool,
     reset: bool,
     after_fin: [u64; 2],
-}
-
-/// One direction.
-#[derive(Debug, Default)]
-struct Half {
-    /// Sequence number of offset 0, once known.
-    base: Option<u32>,
-    /// Offset after the last octet sent.
-    high: u64,
-    /// Offset up to which the peer acknowledged.
-    acknowledged: u64,
-    /// Offset of the FIN.
-    fin: Option<u64>,
-    fin_acknowledged: bool,
-    assembler: Assembler,
-    /// Ends of messages whose acknowledgement is to be reported.
-    watched: SmallVec<[u64; 2]>,
-    /// A segment of this direction was captured.
-    seen: bool,
-    /// The peer acknowledged octets that are not in the capture (yet).
-    hole_acknowledged: bool,
-    window_closed: bool,
-    closed: bool,
-    ttl: (u8, u8, u32),
-    retransmitted: u32,
-}
-
-impl Half {
-    /// The offset of a sequence number, next to what was sent last; negative before offset 0.
-    fn offset(&mut self, sequence: u32) -> i64 {
-        let base = *self.base.get_or_insert(sequence);
-        let expected = base.wrapping_add(self.high as u32);
-        let distance = sequence.wrapping_sub(expected).cast_signed();
-        self.high.cast_signed().saturating_add(i64::from(distance))
-    }
 }
 
 impl Connection {
@@ -285,7 +250,7 @@ impl Connection {
     }
 
     fn acknowledge(&mut self, side: Side, segment: &Segment<'_>, moment: Moment, out: &mut impl FnMut(Output<'_>)) {
-        if side == Side::Client && !self.established && self.syn.is_some() {
+        if side == Side::Client && !self.established && self.syn.or(self.syn_ack).is_some() {
             self.established = true;
             let ack_rtt = self.syn_ack.map(|syn_ack| moment.at.since(syn_ack.at));
             out(Output::Event(What::Established { ack_rtt }));
@@ -326,11 +291,7 @@ impl Connection {
         let half = self.half_mut(sender);
         let until = half.acknowledged;
         half.high = half.high.max(until);
-        if half.seen {
-            half.assembler.skip_to(until, GapJudged::Capture, &mut |piece| relay(sender, piece, context, out));
-        } else {
-            half.assembler = Assembler::starting_at(until);
-        }
+        half.assembler.skip_to(until, GapJudged::Capture, &mut |piece| relay(sender, piece, context, out));
         self.close_if_reached(sender, out);
     }
 

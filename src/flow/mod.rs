@@ -4,4 +4,5 @@ pub mod assembler;
 pub mod connection;
 pub mod defrag;
 pub mod duplicate;
+mod half;
 pub mod table;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::event::{ForwardedFor, Moment, Request, Response, Signature};
+use crate::mark::mark;
 use crate::wire::http1::{self, Field, Framing, RequestHead, ResponseHead};
-use crate::wire::mark::mark;
 
 /// Where a header section stood.
 #[derive(Clone, Copy, Debug)]

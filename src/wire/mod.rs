@@ -4,7 +4,6 @@ pub mod http1;
 mod icmp;
 mod ip;
 pub mod link;
-pub mod mark;
 mod octets;
 pub mod packet;
 pub mod pcap;
