@@ -395,6 +395,7 @@ fn tight() -> Limits {
         fragments: 32,
         duplicate_memory: 256,
         incidents: 100,
+        exchanges: 1024,
         ..Limits::default()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::correlate::{Case, Party};
+use crate::correlate::{Case, Pairing, Party};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Given, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade, Incident, Leg};
@@ -37,7 +37,8 @@ pub fn client_abort(case: &Case<'_>, given: Given, failed_before: Option<Moment>
     let reset = conversation.fin(Side::Client).is_none_or(|(fin, _)| fin.frame > closed.frame);
     let how = if reset { "RST" } else { "FIN" };
     let waited = closed.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at);
-    let seen = !case.attempts.is_empty() && !conversation.is_incomplete();
+    let paired = case.attempts.iter().all(|attempt| attempt.pairing == Pairing::Certain);
+    let seen = paired && !case.attempts.is_empty() && conversation.syn_ack.is_some() && !conversation.is_incomplete();
     let mut verdict = Verdict::new(
         Cause::ClientAbort,
         if seen { Grade::Proven } else { Grade::Consistent },

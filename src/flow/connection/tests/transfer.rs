@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn octets_are_delivered_in_order() {
     check_open(&[(C, "A", 1, 1, b"ab"), (S, "A", 1, 3, b"xy"), (C, "A", 3, 3, b"cd")], "C@0:ab S@0:xy C@2:cd");
-    check_open(&[(C, "A", 3, 1, b"cd"), (C, "A", 1, 1, b"ab")], "established C@0:ab gap-S@0+8:capture C@2:cd");
+    check_open(&[(C, "A", 3, 1, b"cd"), (C, "A", 1, 1, b"ab")], "C@0:ab C@2:cd");
 }
 
 #[test]
@@ -126,6 +126,6 @@ fn what_waits_is_bounded() {
 
 #[test]
 fn one_direction_alone_is_read_as_well() {
-    check(&[SYN, ACK, (C, "A", 1, 1, b"ab"), (C, "A", 3, 9, b"cd")], "C@0:ab C@2:cd");
-    check(&[SYN_ACK, (S, "A", 1, 3, b"xy"), (S, "A", 3, 3, b"z")], "syn-ack S@0:xy S@2:z");
+    check(&[SYN, ACK, (C, "A", 1, 1, b"ab"), (C, "A", 3, 9, b"cd")], "established C@0:ab gap-S@0+8:capture C@2:cd");
+    check(&[SYN_ACK, (S, "A", 1, 3, b"xy"), (S, "A", 3, 3, b"z")], "syn-ack gap-C@0+2:capture S@0:xy S@2:z");
 }
