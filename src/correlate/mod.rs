@@ -247,7 +247,9 @@ impl Correlator {
         let Event { connection, moment, what } = event;
         match what {
             What::RequestStarted { exchange, at } => {
-                self.drop_connect_attempt(connection);
+                if exchange <= 1 {
+                    self.drop_connect_attempt(connection);
+                }
                 if let Some(exchange) = self.begin(ExchangeKey { connection, number: exchange }, moment) {
                     exchange.request_start = Some(at);
                 }
@@ -261,7 +263,9 @@ impl Correlator {
             What::Acknowledged { sender: Side::Client, offset } => self.acknowledge(connection, moment, offset),
             What::ResponseStarted { exchange, at, solicited, first } => {
                 let key = ExchangeKey { connection, number: exchange };
-                self.drop_connect_attempt(connection);
+                if exchange <= 1 {
+                    self.drop_connect_attempt(connection);
+                }
                 if self.conversations.get(&connection).is_some_and(|conversation| exchange > conversation.highest) {
                     // A response whose request was not seen.
                     self.begin(key, moment);

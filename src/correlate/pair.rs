@@ -279,9 +279,11 @@ impl Correlator {
         others.filter_map(|key| Some(self.cost(front, self.exchanges.get(&key)?, window)?.cost)).min()
     }
 
-    /// Whether a front's gateway made attempts that nobody has claimed.
+    /// Whether a front's gateway made attempts in its time that nobody has claimed.
     fn has_orphans(&self, front: &Exchange) -> bool {
-        self.gateways.akin(front.server.ip()).iter().any(|back| !self.orphans.is_empty(*back))
+        let window = self.whole(front);
+        let from = if front.request.is_some() { window.from } else { window.until - UNSEEN_REQUEST };
+        self.orphans_within(front, Window { from, ..window }).next().is_some()
     }
 
     /// Exchanges without a parent that a front's gateway began in a window.
