@@ -77,7 +77,13 @@ impl Correlator {
         let siblings = parent.client.ip() == attempt.client.ip() && parent.server.ip() != attempt.client.ip();
         let itself = parent.key.connection == attempt.key.connection || parent.server == attempt.server;
         let late = parent.over.is_some() || parent.started.at > attempt.started.at;
-        (!late && !siblings && !itself).then_some(parent.as_ref())
+        if late || siblings || itself {
+            return None;
+        }
+        // What a gateway asks of an upstream does not come back to the gateway: requests that look alike do.
+        let (gateway, upstream) = (parent.client.ip(), parent.server.ip());
+        let returns = self.gateways.same(gateway, attempt.server.ip()) && !self.gateways.same(gateway, upstream);
+        (!returns).then_some(parent.as_ref())
     }
 
     /// Whether an attempt of an exchange is still under way.
