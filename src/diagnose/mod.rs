@@ -193,8 +193,9 @@ impl Diagnoser {
                 *self.remarks.entry(remark).or_default() += 1;
             }
         }
-        let gateway_first =
-            judged.iter().all(|judged| judged.view.server_close().is_none() || judged.view.gateway_closed_first());
+        // A request was in flight, and it was the gateway that let go of it; a connection that never opened says nothing.
+        let gateway_first = judged.last().is_none_or(|last| last.attempt.party.exchange.key.number > 0)
+            && judged.iter().all(|judged| judged.view.server_close().is_none() || judged.view.gateway_closed_first());
         let verdict = match kind {
             Kind::GatewayError if exchange.response_start.is_none() && case.closed_with_it >= 2 && gateway_first => {
                 local::crash(case, given.at, case.closed_with_it)
