@@ -72,6 +72,8 @@ pub struct Conversation {
     pub completed: u32,
     /// When the latest response ended.
     pub idle_since: Option<Moment>,
+    /// Whether both sides said with the latest exchange that they keep the connection.
+    pub kept: bool,
     /// `timeout=` of the latest Keep-Alive field.
     pub announced_timeout: Option<Duration>,
     /// How it left, once it did.
@@ -221,6 +223,7 @@ impl Conversation {
             speaks_for: None,
             completed: 0,
             idle_since: None,
+            kept: false,
             announced_timeout: None,
             gone: None,
             open: SmallVec::new(),

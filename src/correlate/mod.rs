@@ -282,6 +282,11 @@ impl Correlator {
                         sink(Finding::Responded(conversation.server));
                     }
                 }
+                let asked = self.exchange(connection, response.exchange).and_then(|exchange| exchange.request.as_ref());
+                let kept = response.persistent && asked.is_none_or(|request| request.persistent);
+                if let Some(conversation) = self.conversations.get_mut(&connection) {
+                    conversation.kept = kept;
+                }
                 let interim = (100..200).contains(&response.status) && response.status != 101;
                 let key = ExchangeKey { connection, number: response.exchange };
                 if let Some(exchange) = self.exchanges.get_mut(&key) {
@@ -422,7 +427,7 @@ impl Correlator {
         };
         let idle = !conversation.open.iter().any(waiting);
         let client_open = conversation.close(Side::Client).is_none();
-        if let (true, true, Some(since)) = (idle, client_open, conversation.idle_since) {
+        if let (true, true, Some(since)) = (idle && conversation.kept, client_open, conversation.idle_since) {
             sink(Finding::IdleClose(conversation, moment.at.since(since.at)));
         }
         self.end_all(connection, moment);
