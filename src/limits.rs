@@ -46,7 +46,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 24_576,
+            connections: 20_480,
             waiting_bytes_per_direction: 1 << 20,
             waiting_bytes: 24 << 20,
             head_bytes: 256 << 10,
@@ -59,9 +59,9 @@ impl Default for Limits {
             fragment_age: Duration::from_secs(60),
             duplicate_window: Duration::from_millis(5),
             duplicate_memory: 4096,
-            exchanges: 24_576,
+            exchanges: 20_480,
             exchange_bytes: 16 << 20,
-            incidents: 5_000,
+            incidents: 4_000,
             settle: Duration::from_millis(250),
         }
     }
