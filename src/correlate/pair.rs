@@ -194,7 +194,11 @@ impl Correlator {
     /// Whether a candidate's request has nothing in common with the exchange's, although this gateway's others had.
     fn is_unlike(&self, front: &Exchange, key: ExchangeKey) -> bool {
         let candidate = self.exchanges.get(&key).and_then(|candidate| candidate.request.as_deref());
-        let unlike = front.request.as_deref().zip(candidate).is_some_and(|(wanted, sent)| !shared(wanted, sent));
+        let unlike = front
+            .request
+            .as_deref()
+            .zip(candidate)
+            .is_some_and(|(wanted, sent)| wanted.target != sent.target && !shared(wanted, sent));
         unlike && self.fronts.contains(&front.server)
     }
 

@@ -66,12 +66,9 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
     if closed.is_none() && !unfinished {
         return None;
     }
-    let fate = match attempt.given {
-        None => "what the gateway made of it is not visible",
-        Some(_) if relayed => "the gateway passed it on",
-        Some(_) => "the gateway lost the answer",
-    };
-    let grade = if unfinished && attempt.given.is_some() { Grade::Proven } else { Grade::Consistent };
+    // An error that was passed on was not lost: early as it came, that the upstream answered it explains the status as well.
+    let fate = if relayed { "the gateway passed it on" } else { "the gateway lost the answer" };
+    let grade = if unfinished && !relayed { Grade::Proven } else { Grade::Consistent };
     let start = exchange.response_start.as_ref()?.moment;
     let sent = response.request_sent.saturating_sub(exchange.request_start.unwrap_or(0));
     let mut verdict = Verdict::new(
@@ -91,6 +88,10 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
             Actor::Upstream,
             format!("{} with octets of the request unread", how(reset).to_uppercase()),
         );
+    }
+    if relayed {
+        verdict = verdict
+            .or_else(Some(Cause::RelayedError), format!("the upstream answered {status} for a reason of its own"));
     }
     Some(verdict.rules_out(
         Cause::ResetWithoutResponse,
