@@ -314,7 +314,14 @@ impl Correlator {
                     conversation.completed += 1;
                     conversation.idle_since = Some(moment);
                 }
-                self.end(ExchangeKey { connection, number: exchange }, moment);
+                let key = ExchangeKey { connection, number: exchange };
+                if self.close(key, moment) {
+                    if self.is_served(key) {
+                        self.settle_root(key, sink);
+                    } else {
+                        self.schedule(key, moment);
+                    }
+                }
             }
             What::Defect(defect) => {
                 if let Some(exchange) = self.exchange(connection, defect.exchange) {
@@ -441,14 +448,29 @@ impl Correlator {
     }
 
     fn end(&mut self, key: ExchangeKey, moment: Moment) {
-        let rtt = self.conversations.get(&key.connection).and_then(|conversation| conversation.rtt());
-        let Some(exchange) = self.exchanges.get_mut(&key).filter(|exchange| exchange.over.is_none()) else { return };
+        if self.close(key, moment) {
+            self.schedule(key, moment);
+        }
+    }
+
+    /// An exchange is over; whether it was not before.
+    fn close(&mut self, key: ExchangeKey, moment: Moment) -> bool {
+        let Some(exchange) = self.exchanges.get_mut(&key).filter(|exchange| exchange.over.is_none()) else {
+            return false;
+        };
         exchange.over = Some(moment);
         self.unsettled.end(exchange.server.ip(), exchange.started.at, key, moment.at);
+        self.marks.remove(exchange);
+        true
+    }
+
+    /// When an exchange that is over will have settled. One that was made for another settles with that.
+    fn schedule(&mut self, key: ExchangeKey, moment: Moment) {
+        let Some(exchange) = self.exchanges.get(&key).filter(|exchange| exchange.parent.is_none()) else { return };
+        let rtt = self.conversations.get(&key.connection).and_then(|conversation| conversation.rtt());
         // Late answers come after errors: these are given more time.
         let slow = exchange.status().is_none_or(|status| status >= 500);
         let settle = self.settle.max(rtt.unwrap_or_default() * 3) * if slow { 4 } else { 1 };
-        self.marks.remove(exchange);
         let after = if self.may_be_attempt(key) { ATTEMPTS_LATER } else { Duration::ZERO };
         self.due.push(Reverse((moment.at + settle + after, key)));
     }

@@ -89,6 +89,12 @@ impl Correlator {
         })
     }
 
+    /// Whether no other attempt can have been made before an attempt.
+    pub(super) fn is_first(&self, front: &Exchange, attempt: &Exchange) -> bool {
+        let window = Window { until: self.began(attempt), next: Some(attempt.server), ..self.whole(front) };
+        self.orphans_within(front, window).next().is_none()
+    }
+
     /// Whether neither side had closed an attempt's connection by `end`.
     fn is_open(&self, attempt: &Exchange, end: Timestamp) -> bool {
         let conversation = self.conversations.get(&attempt.key.connection);
@@ -284,7 +290,7 @@ impl Correlator {
     }
 
     /// Whether a front's gateway made attempts in its time that nobody has claimed.
-    fn has_orphans(&self, front: &Exchange) -> bool {
+    pub(super) fn has_orphans(&self, front: &Exchange) -> bool {
         let window = self.whole(front);
         let from = if front.request.is_some() { window.from } else { window.until - UNSEEN_REQUEST };
         self.orphans_within(front, Window { from, ..window }).next().is_some()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::{Case, Correlator, Finding, MOST_PROBED, Pairing, Party, Role, Try};
-use crate::event::{ConnectionId, Endpoint, Moment, Side};
+use crate::event::{ConnectionId, Ending, Endpoint, Moment, Side};
 use crate::time::Timestamp;
 
 impl Correlator {
@@ -28,6 +28,40 @@ impl Correlator {
                 self.settle_root(key, sink);
             }
         }
+    }
+
+    /// Whether an exchange that is over was served, and nothing that is yet to come can change what is said of it: the one
+    /// attempt made for it bore its marks and succeeded, and no other can have been made before.
+    pub(super) fn is_served(&self, key: ExchangeKey) -> bool {
+        self.exchanges.get(&key).is_some_and(|exchange| {
+            exchange.parent.is_none() && !self.may_be_attempt(key) && self.has_succeeded(exchange, 0)
+        })
+    }
+
+    fn has_succeeded(&self, exchange: &Exchange, hop: u8) -> bool {
+        let asked_first = exchange.request_end.zip(exchange.response_start.as_ref());
+        let is_whole = exchange.over.is_some()
+            && exchange.defect.is_none()
+            && exchange.status().is_some_and(|status| (200..500).contains(&status))
+            && exchange.response_end.is_some_and(|end| end.how == Ending::Complete)
+            && asked_first.is_some_and(|((end, _), start)| end.frame <= start.moment.frame);
+        // Who closed before the answer was complete may have left.
+        let is_open = self
+            .conversations
+            .get(&exchange.key.connection)
+            .is_some_and(|conversation| conversation.close(Side::Client).is_none());
+        let is_explained = match exchange.attempts.as_slice() {
+            [] => !self.has_orphans(exchange),
+            [only] => self.exchanges.get(only).is_some_and(|attempt| {
+                attempt.identified
+                    && attempt.status() == exchange.status()
+                    && hop < MOST_HOPS
+                    && self.has_succeeded(attempt, hop + 1)
+                    && self.is_first(exchange, attempt)
+            }),
+            _ => false,
+        };
+        is_whole && is_open && is_explained
     }
 
     /// Judges a sixteenth of the exchanges by what is known: those that are due first, else those that began first.
