@@ -15,7 +15,7 @@ impl Correlator {
     pub(super) fn identify(&mut self, key: ExchangeKey) {
         let Some((parent, front, back)) = self.identified_parent(key) else { return };
         self.gateways.join(front, back);
-        if let (Some(outer), Some(inner)) = (self.exchanges.get(&parent), self.exchanges.get(&key))
+        if let (Some(outer), Some(inner)) = (self.books.exchange(parent), self.books.exchange(key))
             && self.fronts.len().max(self.upstreams.len()) < MOST_ENDPOINTS
         {
             self.fronts.insert(outer.server);
@@ -25,9 +25,9 @@ impl Correlator {
     }
 
     fn identified_parent(&self, key: ExchangeKey) -> Option<(ExchangeKey, IpAddr, IpAddr)> {
-        let attempt = self.exchanges.get(&key)?;
+        let attempt = self.books.exchange(key)?;
         let request = attempt.request.as_ref()?;
-        let speaks_for = self.conversations.get(&key.connection).and_then(|conversation| conversation.speaks_for);
+        let speaks_for = self.books.conversation(key.connection).and_then(|conversation| conversation.speaks_for);
         let forwarded = request.forwarded_for.and_then(|client| Some((client.address, client.port?).into()));
         let marks = request.marks.iter().copied().chain(speaks_for.or(forwarded).map(of_client));
         // What is known to be the attempt's own host comes before what might turn out to be; and an exchange whose gateway
@@ -66,13 +66,13 @@ impl Correlator {
         if rivals > 0 || weight < 0.5 {
             return None;
         }
-        let parent = self.exchanges.get(&best)?;
+        let parent = self.books.exchange(best)?;
         Some((best, parent.server.ip(), attempt.client.ip()))
     }
 
     /// Whether an open exchange may have given rise to an attempt that bears the same mark.
     fn possible_parent(&self, key: ExchangeKey, attempt: &Exchange) -> Option<&Exchange> {
-        let parent = self.exchanges.get(&key)?;
+        let parent = self.books.exchange(key)?;
         // One client that asks two servers is no gateway.
         let siblings = parent.client.ip() == attempt.client.ip() && parent.server.ip() != attempt.client.ip();
         let itself = parent.key.connection == attempt.key.connection || parent.server == attempt.server;
@@ -83,24 +83,24 @@ impl Correlator {
         // What a gateway asks of an upstream does not come back to the gateway: requests that look alike do.
         let (gateway, upstream) = (parent.client.ip(), parent.server.ip());
         let returns = self.gateways.same(gateway, attempt.server.ip()) && !self.gateways.same(gateway, upstream);
-        (!returns).then_some(parent.as_ref())
+        (!returns).then_some(parent)
     }
 
     /// Whether an attempt of an exchange is still under way.
     fn is_waiting(&self, parent: &Exchange) -> bool {
         parent.attempts.last().is_some_and(|last| {
-            let running = self.exchanges.get(last).is_some_and(|last| last.over.is_none() && last.request.is_some());
-            let open = self.conversations.get(&last.connection).is_some_and(|last| last.close(Side::Client).is_none());
+            let running = self.books.exchange(*last).is_some_and(|last| last.over.is_none() && last.request.is_some());
+            let open = self.books.conversation(last.connection).is_some_and(|last| last.close(Side::Client).is_none());
             running && open
         })
     }
 
     pub(super) fn adopt(&mut self, parent: ExchangeKey, key: ExchangeKey, identified: bool) {
-        let Some(attempt) = self.exchanges.get_mut(&key) else { return };
+        let Some(attempt) = self.books.exchange_mut(key) else { return };
         attempt.parent = Some(parent);
         attempt.identified = identified;
         self.orphans.remove(attempt.client.ip(), attempt.started.at, key);
-        if let Some(parent) = self.exchanges.get_mut(&parent) {
+        if let Some(parent) = self.books.exchange_mut(parent) {
             parent.attempts.push(key);
         }
     }

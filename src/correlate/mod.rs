@@ -4,6 +4,7 @@
 //! no mark, and attempts that never got as far as a request, are found by time when the downstream exchange has settled
 //! (`pair`). Every exchange takes part, the successful ones too: what they take is no candidate for others.
 
+mod books;
 pub mod conversation;
 mod fit;
 pub mod gateway;
@@ -20,12 +21,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hashbrown::HashSet;
+use smallvec::SmallVec;
 
+use crate::correlate::books::{Books, Page};
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, ResponseEnd, ResponseStart};
 use crate::correlate::gateway::Gateways;
 use crate::correlate::index::Index;
 use crate::correlate::marks::Marks;
-use crate::correlate::numbering::ByNumber;
 use crate::event::{ConnectionId, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
@@ -90,7 +92,7 @@ pub struct Case<'a> {
     /// What it is.
     pub role: Role,
     /// The attempts made for it, in the order of time; those of a gateway behind the gateway follow the attempt they are for.
-    pub attempts: Vec<Try<'a>>,
+    pub attempts: SmallVec<[Try<'a>; 2]>,
     /// Whether attempts of this gateway were seen at all.
     pub upstream_visible: bool,
     /// How many other connections the gateway closed with requests in flight when it closed this one.
@@ -127,8 +129,7 @@ pub struct Correlator {
     /// Exchanges that were judged before they were due, for want of room.
     hurried: u64,
     gateways: Gateways,
-    conversations: ByNumber<ConnectionId, Box<Conversation>>,
-    exchanges: ByNumber<ExchangeKey, Box<Exchange>>,
+    books: Books,
     marks: Marks,
     /// When which exchange is to be settled.
     due: BinaryHeap<Reverse<(Timestamp, ExchangeKey)>>,
@@ -161,8 +162,7 @@ impl Correlator {
             held_bytes: 0,
             hurried: 0,
             gateways,
-            conversations: ByNumber::default(),
-            exchanges: ByNumber::default(),
+            books: Books::default(),
             marks: Marks::default(),
             due: BinaryHeap::new(),
             orphans: Index::default(),
@@ -193,7 +193,7 @@ impl Correlator {
     pub fn take(&mut self, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
         self.now = self.now.max(event.moment.at);
         self.settle_due(self.now, sink);
-        if self.exchanges.len() > self.most_exchanges || self.held_bytes > self.most_bytes {
+        if self.books.len() > self.most_exchanges || self.held_bytes > self.most_bytes {
             self.make_room(sink);
         }
         if let What::Opened(opened) = &event.what {
@@ -203,7 +203,7 @@ impl Correlator {
                     self.gateways.note_local(endpoint.ip(), local);
                 }
             }
-            self.conversations.insert(event.connection, Box::new(conversation));
+            self.books.begin(conversation);
             if matches!(opened.first, FirstSeen::Syn | FirstSeen::Quoted) {
                 self.begin(ExchangeKey { connection: event.connection, number: 0 }, event.moment);
             }
@@ -212,33 +212,30 @@ impl Correlator {
         if let What::Fin(closing) | What::Reset(closing) = &event.what {
             self.note_cut_short(event.connection, event.moment, closing.by);
         }
-        if let Some(conversation) = self.conversations.get_mut(&event.connection) {
-            conversation.take(&event);
+        if let Some(page) = self.books.page_mut(event.connection) {
+            page.conversation.take(&event);
         }
         self.exchange_event(event, sink);
     }
 
     /// The capture ended: everything settles.
     pub fn finish(&mut self, sink: &mut dyn FnMut(Finding<'_>)) {
-        let mut rest: Vec<ExchangeKey> = self.exchanges.keys().copied().collect();
+        let mut rest: Vec<ExchangeKey> = self.books.exchanges().map(|exchange| exchange.key).collect();
         rest.sort_unstable();
         // What is over settles first, so that its attempts are not taken by what was cut off by the end of the capture.
         rest.sort_by_key(|key| {
-            self.exchanges.get(key).and_then(|e| e.over).map_or(i64::MAX, |over| over.at.as_nanos())
+            self.books.exchange(*key).and_then(|e| e.over).map_or(i64::MAX, |over| over.at.as_nanos())
         });
         let (first, second): (Vec<_>, Vec<_>) =
             rest.into_iter().partition(|key| !self.may_be_attempt(*key) && !self.is_contested(*key));
         for key in first.into_iter().chain(second) {
-            if self.exchanges.get(&key).is_some_and(|exchange| exchange.parent.is_none()) {
+            if self.books.exchange(key).is_some_and(|exchange| exchange.parent.is_none()) {
                 self.settle_root(key, sink);
             }
         }
-        let mut left: Vec<_> = self.conversations.drain().collect();
-        left.sort_unstable_by_key(|(id, _)| *id);
-        for (_, conversation) in &left {
-            sink(Finding::Conversation(conversation));
+        for conversation in self.books.close_all() {
+            sink(Finding::Conversation(&conversation));
         }
-        self.exchanges.clear();
     }
 
     // Events to records.
@@ -266,38 +263,34 @@ impl Correlator {
                 if exchange <= 1 {
                     self.drop_connect_attempt(connection);
                 }
-                if self.conversations.get(&connection).is_some_and(|conversation| exchange > conversation.highest) {
+                if self.books.conversation(connection).is_some_and(|conversation| exchange > conversation.highest) {
                     // A response whose request was not seen.
                     self.begin(key, moment);
                 }
-                if let Some(exchange) = self.exchanges.get_mut(&key) {
+                if let Some(exchange) = self.books.exchange_mut(key) {
                     exchange.last_response = Some(moment);
                     exchange.response_start = Some(ResponseStart { moment, at, solicited, first });
                 }
             }
             What::Response(response) => {
-                if let Some(conversation) = self.conversations.get_mut(&connection) {
-                    conversation.announced_timeout = response.keep_alive_timeout.or(conversation.announced_timeout);
-                    if conversation.completed == 0 {
-                        sink(Finding::Responded(conversation.server));
-                    }
-                }
-                let asked = self.exchange(connection, response.exchange).and_then(|exchange| exchange.request.as_ref());
+                let Some(page) = self.books.page_mut(connection) else { return };
+                let asked = page.exchange(response.exchange).and_then(|exchange| exchange.request.as_ref());
                 let kept = response.persistent && asked.is_none_or(|request| request.persistent);
-                if let Some(conversation) = self.conversations.get_mut(&connection) {
-                    conversation.kept = kept;
+                let conversation = &mut page.conversation;
+                conversation.kept = kept;
+                conversation.announced_timeout = response.keep_alive_timeout.or(conversation.announced_timeout);
+                if conversation.completed == 0 {
+                    sink(Finding::Responded(conversation.server));
                 }
                 let interim = (100..200).contains(&response.status) && response.status != 101;
-                let key = ExchangeKey { connection, number: response.exchange };
-                if let Some(exchange) = self.exchanges.get_mut(&key) {
-                    exchange.last_response = Some(moment);
-                    if interim {
-                        exchange.response_start = None;
-                    } else {
-                        exchange.weight += response.weight();
-                        self.held_bytes += response.weight();
-                        exchange.response = Some(response);
-                    }
+                let Some(exchange) = page.exchange_mut(response.exchange) else { return };
+                exchange.last_response = Some(moment);
+                if interim {
+                    exchange.response_start = None;
+                } else {
+                    exchange.weight += response.weight();
+                    self.held_bytes += response.weight();
+                    exchange.response = Some(response);
                 }
             }
             What::ResponseContent { exchange, octets } => {
@@ -306,18 +299,17 @@ impl Correlator {
                 }
             }
             What::ResponseEnded { exchange, end, content, how } => {
-                if let Some(exchange) = self.exchange(connection, exchange) {
+                let Some(page) = self.books.page_mut(connection) else { return };
+                page.conversation.completed += 1;
+                page.conversation.idle_since = Some(moment);
+                if let Some(exchange) = page.exchange_mut(exchange) {
                     exchange.response_end = Some(ResponseEnd { moment, end, content, how });
                     exchange.last_response = Some(moment);
-                }
-                if let Some(conversation) = self.conversations.get_mut(&connection) {
-                    conversation.completed += 1;
-                    conversation.idle_since = Some(moment);
                 }
                 let key = ExchangeKey { connection, number: exchange };
                 if self.close(key, moment) {
                     if self.is_served(key) {
-                        self.settle_root(key, sink);
+                        self.settle_served(key, sink);
                     } else {
                         self.schedule(key, moment);
                     }
@@ -329,14 +321,14 @@ impl Correlator {
                 }
             }
             What::Opaque(carried) if carried != Opaque::Switched => {
-                if let Some(conversation) = self.conversations.get(&connection)
+                if let Some(conversation) = self.books.conversation(connection)
                     && self.opaque_clients.len() < MOST_PROBED
                 {
                     self.opaque_clients.insert(conversation.client.ip());
                 }
             }
             What::SynAck { repeated: false, .. } => {
-                if let Some(conversation) = self.conversations.get(&connection) {
+                if let Some(conversation) = self.books.conversation(connection) {
                     sink(Finding::Accepted(conversation.server, moment));
                 }
             }
@@ -352,38 +344,37 @@ impl Correlator {
     }
 
     fn exchange(&mut self, connection: ConnectionId, number: u32) -> Option<&mut Exchange> {
-        self.exchanges.get_mut(&ExchangeKey { connection, number }).map(Box::as_mut)
+        self.books.exchange_mut(ExchangeKey { connection, number })
     }
 
     /// Opens the books for an exchange; `None` if its connection is unknown.
     fn begin(&mut self, key: ExchangeKey, moment: Moment) -> Option<&mut Exchange> {
-        let conversation = self.conversations.get_mut(&key.connection)?;
-        let oldest = conversation.open.first().copied().filter(|_| conversation.open.len() >= MOST_OPEN);
-        if let Some(number) = oldest {
-            self.end(ExchangeKey { connection: key.connection, number }, moment);
+        let page = self.books.page(key.connection)?;
+        let oldest = page.open.first().filter(|_| page.open.len() >= MOST_OPEN).map(|exchange| exchange.key);
+        if let Some(oldest) = oldest {
+            self.end(oldest, moment);
         }
-        let conversation = self.conversations.get_mut(&key.connection)?;
-        conversation.open.push(key.number);
-        conversation.highest = conversation.highest.max(key.number);
-        let exchange = Exchange::new(key, conversation, moment);
+        let page = self.books.page_mut(key.connection)?;
+        if page.exchange(key.number).is_some() {
+            return self.books.exchange_mut(key);
+        }
+        page.conversation.highest = page.conversation.highest.max(key.number);
+        let exchange = Exchange::new(key, &page.conversation, moment);
         self.orphans.insert(exchange.client.ip(), moment.at, key);
         if key.number > 0 {
             self.unsettled.insert(exchange.server.ip(), moment.at, key);
         }
-        Some(self.exchanges.entry(key).or_insert_with(|| Box::new(exchange)))
+        self.books.note(exchange)
     }
 
     /// A connection attempt succeeded: from now on its first exchange stands for it.
     fn drop_connect_attempt(&mut self, connection: ConnectionId) {
-        let key = ExchangeKey { connection, number: 0 };
-        if self.conversations.get(&connection).is_some_and(|conversation| conversation.open.first() == Some(&0)) {
-            self.remove(key);
-        }
+        self.remove(ExchangeKey { connection, number: 0 });
     }
 
     /// Closes the books on an exchange.
-    fn remove(&mut self, key: ExchangeKey) -> Option<Box<Exchange>> {
-        let exchange = self.exchanges.remove(&key)?;
+    fn remove(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.books.strike(key) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(exchange.weight);
         if exchange.parent.is_none() {
             self.orphans.remove(exchange.client.ip(), exchange.started.at, key);
@@ -394,30 +385,25 @@ impl Correlator {
         if exchange.over.is_none() {
             self.marks.remove(&exchange);
         }
-        if let Some(conversation) = self.conversations.get_mut(&key.connection) {
-            conversation.open.retain(|number| *number != key.number);
-        }
-        Some(exchange)
     }
 
     fn take_request(&mut self, connection: ConnectionId, moment: Moment, request: Box<Request>) {
         let key = ExchangeKey { connection, number: request.exchange };
-        let Some(exchange) = self.exchanges.get_mut(&key) else { return };
+        let Some(exchange) = self.books.exchange_mut(key) else { return };
         exchange.request_head = Some(moment);
         exchange.weight += request.weight();
         self.held_bytes += request.weight();
         exchange.request = Some(request);
         self.identify(key);
-        if let Some(exchange) = self.exchanges.get(&key) {
+        if let Some(exchange) = self.books.exchange(key) {
             self.marks.insert(exchange);
         }
     }
 
     fn acknowledge(&mut self, connection: ConnectionId, moment: Moment, offset: u64) {
-        let Some(conversation) = self.conversations.get(&connection) else { return };
+        let Some(page) = self.books.page_mut(connection) else { return };
         // The latest ones are asked first: on a busy connection many that are over have not settled.
-        for number in conversation.open.iter().rev() {
-            let Some(exchange) = self.exchanges.get_mut(&ExchangeKey { connection, number: *number }) else { continue };
+        for exchange in page.open.iter_mut().rev() {
             match exchange.request_end_offset() {
                 Some(end) if end == offset => exchange.acknowledged = Some(moment),
                 Some(end) if end < offset => return,
@@ -428,11 +414,8 @@ impl Correlator {
 
     /// The server sends nothing more: what it has not answered is over.
     fn server_closed(&mut self, connection: ConnectionId, moment: Moment, sink: &mut dyn FnMut(Finding<'_>)) {
-        let Some(conversation) = self.conversations.get(&connection) else { return };
-        let waiting = |number: &u32| {
-            self.exchanges.get(&ExchangeKey { connection, number: *number }).is_some_and(|e| e.over.is_none())
-        };
-        let idle = !conversation.open.iter().any(waiting);
+        let Some(Page { conversation, open }) = self.books.page(connection) else { return };
+        let idle = open.iter().all(|exchange| exchange.over.is_some());
         let client_open = conversation.close(Side::Client).is_none();
         if let (true, true, Some(since)) = (idle && conversation.kept, client_open, conversation.idle_since) {
             sink(Finding::IdleClose(conversation, moment.at.since(since.at)));
@@ -441,9 +424,10 @@ impl Correlator {
     }
 
     fn end_all(&mut self, connection: ConnectionId, moment: Moment) {
-        let Some(conversation) = self.conversations.get(&connection) else { return };
-        for number in conversation.open.clone() {
-            self.end(ExchangeKey { connection, number }, moment);
+        let Some(page) = self.books.page(connection) else { return };
+        let open: SmallVec<[ExchangeKey; 4]> = page.open.iter().map(|exchange| exchange.key).collect();
+        for key in open {
+            self.end(key, moment);
         }
     }
 
@@ -455,7 +439,7 @@ impl Correlator {
 
     /// An exchange is over; whether it was not before.
     fn close(&mut self, key: ExchangeKey, moment: Moment) -> bool {
-        let Some(exchange) = self.exchanges.get_mut(&key).filter(|exchange| exchange.over.is_none()) else {
+        let Some(exchange) = self.books.exchange_mut(key).filter(|exchange| exchange.over.is_none()) else {
             return false;
         };
         exchange.over = Some(moment);
@@ -466,8 +450,8 @@ impl Correlator {
 
     /// When an exchange that is over will have settled. One that was made for another settles with that.
     fn schedule(&mut self, key: ExchangeKey, moment: Moment) {
-        let Some(exchange) = self.exchanges.get(&key).filter(|exchange| exchange.parent.is_none()) else { return };
-        let rtt = self.conversations.get(&key.connection).and_then(|conversation| conversation.rtt());
+        let Some(exchange) = self.books.exchange(key).filter(|exchange| exchange.parent.is_none()) else { return };
+        let rtt = self.books.conversation(key.connection).and_then(|conversation| conversation.rtt());
         // Late answers come after errors: these are given more time.
         let slow = exchange.status().is_none_or(|status| status >= 500);
         let settle = self.settle.max(rtt.unwrap_or_default() * 3) * if slow { 4 } else { 1 };
@@ -476,10 +460,7 @@ impl Correlator {
     }
 
     fn forget_if_done(&mut self, connection: ConnectionId, sink: &mut dyn FnMut(Finding<'_>)) {
-        let done = |conversation: &Conversation| conversation.gone.is_some() && conversation.open.is_empty();
-        if self.conversations.get(&connection).is_some_and(|conversation| done(conversation))
-            && let Some(conversation) = self.conversations.remove(&connection)
-        {
+        if let Some(conversation) = self.books.close(connection) {
             sink(Finding::Conversation(&conversation));
         }
     }

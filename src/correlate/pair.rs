@@ -46,19 +46,23 @@ enum Opening {
 impl Correlator {
     /// The attempts of an exchange that settles, in the order of time: the identified ones, and what fits in between.
     pub(super) fn attempts_of(&mut self, key: ExchangeKey) -> Vec<(ExchangeKey, Pairing)> {
-        let Some(front) = self.exchanges.get(&key) else { return Vec::new() };
-        let mut attempts: Vec<(ExchangeKey, Pairing)> =
-            front.attempts.iter().filter(|a| self.exchanges.contains_key(*a)).map(|a| (*a, Pairing::Certain)).collect();
+        let Some(front) = self.books.exchange(key) else { return Vec::new() };
+        let mut attempts: Vec<(ExchangeKey, Pairing)> = front
+            .attempts
+            .iter()
+            .filter(|a| self.books.exchange(**a).is_some())
+            .map(|a| (*a, Pairing::Certain))
+            .collect();
         for _ in 0..MOST_ATTEMPTS {
             let Some((fit, pairing)) = self.next_fit(key, &attempts) else { break };
             if pairing >= Pairing::Likely
-                && let (Some(front), Some(back)) = (self.exchanges.get(&key), self.exchanges.get(&fit))
+                && let (Some(front), Some(back)) = (self.books.exchange(key), self.books.exchange(fit))
             {
                 let (front, back) = (front.server.ip(), back.client.ip());
                 self.gateways.join(front, back);
             }
             if attempts.is_empty()
-                && let Some(front) = self.exchanges.get(&key)
+                && let Some(front) = self.books.exchange(key)
             {
                 let window = self.whole(front);
                 if self.guessed.len() >= MOST_GUESSED {
@@ -68,7 +72,7 @@ impl Correlator {
             }
             self.adopt(key, fit, false);
             attempts.push((fit, pairing));
-            attempts.sort_by_key(|(attempt, _)| self.exchanges.get(attempt).map(|attempt| attempt.started.at));
+            attempts.sort_by_key(|(attempt, _)| self.books.exchange(*attempt).map(|attempt| attempt.started.at));
         }
         attempts
     }
@@ -76,14 +80,14 @@ impl Correlator {
     /// Whether an exchange that was served may have had attempts before, to which exchanges that are still open have a
     /// better claim.
     pub(super) fn is_contested(&self, key: ExchangeKey) -> bool {
-        let Some(front) = self.exchanges.get(&key) else { return false };
+        let Some(front) = self.books.exchange(key) else { return false };
         if !self.has_orphans(front) {
             return false;
         }
         let served = front.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect::<SmallVec<[_; 2]>>();
         self.windows(front, &served).into_iter().filter(|window| window.next.is_some()).any(|window| {
             self.orphans_within(front, window).any(|key| {
-                let cost = self.exchanges.get(&key).and_then(|candidate| self.cost(front, candidate, window));
+                let cost = self.books.exchange(key).and_then(|candidate| self.cost(front, candidate, window));
                 cost.is_some_and(|cost| self.rivals(front, cost).iter().any(Fit::is_tight))
             })
         })
@@ -97,13 +101,13 @@ impl Correlator {
 
     /// Whether neither side had closed an attempt's connection by `end`.
     fn is_open(&self, attempt: &Exchange, end: Timestamp) -> bool {
-        let conversation = self.conversations.get(&attempt.key.connection);
+        let conversation = self.books.conversation(attempt.key.connection);
         conversation.is_some_and(|conversation| conversation.first_close().is_none_or(|(close, ..)| close.at >= end))
     }
 
     /// The best candidate for a stretch of the exchange that no attempt accounts for yet.
     fn next_fit(&self, key: ExchangeKey, attempts: &[(ExchangeKey, Pairing)]) -> Option<(ExchangeKey, Pairing)> {
-        let front = self.exchanges.get(&key).filter(|front| self.has_orphans(front))?;
+        let front = self.books.exchange(key).filter(|front| self.has_orphans(front))?;
         let windows = self.windows(front, attempts);
         windows.into_iter().rev().find_map(|window| self.best_fit(front, window))
     }
@@ -115,7 +119,7 @@ impl Correlator {
         let mut from = if front.request.is_some() { front.started.at } else { end - UNSEEN_REQUEST };
         let mut opening = Opening::Request;
         for (attempt, _) in attempts {
-            let Some(attempt) = self.exchanges.get(attempt) else { continue };
+            let Some(attempt) = self.books.exchange(*attempt) else { continue };
             windows.push(Window { from, until: self.began(attempt), next: Some(attempt.server), opening });
             (from, opening) = match self.outcome(attempt, end) {
                 _ if attempt.is_answered() && attempt.status() == front.status() => (end, Opening::Failure),
@@ -124,7 +128,7 @@ impl Correlator {
             };
         }
         // What fails right before the answer explains it; and who still waits for one attempt has not made another.
-        let explained = attempts.last().and_then(|(last, _)| self.exchanges.get(last)).is_some_and(|last| {
+        let explained = attempts.last().and_then(|(last, _)| self.books.exchange(*last)).is_some_and(|last| {
             let waits = last.key.number > 0 && last.response_start.is_none() && self.is_open(last, end);
             waits || (opening == Opening::Failure && end.since(from) <= AT_ONCE)
         });
@@ -138,7 +142,7 @@ impl Correlator {
     fn best_fit(&self, front: &Exchange, window: Window) -> Option<(ExchangeKey, Pairing)> {
         let mut fits: SmallVec<[Fit; 8]> = SmallVec::new();
         for key in self.orphans_within(front, window) {
-            let Some(candidate) = self.exchanges.get(&key) else { continue };
+            let Some(candidate) = self.books.exchange(key) else { continue };
             if let Some(cost) = self.cost(front, candidate, window) {
                 fits.push(cost);
             }
@@ -182,7 +186,7 @@ impl Correlator {
 
     /// Whether connections to an attempt's endpoint are opened without any exchange to need them.
     fn is_probed(&self, key: ExchangeKey) -> bool {
-        let endpoint = self.exchanges.get(&key).map(|candidate| candidate.server);
+        let endpoint = self.books.exchange(key).map(|candidate| candidate.server);
         key.number == 0 && endpoint.is_some_and(|endpoint| self.probed.contains(&endpoint))
     }
 
@@ -199,7 +203,7 @@ impl Correlator {
 
     /// Whether a candidate's request has nothing in common with the exchange's, although this gateway's others had.
     fn is_unlike(&self, front: &Exchange, key: ExchangeKey) -> bool {
-        let candidate = self.exchanges.get(&key).and_then(|candidate| candidate.request.as_deref());
+        let candidate = self.books.exchange(key).and_then(|candidate| candidate.request.as_deref());
         let unlike = front
             .request
             .as_deref()
@@ -210,31 +214,31 @@ impl Correlator {
 
     /// Whether an identifier told an attempt of an exchange.
     fn has_identified(&self, front: &Exchange) -> bool {
-        front.attempts.iter().any(|attempt| self.exchanges.get(attempt).is_some_and(|attempt| attempt.identified))
+        front.attempts.iter().any(|attempt| self.books.exchange(*attempt).is_some_and(|attempt| attempt.identified))
     }
 
     /// Whether all candidates are attempts at one endpoint.
     fn is_only_endpoint(&self, fits: &[Fit], key: ExchangeKey) -> bool {
-        let endpoint = |key: &ExchangeKey| self.exchanges.get(key).map(|candidate| candidate.server);
+        let endpoint = |key: &ExchangeKey| self.books.exchange(*key).map(|candidate| candidate.server);
         fits.iter().all(|fit| endpoint(&fit.key) == endpoint(&key))
     }
 
     /// Whether another exchange that got its attempts by time was open when an attempt began: it may have got the wrong one.
     fn was_guessed(&self, front: &Exchange, key: ExchangeKey) -> bool {
-        let Some(began) = self.exchanges.get(&key).map(|candidate| self.began(candidate)) else { return true };
+        let Some(began) = self.books.exchange(key).map(|candidate| self.began(candidate)) else { return true };
         self.guessed.iter().any(|(other, from, until)| *other != front.key && *from <= began && began <= *until)
     }
 
     /// Whether no other exchange of this gateway was open when an attempt began: then nobody else can have made it.
     fn is_alone(&self, front: &Exchange, key: ExchangeKey) -> bool {
-        let Some(began) = self.exchanges.get(&key).map(|candidate| self.began(candidate)) else { return false };
+        let Some(began) = self.books.exchange(key).map(|candidate| self.began(candidate)) else { return false };
         let since = began - LONGEST_EXCHANGE;
         let fronts = self.gateways.akin(front.server.ip()).into_iter();
         let mut others = fronts.flat_map(|address| self.unsettled.between(address, since, (began, key)));
         !self.was_guessed(front, key)
             && !others.any(|other| {
                 let open = other.key != front.key && other.over >= began;
-                open && self.exchanges.get(&other.key).is_some_and(|other| {
+                open && self.books.exchange(other.key).is_some_and(|other| {
                     other.parent.is_none() && self.gateways.same(other.server.ip(), front.server.ip())
                 })
             })
@@ -242,15 +246,15 @@ impl Correlator {
 
     /// Other unsettled exchanges that lack an attempt, and that a candidate fits as well.
     fn rivals(&self, front: &Exchange, fit: Fit) -> SmallVec<[Fit; 4]> {
-        let Some(candidate) = self.exchanges.get(&fit.key) else { return SmallVec::new() };
+        let Some(candidate) = self.books.exchange(fit.key) else { return SmallVec::new() };
         let until = (candidate.started.at + CLOCK_SLACK, fit.key);
         let since = candidate.started.at - LONGEST_EXCHANGE;
         let rivals = self.fronts_of(candidate, since, until).filter(|key| *key != front.key);
         rivals
             .filter_map(|key| {
-                let rival = self.exchanges.get(&key)?;
+                let rival = self.books.exchange(key)?;
                 let served =
-                    rival.attempts.iter().any(|attempt| self.exchanges.get(attempt).is_some_and(|a| a.identified));
+                    rival.attempts.iter().any(|attempt| self.books.exchange(*attempt).is_some_and(|a| a.identified));
                 let cost = if served { None } else { self.cost(rival, candidate, self.whole(rival)) };
                 cost.filter(|fit| fit.cost <= CERTAIN).map(|fit| Fit { key, ..fit })
             })
@@ -261,11 +265,11 @@ impl Correlator {
     /// Whether an exchange that came before this one, and was served as well, could have had the candidate as its first
     /// attempt: gateways begin in the order in which requests come.
     fn is_due_to_earlier(&self, front: &Exchange, key: ExchangeKey) -> bool {
-        let Some(candidate) = self.exchanges.get(&key) else { return false };
+        let Some(candidate) = self.books.exchange(key) else { return false };
         let until = (front.started.at, front.key);
         let since = front.started.at - LONGEST_PAUSE;
         self.fronts_of(candidate, since, until).filter(|key| *key != front.key).any(|key| {
-            let Some(earlier) = self.exchanges.get(&key) else { return false };
+            let Some(earlier) = self.books.exchange(key) else { return false };
             let served: SmallVec<[_; 2]> =
                 earlier.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect();
             let windows = self.windows(earlier, &served);
@@ -283,10 +287,10 @@ impl Correlator {
 
     /// The cost of the best candidate of an exchange other than `except`.
     fn next_best(&self, front: ExchangeKey, except: ExchangeKey) -> Option<u32> {
-        let front = self.exchanges.get(&front)?;
+        let front = self.books.exchange(front)?;
         let window = self.whole(front);
         let others = self.orphans_within(front, window).filter(|key| *key != except);
-        others.filter_map(|key| Some(self.cost(front, self.exchanges.get(&key)?, window)?.cost)).min()
+        others.filter_map(|key| Some(self.cost(front, self.books.exchange(key)?, window)?.cost)).min()
     }
 
     /// Whether a front's gateway made attempts in its time that nobody has claimed.
@@ -369,7 +373,7 @@ impl Correlator {
     /// Whether a connection without a request may be a failed attempt: one that the gateway opened and closed by itself is
     /// a probe, or was opened in advance.
     fn has_failed(&self, candidate: &Exchange) -> bool {
-        let conversation = self.conversations.get(&candidate.key.connection);
+        let conversation = self.books.conversation(candidate.key.connection);
         candidate.key.number > 0
             || conversation.is_some_and(|conversation| {
                 let first = conversation.first_close();
@@ -379,7 +383,7 @@ impl Correlator {
 
     /// When an attempt was tried for the last time.
     fn last_try(&self, attempt: &Exchange) -> Timestamp {
-        self.conversations.get(&attempt.key.connection).map_or(attempt.started.at, |conversation| {
+        self.books.conversation(attempt.key.connection).map_or(attempt.started.at, |conversation| {
             if attempt.key.number == 0 { conversation.syn.0.at } else { attempt.ready().at }
         })
     }
@@ -387,7 +391,7 @@ impl Correlator {
     /// Whether an attempt that nothing came of may have been given up by the end of a window: nobody gives up at once, and
     /// nobody tries on after he has.
     fn was_given_up(&self, candidate: &Exchange, window: Window) -> bool {
-        let tried = self.conversations.get(&candidate.key.connection).map(|conversation| conversation.syn.0.at);
+        let tried = self.books.conversation(candidate.key.connection).map(|conversation| conversation.syn.0.at);
         let waited = window.until.since(candidate.started.at);
         waited >= SHORTEST_PATIENCE && tried.is_none_or(|tried| tried <= window.until + AT_ONCE)
     }
@@ -430,7 +434,7 @@ impl Correlator {
 
     /// When an attempt began: its SYN, where it opened a connection for itself.
     fn began(&self, attempt: &Exchange) -> Timestamp {
-        let conversation = self.conversations.get(&attempt.key.connection);
+        let conversation = self.books.conversation(attempt.key.connection);
         conversation.filter(|_| !attempt.reused).map_or(attempt.started.at, |conversation| {
             let opened = conversation.opened.at;
             if attempt.started.at.since(opened) < PRECONNECTED || attempt.key.number == 0 {
@@ -443,7 +447,7 @@ impl Correlator {
 
     /// The latest thing that happened to an attempt, up to `until`, and that a gateway may have acted on.
     fn outcome(&self, attempt: &Exchange, until: Timestamp) -> Option<Moment> {
-        let conversation = self.conversations.get(&attempt.key.connection)?;
+        let conversation = self.books.conversation(attempt.key.connection)?;
         let closes = |conversation: &Conversation, side| conversation.close(side).map(|(moment, ..)| moment);
         [
             attempt.response_start.as_ref().map(|start| start.moment),

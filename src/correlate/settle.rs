@@ -4,7 +4,10 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
-use crate::correlate::{Case, Correlator, Finding, MOST_PROBED, Pairing, Party, Role, Try};
+use smallvec::SmallVec;
+
+use crate::correlate::books::Page;
+use crate::correlate::{Case, Correlator, Finding, MOST_PROBED, Pairing, Role, Try};
 use crate::event::{ConnectionId, Ending, Endpoint, Moment, Side};
 use crate::time::Timestamp;
 
@@ -15,7 +18,7 @@ impl Correlator {
                 return;
             }
             self.due.pop();
-            let Some(exchange) = self.exchanges.get(&key).filter(|exchange| exchange.parent.is_none()) else {
+            let Some(exchange) = self.books.exchange(key).filter(|exchange| exchange.parent.is_none()) else {
                 continue;
             };
             let started = exchange.started.at;
@@ -33,9 +36,21 @@ impl Correlator {
     /// Whether an exchange that is over was served, and nothing that is yet to come can change what is said of it: the one
     /// attempt made for it bore its marks and succeeded, and no other can have been made before.
     pub(super) fn is_served(&self, key: ExchangeKey) -> bool {
-        self.exchanges.get(&key).is_some_and(|exchange| {
+        self.books.exchange(key).is_some_and(|exchange| {
             exchange.parent.is_none() && !self.may_be_attempt(key) && self.has_succeeded(exchange, 0)
         })
+    }
+
+    /// The attempts of an exchange that was served: those that an identifier tells.
+    pub(super) fn settle_served(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
+        let mut tries: SmallVec<[Attempted; 2]> = SmallVec::new();
+        let mut outer = key;
+        for hop in 0..MOST_HOPS {
+            let Some(only) = self.books.exchange(outer).and_then(|exchange| exchange.attempts.first()) else { break };
+            tries.push((*only, Pairing::Certain, hop));
+            outer = *only;
+        }
+        self.settle_as(key, &tries, sink);
     }
 
     fn has_succeeded(&self, exchange: &Exchange, hop: u8) -> bool {
@@ -47,12 +62,12 @@ impl Correlator {
             && asked_first.is_some_and(|((end, _), start)| end.frame <= start.moment.frame);
         // Who closed before the answer was complete may have left.
         let is_open = self
-            .conversations
-            .get(&exchange.key.connection)
+            .books
+            .conversation(exchange.key.connection)
             .is_some_and(|conversation| conversation.close(Side::Client).is_none());
         let is_explained = match exchange.attempts.as_slice() {
             [] => !self.has_orphans(exchange),
-            [only] => self.exchanges.get(only).is_some_and(|attempt| {
+            [only] => self.books.exchange(*only).is_some_and(|attempt| {
                 attempt.identified
                     && attempt.status() == exchange.status()
                     && hop < MOST_HOPS
@@ -67,7 +82,7 @@ impl Correlator {
     /// Judges a sixteenth of the exchanges by what is known: those that are due first, else those that began first.
     pub(super) fn make_room(&mut self, sink: &mut dyn FnMut(Finding<'_>)) {
         let (exchanges, bytes) = (self.most_exchanges / 16 * 15, self.most_bytes / 16 * 15);
-        let is_full = |books: &Self| books.exchanges.len() > exchanges || books.held_bytes > bytes;
+        let is_full = |books: &Self| books.books.len() > exchanges || books.held_bytes > bytes;
         while is_full(self)
             && let Some(Reverse((_, key))) = self.due.pop()
         {
@@ -76,7 +91,7 @@ impl Correlator {
         if !is_full(self) {
             return;
         }
-        let open = self.exchanges.values().filter(|exchange| exchange.parent.is_none());
+        let open = self.books.exchanges().filter(|exchange| exchange.parent.is_none());
         let mut open: Vec<_> = open.map(|exchange| (exchange.started.at, exchange.key)).collect();
         open.sort_unstable();
         for (_, key) in open.into_iter().take((self.most_exchanges / 16).max(1)) {
@@ -85,7 +100,7 @@ impl Correlator {
     }
 
     fn hurry(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
-        if self.exchanges.get(&key).is_some_and(|exchange| exchange.parent.is_none()) {
+        if self.books.exchange(key).is_some_and(|exchange| exchange.parent.is_none()) {
             self.hurried += 1;
             self.settle_root(key, sink);
         }
@@ -93,7 +108,7 @@ impl Correlator {
 
     /// Whether an exchange may be a gateway's attempt: its client's address may be a gateway's.
     pub(super) fn may_be_attempt(&self, key: ExchangeKey) -> bool {
-        let Some(exchange) = self.exchanges.get(&key) else { return false };
+        let Some(exchange) = self.books.exchange(key) else { return false };
         if self.is_front_only(exchange.server) {
             return false;
         }
@@ -108,7 +123,7 @@ impl Correlator {
 
     /// Whether a downstream exchange that has not settled may still claim it.
     pub(super) fn has_hope(&self, key: ExchangeKey) -> bool {
-        let Some(exchange) = self.exchanges.get(&key) else { return false };
+        let Some(exchange) = self.books.exchange(key) else { return false };
         let (client, started) = (exchange.client.ip(), exchange.started.at);
         let fronts = self.gateways.akin(client).into_iter().filter(|front| self.gateways.same(*front, client));
         let mut open =
@@ -118,25 +133,28 @@ impl Correlator {
 
     pub(super) fn settle_root(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
         if key.number == 0
-            && let Some(exchange) = self.exchanges.get(&key)
+            && let Some(exchange) = self.books.exchange(key)
             && self.probed.len() < MOST_PROBED
         {
             self.probed.insert(exchange.server);
         }
-        let mut tries = Vec::new();
+        let mut tries = SmallVec::new();
         self.collect_attempts(key, 0, &mut tries);
-        let root = self.exchanges.get(&key);
-        if let (Some(exchange), Some(conversation)) = (root, self.conversations.get(&key.connection)) {
-            let attempts: Vec<Try<'_>> = tries
+        self.settle_as(key, &tries, sink);
+    }
+
+    /// Tells of an exchange with its attempts, and forgets them.
+    fn settle_as(&mut self, key: ExchangeKey, tries: &[Attempted], sink: &mut dyn FnMut(Finding<'_>)) {
+        if let Some(root) = self.books.party(key) {
+            let attempts: SmallVec<[Try<'_>; 2]> = tries
                 .iter()
                 .filter_map(|(key, pairing, hop)| {
-                    let exchange = self.exchanges.get(key)?;
-                    let conversation = self.conversations.get(&key.connection)?;
-                    Some(Try { party: Party { exchange, conversation }, pairing: *pairing, hop: *hop })
+                    Some(Try { party: self.books.party(*key)?, pairing: *pairing, hop: *hop })
                 })
                 .collect();
+            let exchange = root.exchange;
             sink(Finding::Case(Case {
-                root: Party { exchange, conversation },
+                root,
                 role: self.role(exchange, !attempts.is_empty()),
                 upstream_visible: self.gateways.is_front(exchange.server.ip()),
                 closed_with_it: self.closed_with(exchange, &attempts),
@@ -148,14 +166,14 @@ impl Correlator {
                 attempts,
             }));
         }
-        for key in tries.into_iter().map(|(key, ..)| key).chain([key]) {
+        for key in tries.iter().map(|(key, ..)| *key).chain([key]) {
             self.remove(key);
             self.forget_if_done(key.connection, sink);
         }
     }
 
     /// The attempts of an exchange in the order of time, each followed by those of the gateway behind it.
-    pub(super) fn collect_attempts(&mut self, key: ExchangeKey, hop: u8, tries: &mut Vec<(ExchangeKey, Pairing, u8)>) {
+    pub(super) fn collect_attempts(&mut self, key: ExchangeKey, hop: u8, tries: &mut SmallVec<[Attempted; 2]>) {
         if key.number == 0 || hop >= MOST_HOPS {
             return;
         }
@@ -177,14 +195,10 @@ impl Correlator {
 
     /// A side closed: was a request in flight?
     pub(super) fn note_cut_short(&mut self, connection: ConnectionId, moment: Moment, by: Side) {
-        let Some(conversation) = self.conversations.get(&connection) else { return };
-        let in_flight = conversation.open.iter().any(|number| {
-            *number > 0
-                && self
-                    .exchanges
-                    .get(&ExchangeKey { connection, number: *number })
-                    .is_some_and(|exchange| exchange.over.is_none() && exchange.request_head.is_some())
-        });
+        let Some(Page { conversation, open }) = self.books.page(connection) else { return };
+        let in_flight = open
+            .iter()
+            .any(|exchange| exchange.key.number > 0 && exchange.over.is_none() && exchange.request_head.is_some());
         if in_flight && conversation.first_close().is_none() {
             let whose = if by == Side::Client { conversation.client } else { conversation.server };
             if self.cut_short.len() >= MOST_CUT_SHORT {
@@ -210,6 +224,9 @@ impl Correlator {
             .count()
     }
 }
+
+/// An attempt, how sure it is that it belongs to the exchange, and behind how many gateways it stands.
+type Attempted = (ExchangeKey, Pairing, u8);
 
 /// How often, and for how long, an attempt without a downstream exchange waits for one that is still open.
 const HOPE_STEP: Duration = Duration::from_secs(1);

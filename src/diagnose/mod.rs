@@ -251,7 +251,7 @@ impl Diagnoser {
         let inner = Case {
             root: attempt.party,
             role: Role::Downstream,
-            attempts: Vec::new(),
+            attempts: smallvec::SmallVec::new(),
             upstream_visible: true,
             closed_with_it: 0,
             upstream_opaque: case.upstream_opaque,
