@@ -190,10 +190,12 @@ impl Findings<'_> {
             What::Opened(_) => totals.tcp_connections += 1,
             What::Reset(_) => totals.resets += 1,
             What::Request(request) => {
-                let known =
-                    totals.requests_seen.len() < MOST_METHODS || totals.requests_seen.contains_key(&*request.method);
-                let method = if known { &request.method } else { "other" };
-                *totals.requests_seen.entry(method.to_owned()).or_default() += 1;
+                if let Some(count) = totals.requests_seen.get_mut(&*request.method) {
+                    *count += 1;
+                } else {
+                    let method = if totals.requests_seen.len() < MOST_METHODS { &request.method } else { "other" };
+                    *totals.requests_seen.entry(method.to_owned()).or_default() += 1;
+                }
             }
             What::Response(response) if response.status > 0 => {
                 *totals.responses_seen.entry(response.status).or_default() += 1;

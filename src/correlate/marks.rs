@@ -1,6 +1,7 @@
 //! Which open requests bear a mark: the index by which a request is found again on another connection.
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
@@ -28,13 +29,10 @@ impl Marks {
     /// An exchange is over.
     pub(super) fn remove(&mut self, exchange: &Exchange) {
         for mark in of_downstream(exchange) {
-            if let Some(bearers) = self.bearers.get_mut(&mark) {
-                if let Some(at) = bearers.iter().position(|key| *key == exchange.key) {
-                    bearers.remove(at);
-                }
-                if bearers.is_empty() {
-                    self.bearers.remove(&mark);
-                }
+            let Entry::Occupied(mut bearers) = self.bearers.entry(mark) else { continue };
+            bearers.get_mut().retain(|key| *key != exchange.key);
+            if bearers.get().is_empty() {
+                bearers.remove();
             }
         }
     }
