@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use crate::correlate::Party;
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
 use crate::correlate::numbering::ByNumber;
-use crate::event::ConnectionId;
+use crate::event::{ConnectionId, Moment};
 
 /// The books. A connection stays until it is gone and its last exchange has settled.
 #[derive(Debug, Default)]
@@ -29,6 +29,18 @@ impl Page {
 
     pub(super) fn exchange_mut(&mut self, number: u32) -> Option<&mut Exchange> {
         self.open.iter_mut().rev().map(Box::as_mut).find(|exchange| exchange.key.number == number)
+    }
+
+    /// The server acknowledged the client's octets up to `offset`, where a request ends.
+    pub(super) fn acknowledge(&mut self, moment: Moment, offset: u64) {
+        // The latest ones are asked first: on a busy connection many that are over have not settled.
+        for exchange in self.open.iter_mut().rev() {
+            match exchange.request_end_offset() {
+                Some(end) if end == offset => exchange.acknowledged = Some(moment),
+                Some(end) if end < offset => return,
+                _ => {}
+            }
+        }
     }
 }
 
@@ -73,18 +85,23 @@ impl Books {
         Some(Party { exchange: page.exchange(key.number)?, conversation: &page.conversation })
     }
 
-    /// Notes that an exchange began; its connection's page is open.
-    pub(super) fn note(&mut self, exchange: Exchange) -> Option<&mut Exchange> {
-        let page = self.pages.get_mut(&exchange.key.connection)?;
-        self.exchanges += 1;
-        page.open.push(Box::new(exchange));
-        page.open.last_mut().map(Box::as_mut)
+    /// Notes that an exchange began, if its connection's page is open; `true` where it was not noted before.
+    pub(super) fn note(&mut self, key: ExchangeKey, moment: Moment) -> Option<(&mut Exchange, bool)> {
+        let Page { conversation, open } = self.pages.get_mut(&key.connection)?.as_mut();
+        let known = open.iter().rposition(|exchange| exchange.key.number == key.number);
+        let at = known.unwrap_or(open.len());
+        if known.is_none() {
+            conversation.highest = conversation.highest.max(key.number);
+            self.exchanges += 1;
+            open.push(Box::new(Exchange::new(key, conversation, moment)));
+        }
+        Some((open.get_mut(at)?, known.is_none()))
     }
 
     /// Strikes an exchange out.
     pub(super) fn strike(&mut self, key: ExchangeKey) -> Option<Box<Exchange>> {
         let page = self.pages.get_mut(&key.connection)?;
-        let at = page.open.iter().position(|exchange| exchange.key.number == key.number)?;
+        let at = page.open.iter().rposition(|exchange| exchange.key.number == key.number)?;
         self.exchanges -= 1;
         Some(page.open.remove(at))
     }
@@ -92,7 +109,7 @@ impl Books {
     /// Closes the page of a connection that is gone, once nothing is open on it.
     pub(super) fn close(&mut self, connection: ConnectionId) -> Option<Conversation> {
         let page = self.page(connection)?;
-        let done = page.conversation.gone.is_some() && page.open.is_empty();
+        let done = page.open.is_empty() && page.conversation.gone.is_some();
         done.then(|| self.pages.remove(&connection).map(|page| page.conversation))?
     }
 

@@ -78,8 +78,6 @@ pub struct Conversation {
     pub announced_timeout: Option<Duration>,
     /// How it left, once it did.
     pub gone: Option<(Moment, Gone)>,
-    /// Exchanges of it that are still in the books, by number.
-    pub open: SmallVec<[u32; 4]>,
     /// Greatest number of an exchange so far.
     pub highest: u32,
     /// Latest frame in which anything of note happened.
@@ -226,7 +224,6 @@ impl Conversation {
             kept: false,
             announced_timeout: None,
             gone: None,
-            open: SmallVec::new(),
             highest: 0,
             last: moment,
             client_mark: of_client(opened.client),

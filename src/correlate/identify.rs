@@ -37,28 +37,29 @@ impl Correlator {
             u8::from(!own_host) + 2 * u8::from(self.is_waiting(parent))
         };
         // Several exchanges of a chain bear one mark, so a few more than are rare are looked at.
-        let rare = |mark: &u64| self.marks.bearers(*mark).len() <= 2 * RARE;
         let mut parents: SmallVec<[(ExchangeKey, u8); 8]> = SmallVec::new();
-        let mut bearings: SmallVec<[SmallVec<[ExchangeKey; 2]>; 8]> = SmallVec::new();
-        for mark in marks.filter(rare) {
-            let mut bearing = SmallVec::new();
-            for bearer in self.marks.bearers(mark) {
-                let Some(parent) = self.possible_parent(*bearer, attempt) else { continue };
-                bearing.push(*bearer);
+        let mut bearings: SmallVec<[(usize, ExchangeKey); 8]> = SmallVec::new();
+        for (nth, mark) in marks.enumerate() {
+            let bearers = self.marks.bearers(mark);
+            for bearer in bearers.iter().filter(|_| bearers.len() <= 2 * RARE) {
                 if !parents.iter().any(|(known, _)| known == bearer) {
+                    let Some(parent) = self.possible_parent(*bearer, attempt) else { continue };
                     parents.push((*bearer, tier(parent)));
                 }
+                bearings.push((nth, *bearer));
             }
-            bearings.push(bearing);
         }
         let best_tier = parents.iter().map(|(_, tier)| *tier).min()?;
         parents.retain(|(_, tier)| *tier <= best_tier);
+        bearings.retain(|(_, key)| parents.iter().any(|(known, _)| known == key));
+        let weight = |nth: usize| match bearings.iter().filter(|(other, _)| *other == nth).count() {
+            bearers if bearers > RARE => 0.0,
+            bearers => 1.0 / bearers as f64,
+        };
         let mut weights: SmallVec<[(ExchangeKey, f64); 8]> = parents.iter().map(|(key, _)| (*key, 0.0)).collect();
-        for bearing in &mut bearings {
-            bearing.retain(|key| parents.iter().any(|(known, _)| known == key));
-            let weight = if bearing.len() > RARE { 0.0 } else { 1.0 / bearing.len().max(1) as f64 };
-            for (_, sum) in weights.iter_mut().filter(|(key, _)| bearing.contains(key)) {
-                *sum += weight;
+        for (nth, bearer) in &bearings {
+            for (_, sum) in weights.iter_mut().filter(|(key, _)| key == bearer) {
+                *sum += weight(*nth);
             }
         }
         let (best, weight) = weights.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;

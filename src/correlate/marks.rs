@@ -11,7 +11,7 @@ use crate::mark::mark;
 /// Open exchanges by mark.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    bearers: HashMap<u64, SmallVec<[ExchangeKey; 1]>>,
+    bearers: HashMap<u64, SmallVec<[ExchangeKey; 2]>>,
 }
 
 impl Marks {
@@ -30,7 +30,9 @@ impl Marks {
     pub(super) fn remove(&mut self, exchange: &Exchange) {
         for mark in of_downstream(exchange) {
             let Entry::Occupied(mut bearers) = self.bearers.entry(mark) else { continue };
-            bearers.get_mut().retain(|key| *key != exchange.key);
+            if let Some(at) = bearers.get().iter().position(|key| *key == exchange.key) {
+                bearers.get_mut().swap_remove(at);
+            }
             if bearers.get().is_empty() {
                 bearers.remove();
             }

@@ -212,10 +212,7 @@ impl Correlator {
         if let What::Fin(closing) | What::Reset(closing) = &event.what {
             self.note_cut_short(event.connection, event.moment, closing.by);
         }
-        if let Some(page) = self.books.page_mut(event.connection) {
-            page.conversation.take(&event);
-        }
-        self.exchange_event(event, sink);
+        self.page_event(event, sink);
     }
 
     /// The capture ended: everything settles.
@@ -240,7 +237,9 @@ impl Correlator {
 
     // Events to records.
 
-    fn exchange_event(&mut self, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
+    fn page_event(&mut self, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
+        let Some(page) = self.books.page_mut(event.connection) else { return };
+        page.conversation.take(&event);
         let Event { connection, moment, what } = event;
         match what {
             What::RequestStarted { exchange, at } => {
@@ -253,17 +252,18 @@ impl Correlator {
             }
             What::Request(request) => self.take_request(connection, moment, request),
             What::RequestEnded { exchange, end } => {
-                if let Some(exchange) = self.exchange(connection, exchange) {
+                if let Some(exchange) = page.exchange_mut(exchange) {
                     exchange.request_end = Some((moment, end));
                 }
             }
-            What::Acknowledged { sender: Side::Client, offset } => self.acknowledge(connection, moment, offset),
+            What::Acknowledged { sender: Side::Client, offset } => page.acknowledge(moment, offset),
             What::ResponseStarted { exchange, at, solicited, first } => {
                 let key = ExchangeKey { connection, number: exchange };
+                let unseen = exchange > page.conversation.highest;
                 if exchange <= 1 {
                     self.drop_connect_attempt(connection);
                 }
-                if self.books.conversation(connection).is_some_and(|conversation| exchange > conversation.highest) {
+                if unseen {
                     // A response whose request was not seen.
                     self.begin(key, moment);
                 }
@@ -273,7 +273,6 @@ impl Correlator {
                 }
             }
             What::Response(response) => {
-                let Some(page) = self.books.page_mut(connection) else { return };
                 let asked = page.exchange(response.exchange).and_then(|exchange| exchange.request.as_ref());
                 let kept = response.persistent && asked.is_none_or(|request| request.persistent);
                 let conversation = &mut page.conversation;
@@ -294,12 +293,11 @@ impl Correlator {
                 }
             }
             What::ResponseContent { exchange, octets } => {
-                if let Some(response) = self.exchange(connection, exchange).and_then(|e| e.response.as_mut()) {
+                if let Some(response) = page.exchange_mut(exchange).and_then(|exchange| exchange.response.as_mut()) {
                     response.signature.content = octets;
                 }
             }
             What::ResponseEnded { exchange, end, content, how } => {
-                let Some(page) = self.books.page_mut(connection) else { return };
                 page.conversation.completed += 1;
                 page.conversation.idle_since = Some(moment);
                 if let Some(exchange) = page.exchange_mut(exchange) {
@@ -316,22 +314,16 @@ impl Correlator {
                 }
             }
             What::Defect(defect) => {
-                if let Some(exchange) = self.exchange(connection, defect.exchange) {
+                if let Some(exchange) = page.exchange_mut(defect.exchange) {
                     exchange.defect.get_or_insert((moment, defect));
                 }
             }
             What::Opaque(carried) if carried != Opaque::Switched => {
-                if let Some(conversation) = self.books.conversation(connection)
-                    && self.opaque_clients.len() < MOST_PROBED
-                {
-                    self.opaque_clients.insert(conversation.client.ip());
+                if self.opaque_clients.len() < MOST_PROBED {
+                    self.opaque_clients.insert(page.conversation.client.ip());
                 }
             }
-            What::SynAck { repeated: false, .. } => {
-                if let Some(conversation) = self.books.conversation(connection) {
-                    sink(Finding::Accepted(conversation.server, moment));
-                }
-            }
+            What::SynAck { repeated: false, .. } => sink(Finding::Accepted(page.conversation.server, moment)),
             What::Fin(closing) if closing.by == Side::Server => self.server_closed(connection, moment, sink),
             What::Reset(_) => self.end_all(connection, moment),
             What::Unreachable(error) if error.quotes_syn => self.end_all(connection, moment),
@@ -343,10 +335,6 @@ impl Correlator {
         }
     }
 
-    fn exchange(&mut self, connection: ConnectionId, number: u32) -> Option<&mut Exchange> {
-        self.books.exchange_mut(ExchangeKey { connection, number })
-    }
-
     /// Opens the books for an exchange; `None` if its connection is unknown.
     fn begin(&mut self, key: ExchangeKey, moment: Moment) -> Option<&mut Exchange> {
         let page = self.books.page(key.connection)?;
@@ -354,17 +342,14 @@ impl Correlator {
         if let Some(oldest) = oldest {
             self.end(oldest, moment);
         }
-        let page = self.books.page_mut(key.connection)?;
-        if page.exchange(key.number).is_some() {
-            return self.books.exchange_mut(key);
+        let (exchange, is_new) = self.books.note(key, moment)?;
+        if is_new {
+            self.orphans.insert(exchange.client.ip(), moment.at, key);
+            if key.number > 0 {
+                self.unsettled.insert(exchange.server.ip(), moment.at, key);
+            }
         }
-        page.conversation.highest = page.conversation.highest.max(key.number);
-        let exchange = Exchange::new(key, &page.conversation, moment);
-        self.orphans.insert(exchange.client.ip(), moment.at, key);
-        if key.number > 0 {
-            self.unsettled.insert(exchange.server.ip(), moment.at, key);
-        }
-        self.books.note(exchange)
+        Some(exchange)
     }
 
     /// A connection attempt succeeded: from now on its first exchange stands for it.
@@ -400,18 +385,6 @@ impl Correlator {
         }
     }
 
-    fn acknowledge(&mut self, connection: ConnectionId, moment: Moment, offset: u64) {
-        let Some(page) = self.books.page_mut(connection) else { return };
-        // The latest ones are asked first: on a busy connection many that are over have not settled.
-        for exchange in page.open.iter_mut().rev() {
-            match exchange.request_end_offset() {
-                Some(end) if end == offset => exchange.acknowledged = Some(moment),
-                Some(end) if end < offset => return,
-                _ => {}
-            }
-        }
-    }
-
     /// The server sends nothing more: what it has not answered is over.
     fn server_closed(&mut self, connection: ConnectionId, moment: Moment, sink: &mut dyn FnMut(Finding<'_>)) {
         let Some(Page { conversation, open }) = self.books.page(connection) else { return };
@@ -443,14 +416,17 @@ impl Correlator {
             return false;
         };
         exchange.over = Some(moment);
-        self.unsettled.end(exchange.server.ip(), exchange.started.at, key, moment.at);
         self.marks.remove(exchange);
         true
     }
 
-    /// When an exchange that is over will have settled. One that was made for another settles with that.
+    /// An exchange that is over waits until it has settled. One that was made for another settles with that.
     fn schedule(&mut self, key: ExchangeKey, moment: Moment) {
-        let Some(exchange) = self.books.exchange(key).filter(|exchange| exchange.parent.is_none()) else { return };
+        let Some(exchange) = self.books.exchange(key) else { return };
+        self.unsettled.end(exchange.server.ip(), exchange.started.at, key, moment.at);
+        if exchange.parent.is_some() {
+            return;
+        }
         let rtt = self.books.conversation(key.connection).and_then(|conversation| conversation.rtt());
         // Late answers come after errors: these are given more time.
         let slow = exchange.status().is_none_or(|status| status >= 500);
