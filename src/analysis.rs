@@ -190,10 +190,10 @@ impl Findings<'_> {
             What::Opened(_) => totals.tcp_connections += 1,
             What::Reset(_) => totals.resets += 1,
             What::Request(request) => {
-                if let Some(count) = totals.requests_seen.get_mut(&*request.method) {
+                if let Some(count) = totals.requests_seen.get_mut(request.method()) {
                     *count += 1;
                 } else {
-                    let method = if totals.requests_seen.len() < MOST_METHODS { &request.method } else { "other" };
+                    let method = if totals.requests_seen.len() < MOST_METHODS { request.method() } else { "other" };
                     *totals.requests_seen.entry(method.to_owned()).or_default() += 1;
                 }
             }
@@ -267,8 +267,8 @@ fn row(case: &Case<'_>) -> ExchangeRow {
         time: exchange.started.at,
         client: exchange.client,
         gateway: exchange.server,
-        method: exchange.request.as_ref().map(|request| request.method.clone()),
-        target: exchange.request.as_ref().map(|request| request.target.clone()),
+        method: exchange.request.as_ref().map(|request| request.method().into()),
+        target: exchange.request.as_ref().map(|request| request.target().into()),
         status: exchange.status(),
         attempts: u32::try_from(case.attempts.iter().filter(own).count()).unwrap_or(u32::MAX),
         upstream: attempt.map(|attempt| attempt.server),

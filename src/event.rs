@@ -7,6 +7,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
+use crate::texts::Texts;
 pub use crate::time::{Frame, Moment};
 pub use crate::wire::http1::DefectKind;
 
@@ -118,8 +121,8 @@ pub enum What {
         at: u64,
         /// Whether a request was outstanding.
         solicited: bool,
-        /// The octets so far, at most 64 of them.
-        first: Box<[u8]>,
+        /// Octets so far, at most 64.
+        octets: u8,
     },
     /// A response's header section is complete. Interim (1xx) responses are reported as well.
     Response(Box<Response>),
@@ -141,8 +144,8 @@ pub enum What {
         /// How it ended.
         how: Ending,
     },
-    /// Something that HTTP does not allow where it stands.
-    Defect(Defect),
+    /// Something that HTTP does not allow where it stands, and the first octets of the message, at most 64.
+    Defect(Defect, Box<[u8]>),
     /// Bytes of a direction that the capture does not hold.
     Gap {
         /// Whose bytes are missing.
@@ -231,12 +234,8 @@ pub struct Request {
     pub first: Moment,
     /// Offset after the header section.
     pub head_end: u64,
-    /// Method token, as sent.
-    pub method: Box<str>,
-    /// Request target, as sent but for octets outside ASCII graphics, which are percent-encoded.
-    pub target: Box<str>,
-    /// Host field (or the authority of the target).
-    pub host: Option<Box<str>>,
+    /// Method, target, host and user agent; see [`Request::method`] and so on.
+    pub texts: Texts<4>,
     /// Minor version of HTTP/1.
     pub minor_version: u8,
     /// Length of the content, where it is declared; `None` for chunked.
@@ -247,22 +246,43 @@ pub struct Request {
     pub upgrade: bool,
     /// Whether it asks for the connection to be kept.
     pub persistent: bool,
-    /// User-Agent field.
-    pub user_agent: Option<Box<str>>,
     /// Whether fields stand in it that only an intermediary adds (Via, X-Forwarded-For, Forwarded, …).
     pub forwarded: bool,
     /// The client that the fields name: last element of X-Forwarded-For, Forwarded or alike.
     pub forwarded_for: Option<ForwardedFor>,
     /// Hashes of field values and target parts that may identify the request on another connection.
-    pub marks: Box<[u64]>,
+    pub marks: SmallVec<[u64; 6]>,
 }
 
 impl Request {
+    /// Method token, as sent.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.texts.get(0).unwrap_or_default()
+    }
+
+    /// Request target, as sent but for octets outside ASCII graphics, which are percent-encoded.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.texts.get(1).unwrap_or_default()
+    }
+
+    /// Host field (or the authority of the target).
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.texts.get(2)
+    }
+
+    /// User-Agent field.
+    #[must_use]
+    pub fn user_agent(&self) -> Option<&str> {
+        self.texts.get(3)
+    }
+
     /// Octets that it holds besides itself, with what it takes to find it by its marks.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let optional = [&self.host, &self.user_agent].into_iter().flatten().map(|text| text.len()).sum::<usize>();
-        self.method.len() + self.target.len() + optional + self.marks.len() * 64
+        self.texts.weight() + self.marks.len() * 64
     }
 }
 
@@ -290,8 +310,8 @@ pub struct Response {
     pub status: u16,
     /// Minor version of HTTP/1.
     pub minor_version: u8,
-    /// Reason phrase, printable, at most 64 octets.
-    pub reason: Box<str>,
+    /// Reason phrase and Server field; see [`Response::reason`] and [`Response::server`].
+    pub texts: Texts<2>,
     /// Length of the content, where it is declared.
     pub content_length: Option<u64>,
     /// Whether the content is chunked.
@@ -300,8 +320,6 @@ pub struct Response {
     pub persistent: bool,
     /// `timeout=` of the Keep-Alive field.
     pub keep_alive_timeout: Option<Duration>,
-    /// Server field.
-    pub server: Option<Box<str>>,
     /// What may tell the product that made the response.
     pub signature: Signature,
     /// Whether a request was outstanding.
@@ -311,12 +329,24 @@ pub struct Response {
 }
 
 impl Response {
+    /// Reason phrase, printable, at most 64 octets.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        self.texts.get(0).unwrap_or_default()
+    }
+
+    /// Server field.
+    #[must_use]
+    pub fn server(&self) -> Option<&str> {
+        self.texts.get(1)
+    }
+
     /// Octets that it holds besides itself, and may come to hold.
     #[must_use]
     pub fn weight(&self) -> usize {
         let fields = self.signature.fields.iter().map(|(name, value)| name.len() + value.len() + 64).sum::<usize>();
         let content = if self.status >= 400 { 512 } else { 0 };
-        self.reason.len() + self.server.as_ref().map_or(0, |server| server.len()) + fields + content
+        self.texts.weight() + fields + content
     }
 }
 

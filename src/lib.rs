@@ -162,5 +162,6 @@ pub mod report;
 pub mod run;
 pub mod shard;
 pub mod stats;
+pub mod texts;
 pub mod time;
 pub mod wire;

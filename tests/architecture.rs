@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// A module imports from the rows above its own here, which lie below it in the hourglass, and from itself.
 const ROWS: &[&[&str]] = &[
-    &["time", "limits", "mark"],
+    &["time", "limits", "mark", "texts"],
     &["wire"],
     &["event"],
     &["flow"],

@@ -174,7 +174,9 @@ pub struct ResponseStart {
     pub at: u64,
     /// Whether a request was outstanding.
     pub solicited: bool,
-    /// The first octets.
+    /// Octets that came at first, at most 64.
+    pub octets: u8,
+    /// These octets, where the response has a defect.
     pub first: Box<[u8]>,
 }
 

@@ -257,7 +257,7 @@ impl Correlator {
                 }
             }
             What::Acknowledged { sender: Side::Client, offset } => page.acknowledge(moment, offset),
-            What::ResponseStarted { exchange, at, solicited, first } => {
+            What::ResponseStarted { exchange, at, solicited, octets } => {
                 let key = ExchangeKey { connection, number: exchange };
                 let unseen = exchange > page.conversation.highest;
                 if exchange <= 1 {
@@ -269,7 +269,7 @@ impl Correlator {
                 }
                 if let Some(exchange) = self.books.exchange_mut(key) {
                     exchange.last_response = Some(moment);
-                    exchange.response_start = Some(ResponseStart { moment, at, solicited, first });
+                    exchange.response_start = Some(ResponseStart { moment, at, solicited, octets, first: Box::default() });
                 }
             }
             What::Response(response) => {
@@ -313,9 +313,10 @@ impl Correlator {
                     }
                 }
             }
-            What::Defect(defect) => {
+            What::Defect(defect, first) => {
                 if let Some(exchange) = page.exchange_mut(defect.exchange) {
                     exchange.defect.get_or_insert((moment, defect));
+                    exchange.response_start.iter_mut().for_each(|start| start.first.clone_from(&first));
                 }
             }
             What::Opaque(carried) if carried != Opaque::Switched => {

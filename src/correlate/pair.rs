@@ -208,7 +208,7 @@ impl Correlator {
             .request
             .as_deref()
             .zip(candidate)
-            .is_some_and(|(wanted, sent)| wanted.target != sent.target && !shared(wanted, sent));
+            .is_some_and(|(wanted, sent)| wanted.target() != sent.target() && !shared(wanted, sent));
         unlike && self.fronts.contains(&front.server)
     }
 
@@ -400,13 +400,13 @@ impl Correlator {
     fn mismatch(&self, front: &Exchange, candidate: &Exchange, window: Window) -> Option<u32> {
         let mut penalty = 0;
         if let (Some(wanted), Some(sent)) = (&front.request, &candidate.request) {
-            if wanted.method != sent.method {
+            if wanted.method() != sent.method() {
                 return None;
             }
             if wanted.content_length.zip(sent.content_length).is_some_and(|(wanted, sent)| wanted != sent) {
                 return None;
             }
-            penalty += if wanted.target.len() == sent.target.len() { 0 } else { 1000 };
+            penalty += if wanted.target().len() == sent.target().len() { 0 } else { 1000 };
             penalty += if shared(wanted, sent) { 0 } else { 1000 };
         }
         let success = front.status().is_some_and(|status| status < 500);

@@ -64,15 +64,15 @@ fn downstream(case: &Case<'_>, product: Option<Product>) -> Downstream {
     let request = exchange.request.as_ref();
     let closed = case.root.conversation.close(Side::Server).map(|(moment, ..)| moment);
     let response = exchange.response_start.as_ref().map(|start| start.moment).or(closed);
-    let named = exchange.response.as_ref().and_then(|response| response.server.clone());
+    let named = exchange.response.as_ref().and_then(|response| response.server().map(Into::into));
     Downstream {
         client: exchange.client,
         gateway: exchange.server,
         stream: exchange.key.connection.0,
         exchange: exchange.key.number,
-        method: request.map(|request| request.method.clone()),
-        target: request.map(|request| request.target.clone()),
-        host: request.and_then(|request| request.host.clone()),
+        method: request.map(|request| request.method().into()),
+        target: request.map(|request| request.target().into()),
+        host: request.and_then(|request| request.host().map(Into::into)),
         status: exchange.status(),
         responder: named.or_else(|| product.map(|product| product.id().into())),
         request: request.map(|request| request.first),

@@ -57,7 +57,7 @@ fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
     if let Some(start) = exchange.request_start {
         let request = exchange.request.as_ref();
         let line =
-            request.map_or_else(|| String::from("request"), |request| format!("{} {}", request.method, request.target));
+            request.map_or_else(|| String::from("request"), |request| format!("{} {}", request.method(), request.target()));
         let place = exchange.request_end_offset().map_or(format!("{start}.."), |end| format!("{start}..{end}"));
         step(exchange.started, client, format!("{line} {place}"));
     }
@@ -70,7 +70,7 @@ fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
     }
     if let Some(start) = &exchange.response_start {
         let status = exchange.status().map_or_else(|| String::from("response"), |status| format!("{status}"));
-        let reason = exchange.response.as_ref().map_or("", |response| &response.reason);
+        let reason = exchange.response.as_ref().map_or("", |response| response.reason());
         step(start.moment, server, format!("{status} {reason}").trim_end().to_owned());
     }
     if let Some(end) =

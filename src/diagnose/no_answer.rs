@@ -162,7 +162,7 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
 fn late_answer(attempt: &Attempt<'_>, until: Moment) -> Option<(Moment, u64)> {
     let start = attempt.exchange.response_start.as_ref().filter(|start| start.moment.frame > until.frame)?;
     let octets = attempt.exchange.response_end.map_or(0, |end| end.end.saturating_sub(start.at));
-    Some((start.moment, octets.max(start.first.len() as u64)))
+    Some((start.moment, octets.max(u64::from(start.octets))))
 }
 
 /// The upstream did answer: its sequence numbers moved, and the octets never came by.

@@ -84,7 +84,7 @@ fn key(case: &Case<'_>) -> Key {
     let request = exchange
         .request
         .as_ref()
-        .map_or(0, |request| mark(format!("{} {}", request.method, request.target).as_bytes()));
+        .map_or(0, |request| mark(format!("{} {}", request.method(), request.target()).as_bytes()));
     (exchange.client.ip(), exchange.server, request)
 }
 

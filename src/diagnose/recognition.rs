@@ -42,7 +42,7 @@ impl Products {
             let Some(found) = product::recognise(response) else { continue };
             let upstream = answered.and_then(|attempt| attempt.party.exchange.response.as_ref());
             let relayed = upstream.is_some_and(|upstream| upstream.status == response.status);
-            let same_name = upstream.is_some_and(|upstream| upstream.server == response.server);
+            let same_name = upstream.is_some_and(|upstream| upstream.server() == response.server());
             if relayed && same_name && found.strength < 3 || relayed && found.own_page {
                 continue;
             }

@@ -29,7 +29,7 @@ pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
 /// The request's place on its connection, as evidence.
 fn sent(attempt: &Attempt<'_>, verdict: Verdict) -> Verdict {
     let exchange = attempt.exchange;
-    let method = exchange.request.as_ref().map_or("request", |request| &request.method);
+    let method = exchange.request.as_ref().map_or("request", |request| request.method());
     let (Some(start), end) = (exchange.request_start, exchange.request_end_offset()) else { return verdict };
     let place = end.map_or_else(|| format!("from {start} on"), |end| format!("{start}..{end}"));
     let idle = exchange.idle.map_or(String::new(), |idle| format!(" on a connection idle for {}", span(idle)));

@@ -322,7 +322,7 @@ fn relayed(attempt: &Attempt<'_>) -> Option<Verdict> {
     let start = exchange.response_start.as_ref()?.moment;
     let response = exchange.response.as_ref()?;
     let server = attempt.conversation.server;
-    let by = response.server.as_ref().map_or(String::new(), |name| format!(" (Server: {name})"));
+    let by = response.server().map_or(String::new(), |name| format!(" (Server: {name})"));
     let changed = attempt.given.and_then(|given| given.status).filter(|given| *given != status);
     let passed_on = attempt.given.is_none_or(|given| given.status == Some(status));
     let fate = match attempt.given {

@@ -1,5 +1,6 @@
 //! Header sections to the events' plain data: what identifies a request on another connection, what tells a product.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::event::{ForwardedFor, Moment, Request, Response, Signature};
 use crate::mark::mark;
+use crate::texts::{Texts, readable};
 use crate::wire::http1::{self, Field, Framing, RequestHead, ResponseHead};
 
 /// Where a header section stood.
@@ -35,9 +37,9 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
     target_marks(head.target, &mut marks);
     for field in &head.fields {
         match field.name.len() {
-            4 if is(field, "host") => host = Some(text(field.value, text_bytes)),
+            4 if is(field, "host") => host = Some(cut(field.value, text_bytes)),
             3 if is(field, "via") => forwarded = true,
-            10 if is(field, "user-agent") => user_agent = Some(text(field.value, 128)),
+            10 if is(field, "user-agent") => user_agent = Some(cut(field.value, 128)),
             10 if is(field, "connection") => {
                 if has_word(field.value, b"close") {
                     persistent = false;
@@ -64,16 +66,15 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
         }
     }
     if host.is_none() {
-        host = authority(head.target).map(|authority| text(authority, text_bytes));
+        host = authority(head.target).map(|authority| cut(authority, text_bytes));
     }
+    let target = printable(cut(head.target, text_bytes));
     Request {
         exchange: place.exchange,
         start: place.start,
         first: place.first,
         head_end: place.end,
-        method: text(head.method, 32),
-        target: target_text(head.target, text_bytes),
-        host,
+        texts: Texts::new([Some(cut(head.method, 32)), Some(&target), host, user_agent]),
         minor_version: head.minor_version,
         content_length: match framing {
             Framing::Length(length) => Some(length),
@@ -83,10 +84,9 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
         chunked: framing == Framing::Chunked,
         upgrade,
         persistent,
-        user_agent,
         forwarded,
         forwarded_for,
-        marks: marks.as_slice().into(),
+        marks,
     }
 }
 
@@ -103,7 +103,7 @@ pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u
         signature.lower_case &= !field.name.iter().any(u8::is_ascii_uppercase);
         match field.name.len() {
             4 if is(field, "date") => signature.date = true,
-            6 if is(field, "server") => server = Some(text(field.value, 128)),
+            6 if is(field, "server") => server = Some(cut(field.value, 128)),
             10 if is(field, "connection") => {
                 if has_word(field.value, b"close") {
                     persistent = false;
@@ -113,7 +113,9 @@ pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u
             }
             10 if is(field, "keep-alive") => keep_alive_timeout = keep_alive(field.value),
             _ if keep && signature.fields.len() < 24 => {
-                signature.fields.push((text(&field.name.to_ascii_lowercase(), 64), text(field.value, 160)));
+                let name = field.name.to_ascii_lowercase();
+                let [name, value] = [cut(&name, 64), cut(field.value, 160)].map(readable);
+                signature.fields.push((name.into(), value.into()));
             }
             _ => {}
         }
@@ -125,7 +127,7 @@ pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u
         head_end: place.end,
         status,
         minor_version: head.minor_version,
-        reason: text(head.reason, 64),
+        texts: Texts::new([Some(cut(head.reason, 64)), server]),
         content_length: match framing {
             Framing::Length(length) => Some(length),
             _ => None,
@@ -133,7 +135,6 @@ pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u
         chunked: framing == Framing::Chunked,
         persistent,
         keep_alive_timeout,
-        server,
         signature,
         solicited,
         request_sent: sent,
@@ -141,7 +142,7 @@ pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u
 }
 
 /// The marks of a target: as it stands, and without its first one and two path segments, since gateways strip prefixes.
-fn target_marks(target: &[u8], marks: &mut SmallVec<[u64; 12]>) {
+fn target_marks(target: &[u8], marks: &mut SmallVec<[u64; 6]>) {
     let path = match authority(target) {
         Some(authority) => target.splitn(4, |octet| *octet == b'/').nth(3).map_or(target, |rest| {
             let at = target.len() - rest.len();
@@ -182,7 +183,7 @@ fn identifies(field: &Field<'_>) -> bool {
 }
 
 fn is(field: &Field<'_>, name: &str) -> bool {
-    field.name.eq_ignore_ascii_case(name.as_bytes())
+    field.is(name)
 }
 
 fn starts_with(octets: &[u8], prefix: &[u8]) -> bool {
@@ -206,30 +207,21 @@ fn authority(target: &[u8]) -> Option<&[u8]> {
     authority.get(user..).filter(|authority| !authority.is_empty())
 }
 
-fn text(octets: &[u8], limit: usize) -> Box<str> {
-    let cut = octets.get(..limit).unwrap_or(octets);
-    match std::str::from_utf8(cut) {
-        Ok(text) => text.into(),
-        // The limit may have cut a character in two.
-        Err(error) if error.error_len().is_none() => {
-            String::from_utf8_lossy(cut.get(..error.valid_up_to()).unwrap_or_default()).into()
-        }
-        Err(_) => String::from_utf8_lossy(cut).into(),
-    }
+fn cut(octets: &[u8], limit: usize) -> &[u8] {
+    octets.get(..limit).unwrap_or(octets)
 }
 
 /// A target with what is no ASCII graphic percent-encoded.
-fn target_text(target: &[u8], limit: usize) -> Box<str> {
-    let cut = target.get(..limit).unwrap_or(target);
-    if cut.iter().all(u8::is_ascii_graphic) {
-        return text(cut, limit);
+fn printable(target: &[u8]) -> Cow<'_, [u8]> {
+    if target.iter().fold(true, |graphic, octet| graphic & octet.is_ascii_graphic()) {
+        return target.into();
     }
-    let mut encoded = String::with_capacity(cut.len() + 16);
-    for octet in cut {
+    let mut encoded = Vec::with_capacity(target.len() + 16);
+    for octet in target {
         if octet.is_ascii_graphic() {
-            encoded.push(char::from(*octet));
+            encoded.push(*octet);
         } else {
-            encoded.push_str(&format!("%{octet:02X}"));
+            encoded.extend_from_slice(format!("%{octet:02X}").as_bytes());
         }
     }
     encoded.into()
@@ -238,11 +230,12 @@ fn target_text(target: &[u8], limit: usize) -> Box<str> {
 /// An address, with or without a port: `192.0.2.1`, `192.0.2.1:80`, `[2001:db8::1]:80`, `2001:db8::1`.
 fn address(octets: &[u8]) -> Option<ForwardedFor> {
     let text = std::str::from_utf8(octets).ok()?.trim().trim_matches('"');
-    if let Ok(endpoint) = text.parse::<SocketAddr>() {
-        return Some(ForwardedFor { address: endpoint.ip(), port: Some(endpoint.port()) });
-    }
     let bare = text.trim_start_matches('[').trim_end_matches(']');
-    bare.parse::<IpAddr>().ok().map(|address| ForwardedFor { address, port: None })
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Some(ForwardedFor { address, port: None });
+    }
+    let endpoint = text.parse::<SocketAddr>().ok()?;
+    Some(ForwardedFor { address: endpoint.ip(), port: Some(endpoint.port()) })
 }
 
 /// The `for` parameter of the last element of a Forwarded field (RFC 7239).
@@ -292,6 +285,6 @@ mod tests {
 
     #[test]
     fn odd_octets_of_a_target_are_encoded() {
-        assert_eq!(&*target_text(b"/a b\xff", 100), "/a%20b%FF");
+        assert_eq!(&*printable(b"/a b\xff"), b"/a%20b%FF");
     }
 }

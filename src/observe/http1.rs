@@ -8,6 +8,8 @@ mod pairing;
 mod requests;
 mod responses;
 
+use smallvec::SmallVec;
+
 use crate::event::{Ending, Moment, Opaque, Side, What};
 use crate::flow::assembler::Piece;
 use crate::flow::connection::Context;
@@ -79,8 +81,10 @@ enum State {
 }
 
 /// The response that is being read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Answer {
+    /// Its first octets, for who wants to see what is wrong with it.
+    first: SmallVec<[u8; FIRST_OCTETS]>,
     solicited: bool,
     content: u64,
     /// Offset of the first octet after the header section.
@@ -178,6 +182,9 @@ impl Http1 {
         tell(What::Opaque(what));
     }
 }
+
+/// Octets of a response that are told where it has a defect.
+const FIRST_OCTETS: usize = 64;
 
 #[cfg(test)]
 mod tests;

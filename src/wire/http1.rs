@@ -3,6 +3,9 @@
 //! Reading is lenient, judging is strict: a message that breaks a rule is still taken apart as far as it goes, because a
 //! gateway may well have done the same.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use smallvec::SmallVec;
 
 /// A field line: name and value without the white space around it.
@@ -12,6 +15,14 @@ pub struct Field<'a> {
     pub name: &'a [u8],
     /// Field value, trimmed.
     pub value: &'a [u8],
+}
+
+impl Field<'_> {
+    /// Whether it has a name, which is given in lower case.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name.len() == name.len() && self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
 }
 
 /// The field lines of a header section.
@@ -91,34 +102,19 @@ pub fn head_end(octets: &[u8], from: usize) -> Option<usize> {
     // An empty line may straddle the octets searched before.
     let from = from.saturating_sub(3);
     let tail = octets.get(from..)?;
-    let mut at = 0;
-    while let Some(line_feed) = memchr::memchr(b'\n', tail.get(at..)?) {
-        let after = at + line_feed + 1;
-        match tail.get(after..) {
-            Some([b'\n', ..]) => return Some(from + after + 1),
-            Some([b'\r', b'\n', ..]) => return Some(from + after + 2),
-            _ => at = after,
-        }
-    }
-    None
+    let [crlf, lf] = &*EMPTY_LINES;
+    let end = crlf.find(tail).map(|at| at + crlf.needle().len());
+    let earlier = end.map_or(tail, |end| tail.get(..end).unwrap_or(tail));
+    lf.find(earlier).map(|at| at + lf.needle().len()).or(end).map(|end| from + end)
 }
 
 /// Takes a request's header section apart. `None` where the first line is no request line at all.
 #[must_use]
 pub fn request(head: &[u8]) -> Option<RequestHead<'_>> {
-    let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut parsed = httparse::Request::new(&mut slots);
-    if let (Ok(httparse::Status::Complete(_)), Some(method), Some(target)) =
-        (parsed.parse(head), parsed.method, parsed.path)
-    {
-        let fields = parsed.headers.iter().map(|field| Field { name: field.name.as_bytes(), value: field.value });
-        return Some(RequestHead {
-            method: method.as_bytes(),
-            target: target.as_bytes(),
-            minor_version: parsed.version.unwrap_or(0),
-            is_simple: false,
-            fields: fields.collect(),
-        });
+    let mut head = head;
+    // RFC 9112 section 2.2: empty lines before a request line are ignored.
+    while let Some(after) = head.strip_prefix(b"\r\n").or(head.strip_prefix(b"\n")) {
+        head = after;
     }
     let (line, rest) = split_line(head);
     let mut parts = line.splitn(2, |octet| *octet == b' ');
@@ -132,8 +128,10 @@ pub fn request(head: &[u8]) -> Option<RequestHead<'_>> {
         }
         _ => (tail, None),
     };
-    let (fields, _) = fields(rest, 0);
-    Some(RequestHead { method, target, minor_version: version.unwrap_or(0), is_simple: version.is_none(), fields })
+    let minor_version = version.unwrap_or(0);
+    let mut head = RequestHead { method, target, minor_version, is_simple: version.is_none(), fields: Fields::new() };
+    read_fields(rest, 0, &mut head.fields);
+    Some(head)
 }
 
 /// Whether octets are one whole line, a method and a target without a version: a Simple-Request (RFC 1945 section 5), which
@@ -150,33 +148,22 @@ pub fn is_simple_request(octets: &[u8]) -> bool {
 /// Takes a response's header section apart, however broken it is.
 #[must_use]
 pub fn response(head: &[u8]) -> ResponseHead<'_> {
-    let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut parsed = httparse::Response::new(&mut slots);
-    if let (Ok(httparse::Status::Complete(_)), Some(status)) = (parsed.parse(head), parsed.code) {
-        let fields = parsed.headers.iter().map(|field| Field { name: field.name.as_bytes(), value: field.value });
-        return ResponseHead {
-            status: Some(status),
-            minor_version: parsed.version.unwrap_or(1),
-            reason: parsed.reason.unwrap_or("").as_bytes(),
-            fields: fields.collect(),
-            defect: None,
-        };
-    }
     let (line, rest) = split_line(head);
     let offset = head.len() - rest.len();
     let line_defect = status_line_defect(line).map(|at| {
         let kind = if line.starts_with(b"HTTP") { DefectKind::BadStatusLine } else { DefectKind::NotHttp };
         (kind, at)
     });
-    let status = status_code(line);
-    let (fields, field_defect) = fields(rest, offset);
-    ResponseHead {
-        status,
+    let mut head = ResponseHead {
+        status: status_code(line),
         minor_version: line.get(7).map_or(1, |digit| u8::from(*digit != b'0')),
         reason: line.get(13..).unwrap_or_default(),
-        fields,
-        defect: line_defect.or(field_defect.map(|at| (DefectKind::BadHeader, at))),
-    }
+        fields: Fields::new(),
+        defect: line_defect,
+    };
+    let field_defect = read_fields(rest, offset, &mut head.fields).map(|at| (DefectKind::BadHeader, at));
+    head.defect = head.defect.or(field_defect);
+    head
 }
 
 /// Whether the octets so far can still become a status line; the offset of the first one that cannot stand.
@@ -194,7 +181,7 @@ pub fn framing(fields: &[Field<'_>]) -> (Framing, Option<(DefectKind, usize)>) {
     let mut codings: SmallVec<[&[u8]; 4]> = SmallVec::new();
     let mut coding_line = None;
     for (index, field) in fields.iter().enumerate() {
-        if field.name.eq_ignore_ascii_case(b"content-length") {
+        if field.is("content-length") {
             for part in field.value.split(|octet| *octet == b',') {
                 let Some(value) = decimal(part.trim_ascii()) else {
                     return (Framing::Unreadable, Some((DefectKind::BadContentLength, index)));
@@ -205,7 +192,7 @@ pub fn framing(fields: &[Field<'_>]) -> (Framing, Option<(DefectKind, usize)>) {
                 length = Some(value);
             }
             length_line = Some(index);
-        } else if field.name.eq_ignore_ascii_case(b"transfer-encoding") {
+        } else if field.is("transfer-encoding") {
             let parts = field.value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii);
             codings.extend(parts.filter(|part| !part.is_empty()));
             coding_line = Some(index);
@@ -237,16 +224,17 @@ pub fn is_token(octets: &[u8]) -> bool {
 /// Whether an octet may stand in a token.
 #[must_use]
 pub fn is_token_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
+    TOKEN.get(usize::from(octet)).is_some_and(|is_token| *is_token)
 }
 
 /// A number of decimal digits only.
 #[must_use]
 pub fn decimal(octets: &[u8]) -> Option<u64> {
-    if octets.is_empty() || octets.len() > 19 || !octets.iter().all(u8::is_ascii_digit) {
+    if octets.is_empty() || octets.len() > 19 {
         return None;
     }
-    octets.iter().try_fold(0_u64, |sum, digit| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+    // 19 digits fit.
+    octets.iter().try_fold(0, |sum, octet| octet.is_ascii_digit().then(|| sum * 10 + u64::from(octet - b'0')))
 }
 
 /// The first line without its line end, and what follows it.
@@ -278,36 +266,55 @@ fn status_code(line: &[u8]) -> Option<u16> {
     decimal(code).and_then(|code| u16::try_from(code).ok())
 }
 
-/// The field lines, and the offset of the first octet that RFC 9112 section 5 does not allow. `offset` is where they begin.
-fn fields(octets: &[u8], offset: usize) -> (Fields<'_>, Option<usize>) {
-    let mut fields = Fields::new();
+/// Reads the field lines. Returns the offset of the first octet that RFC 9112 section 5 does not allow.
+fn read_fields<'a>(octets: &'a [u8], offset: usize, fields: &mut Fields<'a>) -> Option<usize> {
     let mut defect = None;
     let mut rest = octets;
     loop {
+        let name = rest.iter().position(|octet| !is_token_octet(*octet)).unwrap_or(rest.len());
+        if name > 0
+            && let Some((name, [b':', tail @ ..])) = rest.split_at_checked(name)
+            && let Some((value, [b'\r', b'\n', after @ ..] | [b'\n', after @ ..])) = tail.split_at_checked(text(tail))
+        {
+            fields.push(Field { name, value: value.trim_ascii() });
+            rest = after;
+            continue;
+        }
         let at = offset + octets.len() - rest.len();
         let (line, after) = split_line(rest);
         if line.is_empty() {
-            return (fields, defect);
+            return defect;
         }
         rest = after;
         let Some(colon) = memchr::memchr(b':', line) else {
             defect.get_or_insert(at);
             continue;
         };
-        let (name, value) = line.split_at(colon);
+        let (whole_name, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default();
-        let flaw = if name.is_empty() {
-            Some(0)
-        } else {
-            name.iter()
-                .position(|octet| !is_token_octet(*octet))
-                .or_else(|| value.iter().position(|octet| !is_text(*octet)).map(|flaw| colon + 1 + flaw))
-        };
-        if let Some(flaw) = flaw {
+        let flaw = if name < colon || name == 0 { name } else { colon + 1 + text(value) };
+        if flaw < line.len() {
             defect.get_or_insert(at + flaw);
         }
-        fields.push(Field { name: name.trim_ascii(), value: value.trim_ascii() });
+        fields.push(Field { name: whole_name.trim_ascii(), value: value.trim_ascii() });
     }
+}
+
+/// How many octets from the first one on may stand in a field value or a reason phrase.
+fn text(octets: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 0xff;
+    // The high bit of each octet that is less than a space, or DEL; exact up to the first one.
+    let flaws = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        let del = word ^ (ONES * 0x7f);
+        ((word.wrapping_sub(ONES * 0x20) & !word) | (del.wrapping_sub(ONES) & !del)) & (ONES * 0x80)
+    };
+    let (words, _) = octets.as_chunks::<8>();
+    let clean = words.iter().position(|word| flaws(word) != 0).unwrap_or(words.len());
+    let at = clean * 8 + words.get(clean).map_or(0, |word| flaws(word).trailing_zeros() as usize / 8);
+    // A tab is none, and the last octets make no word.
+    let rest = octets.get(at..).unwrap_or_default();
+    at + rest.iter().position(|octet| !is_text(*octet)).unwrap_or(rest.len())
 }
 
 /// Whether an octet may stand in a field value or a reason phrase: visible, space, tab, or obs-text.
@@ -315,8 +322,23 @@ fn is_text(octet: u8) -> bool {
     octet == b'\t' || (octet >= b' ' && octet != 0x7f)
 }
 
-/// Field lines that httparse is given room for; a header section with more is read by the lenient reader.
-const MAX_FIELDS: usize = 64;
+/// What may stand in a token, by octet.
+const TOKEN: [bool; 256] = {
+    let mut token = [false; 256];
+    let mut octet = 0_u8;
+    while octet < 0x80 {
+        let sign = matches!(octet, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        if let Some(is_token) = token.split_at_mut(octet as usize).1.first_mut() {
+            *is_token = octet.is_ascii_alphanumeric() || sign;
+        }
+        octet += 1;
+    }
+    token
+};
+
+/// What ends a header section: the line feed of its last line, and an empty line.
+static EMPTY_LINES: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| [Finder::new(b"\n\r\n"), Finder::new(b"\n\n")]);
 
 #[cfg(test)]
 mod tests {

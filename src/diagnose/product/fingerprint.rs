@@ -55,7 +55,7 @@ const CERTAIN: u8 = 4;
 /// Recognises the product that sent a response.
 #[must_use]
 pub fn recognise(response: &Response) -> Option<Recognition> {
-    let server = response.server.as_deref().and_then(named);
+    let server = response.server().and_then(named);
     let relay = relay(response);
     if let Some(page) = page::recognise(response) {
         if is_own(&page, response, server.as_ref(), relay.as_ref()) {
@@ -78,7 +78,7 @@ pub fn recognise(response: &Response) -> Option<Recognition> {
 /// Recognises the gateway by a request that it sent upstream: only the few that leave a trace in what is kept of it.
 #[must_use]
 pub fn recognise_request(request: &Request) -> Option<(Product, String)> {
-    let agent = request.user_agent.as_deref()?;
+    let agent = request.user_agent()?;
     if agent.eq_ignore_ascii_case("Amazon CloudFront") {
         return Some((Product::CloudFront, format!("User-Agent: {agent}")));
     }
@@ -96,7 +96,7 @@ fn is_own(page: &Page, response: &Response, server: Option<&Named>, relay: Optio
         return false;
     }
     let signature = &response.signature;
-    let unnamed = response.server.is_none();
+    let unnamed = response.server().is_none();
     let signed = server.is_some_and(|name| name.product == page.product);
     match page.product {
         // ingress controllers remove the Server field, but nothing makes nginx write a name in lower case.
@@ -105,10 +105,10 @@ fn is_own(page: &Page, response: &Response, server: Option<&Named>, relay: Optio
         Product::Envoy => (signed || unnamed) && field(response, "x-envoy-upstream-service-time").is_none(),
         Product::Traefik => unnamed && signature.date && !signature.lower_case,
         Product::Varnish | Product::Fastly => {
-            response.server.as_deref().is_some_and(|name| name == "Varnish") || unnamed
+            response.server().is_some_and(|name| name == "Varnish") || unnamed
         }
         Product::AzureFrontDoor => field(response, "x-azure-ref").is_some(),
-        Product::Gclb => unnamed || response.server.as_deref().is_some_and(|name| name.starts_with("Google")),
+        Product::Gclb => unnamed || response.server().is_some_and(|name| name.starts_with("Google")),
         Product::Squid => signed || unnamed,
         Product::CloudFront | Product::Cloudflare => signed || relay.is_some(),
         Product::Apache | Product::Lighttpd => signed && !signature.lower_case,
@@ -117,7 +117,7 @@ fn is_own(page: &Page, response: &Response, server: Option<&Named>, relay: Optio
 }
 
 fn own(page: Page, response: &Response, server: Option<Named>) -> Recognition {
-    let evidence = match response.server.as_deref() {
+    let evidence = match response.server() {
         Some(name) => format!("Server: {name} and {}", page.what),
         None if page.product == Product::Haproxy => format!("{}, without Server and Date", page.what),
         None => format!("{}, without Server", page.what),
@@ -125,7 +125,7 @@ fn own(page: Page, response: &Response, server: Option<Named>) -> Recognition {
     let strength = match page.product {
         Product::Traefik => LIKELY,
         Product::Caddy => STRONG,
-        _ if response.server.is_none() && page.product != Product::Haproxy => STRONG,
+        _ if response.server().is_none() && page.product != Product::Haproxy => STRONG,
         _ => CERTAIN,
     };
     let version = server.and_then(|name| name.version).or(page.version);

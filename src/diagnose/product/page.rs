@@ -25,7 +25,7 @@ pub(super) fn recognise(response: &Response) -> Option<Page> {
     let text = String::from_utf8_lossy(&response.signature.content);
     let page = |product: Product| Page { product, version: None, what: format!("its own {status} page") };
     squid(response)
-        .or_else(|| nginx(status, &text, response.server.as_deref()))
+        .or_else(|| nginx(status, &text, response.server()))
         .or_else(|| haproxy(status, &text).then(|| page(Product::Haproxy)))
         .or_else(|| by_mark(status, &text).map(page))
         .or_else(|| short(response, &text))
@@ -104,7 +104,7 @@ const MARKS: &[Mark] = &[
 /// Answers that are a line of plain text, or nothing at all.
 fn short(response: &Response, text: &str) -> Option<Page> {
     let status = response.status;
-    let served_by = |name: &str| response.server.as_deref().is_some_and(|server| server.starts_with(name));
+    let served_by = |name: &str| response.server().is_some_and(|server| server.starts_with(name));
     let text = text.trim_end();
     let said = |product: Product| Page { product, version: None, what: format!("its text {text:?}") };
     match (status, text) {
@@ -115,7 +115,7 @@ fn short(response: &Response, text: &str) -> Option<Page> {
         }
         (503, "no available server") => Some(said(Product::Traefik)),
         _ if text == format!("error code: {status}") => Some(said(Product::Cloudflare)),
-        _ if &*response.reason == "Gateway Error" && served_by("h2o") => Some(said(Product::H2o)),
+        _ if response.reason() == "Gateway Error" && served_by("h2o") => Some(said(Product::H2o)),
         (500.., "") if response.content_length == Some(0) && served_by("Caddy") => {
             let what = format!("an empty {status}, as its own are");
             Some(Page { product: Product::Caddy, version: None, what })

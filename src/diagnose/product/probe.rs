@@ -6,7 +6,7 @@ use crate::event::Request;
 /// The health prober that made the request, by name; `None` for everything that may come from a user.
 #[must_use]
 pub fn probe(request: &Request) -> Option<&'static str> {
-    match request.user_agent.as_deref() {
+    match request.user_agent() {
         Some(agent) => AGENTS.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name),
         None => anonymous(request),
     }
@@ -17,7 +17,7 @@ fn anonymous(request: &Request) -> Option<&'static str> {
     if request.forwarded || request.chunked || request.content_length.is_some_and(|length| length > 0) {
         return None;
     }
-    match (&*request.method, &*request.target, request.minor_version, request.host.as_deref()) {
+    match (request.method(), request.target(), request.minor_version, request.host()) {
         ("OPTIONS", _, 0, None) => Some("HAProxy health check"),
         ("GET", "/", 1, Some("127.0.0.1")) => Some("Azure Application Gateway default probe"),
         _ => None,
@@ -39,8 +39,11 @@ const AGENTS: &[(&str, &str)] = &[
 
 #[cfg(test)]
 mod tests {
+    use smallvec::SmallVec;
+
     use super::*;
     use crate::event::{Frame, Moment};
+    use crate::texts::Texts;
     use crate::time::Timestamp;
 
     fn request(method: &str, target: &str, minor_version: u8, host: Option<&str>, agent: Option<&str>) -> Request {
@@ -49,18 +52,15 @@ mod tests {
             start: 0,
             first: Moment { at: Timestamp::default(), frame: Frame::new(0, 1) },
             head_end: 0,
-            method: method.into(),
-            target: target.into(),
-            host: host.map(Into::into),
+            texts: Texts::new([Some(method), Some(target), host, agent].map(|text| text.map(str::as_bytes))),
             minor_version,
             content_length: None,
             chunked: false,
             upgrade: false,
             persistent: minor_version > 0,
-            user_agent: agent.map(Into::into),
             forwarded: false,
             forwarded_for: None,
-            marks: Box::default(),
+            marks: SmallVec::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::limits::Limits;
 use crate::observe::chunks::{Chunks, Fed};
 use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::Method;
-use crate::observe::http1::{Answer, Http1, Mode, Reader, State};
+use crate::observe::http1::{Answer, FIRST_OCTETS, Http1, Mode, Reader, State};
 use crate::wire::http1::{self, Framing};
 
 impl Http1 {
@@ -189,13 +189,9 @@ impl Http1 {
         });
         self.responses.start = at;
         self.responses.first = Some(moment);
-        self.answer = Answer { solicited, request_sent, content_start: at, ..Answer::default() };
-        tell(What::ResponseStarted {
-            exchange: self.responses.exchange,
-            at,
-            solicited,
-            first: octets.get(..64).unwrap_or(octets).into(),
-        });
+        let first = octets.get(..FIRST_OCTETS).unwrap_or(octets);
+        self.answer = Answer { first: first.into(), solicited, request_sent, content_start: at, ..Answer::default() };
+        tell(What::ResponseStarted { exchange: self.responses.exchange, at, solicited, octets: first.len() as u8 });
         let is_plain = octets.iter().zip(b"HTTP/").any(|(octet, expected)| octet != expected);
         if is_plain && front.is_some_and(|front| front.simple) {
             // RFC 1945 section 6: a simple request is answered by content alone, and its end is the connection's.
@@ -264,7 +260,8 @@ impl Http1 {
         self.answer.defect_told = true;
         let within = offset.saturating_sub(self.responses.start);
         let exchange = self.responses.exchange;
-        tell(What::Defect(Defect { exchange, sender: Side::Server, offset, within, kind }));
+        let defect = Defect { exchange, sender: Side::Server, offset, within, kind };
+        tell(What::Defect(defect, self.answer.first.as_slice().into()));
     }
 
     pub(super) fn end_response(&mut self, end: u64, how: Ending, tell: &mut impl FnMut(What)) {

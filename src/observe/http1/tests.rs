@@ -88,7 +88,7 @@ fn told(events: &[What]) -> String {
     let mut text = String::new();
     for event in events {
         let _ = match event {
-            What::Request(request) => write!(text, "{}{}#{} ", request.method, request.target, request.exchange),
+            What::Request(request) => write!(text, "{}{}#{} ", request.method(), request.target(), request.exchange),
             What::RequestEnded { exchange, .. } => write!(text, ".{exchange} "),
             What::ResponseStarted { solicited: false, exchange, .. } => write!(text, "!{exchange} "),
             What::Response(response) => write!(text, "{}#{} ", response.status, response.exchange),
@@ -102,7 +102,7 @@ fn told(events: &[What]) -> String {
                 };
                 write!(text, "{sign}{exchange}:{content} ")
             }
-            What::Defect(defect) => {
+            What::Defect(defect, _) => {
                 write!(text, "{:?}#{}@{}+{} ", defect.kind, defect.exchange, defect.offset, defect.within)
             }
             What::Opaque(opaque) => write!(text, "{opaque:?} "),

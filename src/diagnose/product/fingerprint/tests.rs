@@ -1,5 +1,6 @@
 use super::*;
 use crate::event::{Frame, Moment, Signature};
+use crate::texts::Texts;
 use crate::time::Timestamp;
 
 const NGINX_PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
@@ -20,12 +21,11 @@ fn response(status: u16, server: Option<&str>, content: &str) -> Response {
         head_end: 0,
         status,
         minor_version: 1,
-        reason: "Bad Gateway".into(),
+        texts: Texts::new([Some("Bad Gateway"), server].map(|text| text.map(str::as_bytes))),
         content_length: Some(content.len() as u64),
         chunked: false,
         persistent: true,
         keep_alive_timeout: None,
-        server: server.map(Into::into),
         signature: Signature { fields: Vec::new(), lower_case: false, date: true, content: content.as_bytes().into() },
         solicited: true,
         request_sent: 0,
@@ -230,7 +230,7 @@ fn squid_names_its_error() {
 #[test]
 fn the_smaller_servers_are_known_by_page_and_name() {
     let mut h2o = response(502, Some("h2o/2.2.5"), "I/O error (head)");
-    h2o.reason = "Gateway Error".into();
+    h2o.texts = Texts::new([Some(b"Gateway Error"), h2o.server().map(str::as_bytes)]);
     check(&h2o, Product::H2o, true, "Server: h2o/2.2.5 and its text \"I/O error (head)\"");
     let page = "<!DOCTYPE html><html lang=\"en\"><title>502 Bad Gateway</title><body><h1>502 Bad Gateway</h1><footer>nghttpx</footer></body></html>";
     check(&response(502, Some("nghttpx"), page), Product::Nghttpx, true, "Server: nghttpx and its own 502 page");

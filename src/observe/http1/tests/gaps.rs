@@ -137,7 +137,7 @@ fn check_pairs(events: &[What]) -> Result<(), TestCaseError> {
     let mut requests = std::collections::HashMap::new();
     for event in events {
         if let What::Request(request) = event {
-            let before = requests.insert(request.exchange, request.target.clone());
+            let before = requests.insert(request.exchange, request.target().to_owned());
             prop_assert!(before.is_none(), "exchange {} has two requests", request.exchange);
         }
     }
@@ -146,7 +146,7 @@ fn check_pairs(events: &[What]) -> Result<(), TestCaseError> {
         if let What::Response(response) = event {
             prop_assert!(answered.insert(response.exchange), "exchange {} is answered twice", response.exchange);
             if let Some(target) = requests.get(&response.exchange) {
-                let server = response.server.as_deref().unwrap_or_default();
+                let server = response.server().unwrap_or_default();
                 prop_assert_eq!(&target[1..], server, "a response was given to the wrong request: {}", told(events));
             }
         }

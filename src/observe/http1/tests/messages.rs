@@ -105,7 +105,7 @@ fn targets_come_in_four_forms() {
         let request =
             events.iter().find_map(|event| if let What::Request(request) = event { Some(request) } else { None });
         let request = request.unwrap_or_else(|| panic!("no request in {line}"));
-        assert_eq!((&*request.target, request.host.as_deref()), (target, host));
+        assert_eq!((request.target(), request.host()), (target, host));
     };
     check("GET http://u@h.example:81/x?y HTTP/1.1", "http://u@h.example:81/x?y", Some("h.example:81"));
     check("CONNECT h.example:443 HTTP/1.1", "h.example:443", Some("h.example:443"));
