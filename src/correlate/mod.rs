@@ -26,7 +26,7 @@ use crate::correlate::gateway::Gateways;
 use crate::correlate::index::Index;
 use crate::correlate::marks::Marks;
 use crate::correlate::numbering::ByNumber;
-use crate::event::{ConnectionId, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
+use crate::event::{ConnectionId, Ending, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
 
@@ -258,6 +258,7 @@ impl Correlator {
             What::RequestEnded { exchange, end } => {
                 if let Some(exchange) = self.exchange(connection, exchange) {
                     exchange.request_end = Some((moment, end));
+                    exchange.acknowledged = None;
                 }
             }
             What::Acknowledged { sender: Side::Client, offset } => self.acknowledge(connection, moment, offset),
@@ -306,12 +307,14 @@ impl Correlator {
                 }
             }
             What::ResponseEnded { exchange, end, content, how } => {
+                let mut again = how == Ending::Unmeasured;
                 if let Some(exchange) = self.exchange(connection, exchange) {
+                    again = exchange.response_end.is_some();
                     exchange.response_end = Some(ResponseEnd { moment, end, content, how });
                     exchange.last_response = Some(moment);
                 }
                 if let Some(conversation) = self.conversations.get_mut(&connection) {
-                    conversation.completed += 1;
+                    conversation.completed += u32::from(!again);
                     conversation.idle_since = Some(moment);
                 }
                 self.end(ExchangeKey { connection, number: exchange }, moment);
