@@ -4,12 +4,12 @@
 //! Offsets are 64-bit positions in one direction's byte stream, 0 = the first octet after the SYN (or the first octet
 //! seen, where the capture began in the middle of the connection).
 
+mod message;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
-use crate::texts::Texts;
+pub use crate::event::message::{ForwardedFor, Request, Response, Signature};
 pub use crate::time::{Frame, Moment};
 pub use crate::wire::http1::DefectKind;
 
@@ -223,146 +223,6 @@ pub enum FirstSeen {
     Middle,
 }
 
-/// A request's header section (RFC 9112 section 3), or what is needed of it.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Which exchange of the connection, from 1.
-    pub exchange: u32,
-    /// Offset of its first octet.
-    pub start: u64,
-    /// When its first octet was seen.
-    pub first: Moment,
-    /// Offset after the header section.
-    pub head_end: u64,
-    /// Method, target, host and user agent; see [`Request::method`] and so on.
-    pub texts: Texts<4>,
-    /// Minor version of HTTP/1.
-    pub minor_version: u8,
-    /// Length of the content, where it is declared; `None` for chunked.
-    pub content_length: Option<u64>,
-    /// Whether content follows.
-    pub chunked: bool,
-    /// Whether it asks for a protocol upgrade, or is a CONNECT.
-    pub upgrade: bool,
-    /// Whether it asks for the connection to be kept.
-    pub persistent: bool,
-    /// Whether fields stand in it that only an intermediary adds (Via, X-Forwarded-For, Forwarded, …).
-    pub forwarded: bool,
-    /// The client that the fields name: last element of X-Forwarded-For, Forwarded or alike.
-    pub forwarded_for: Option<ForwardedFor>,
-    /// Hashes of field values and target parts that may identify the request on another connection.
-    pub marks: SmallVec<[u64; 6]>,
-}
-
-impl Request {
-    /// Method token, as sent.
-    #[must_use]
-    pub fn method(&self) -> &str {
-        self.texts.get(0).unwrap_or_default()
-    }
-
-    /// Request target, as sent but for octets outside ASCII graphics, which are percent-encoded.
-    #[must_use]
-    pub fn target(&self) -> &str {
-        self.texts.get(1).unwrap_or_default()
-    }
-
-    /// Host field (or the authority of the target).
-    #[must_use]
-    pub fn host(&self) -> Option<&str> {
-        self.texts.get(2)
-    }
-
-    /// User-Agent field.
-    #[must_use]
-    pub fn user_agent(&self) -> Option<&str> {
-        self.texts.get(3)
-    }
-
-    /// Octets that it holds besides itself, with what it takes to find it by its marks.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        self.texts.weight() + self.marks.len() * 64
-    }
-}
-
-/// The client address that a request's fields name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ForwardedFor {
-    /// Its address.
-    pub address: IpAddr,
-    /// Its port, where it is named.
-    pub port: Option<u16>,
-}
-
-/// A response's status line and header section (RFC 9112 section 4), or what is needed of it.
-#[derive(Clone, Debug)]
-pub struct Response {
-    /// Which exchange of the connection, from 1.
-    pub exchange: u32,
-    /// Offset of its first octet.
-    pub start: u64,
-    /// When its first octet was seen.
-    pub first: Moment,
-    /// Offset after the header section.
-    pub head_end: u64,
-    /// Status code.
-    pub status: u16,
-    /// Minor version of HTTP/1.
-    pub minor_version: u8,
-    /// Reason phrase and Server field; see [`Response::reason`] and [`Response::server`].
-    pub texts: Texts<2>,
-    /// Length of the content, where it is declared.
-    pub content_length: Option<u64>,
-    /// Whether the content is chunked.
-    pub chunked: bool,
-    /// Whether the sender announces that it keeps the connection.
-    pub persistent: bool,
-    /// `timeout=` of the Keep-Alive field.
-    pub keep_alive_timeout: Option<Duration>,
-    /// What may tell the product that made the response.
-    pub signature: Signature,
-    /// Whether a request was outstanding.
-    pub solicited: bool,
-    /// Offset up to which the request stream had been sent when the response's first octet was seen.
-    pub request_sent: u64,
-}
-
-impl Response {
-    /// Reason phrase, printable, at most 64 octets.
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        self.texts.get(0).unwrap_or_default()
-    }
-
-    /// Server field.
-    #[must_use]
-    pub fn server(&self) -> Option<&str> {
-        self.texts.get(1)
-    }
-
-    /// Octets that it holds besides itself, and may come to hold.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        let fields = self.signature.fields.iter().map(|(name, value)| name.len() + value.len() + 64).sum::<usize>();
-        let content = if self.status >= 400 { 512 } else { 0 };
-        self.texts.weight() + fields + content
-    }
-}
-
-/// What a response shows of the software that made it.
-#[derive(Clone, Debug, Default)]
-pub struct Signature {
-    /// Field names and values that products are recognised by, names in lower case: `via`, `x-cache`, `cf-ray`, …
-    pub fields: Vec<(Box<str>, Box<str>)>,
-    /// Whether all field names are in lower case.
-    pub lower_case: bool,
-    /// Whether a Date field is present.
-    pub date: bool,
-    /// The first octets of the content, at most 512, once they were seen; only of responses with status 400 or above.
-    pub content: Box<[u8]>,
-}
-
 /// How a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -374,6 +234,8 @@ pub enum Ending {
     Switched,
     /// Before its end the sender closed.
     Truncated,
+    /// Its length stands in octets that the snaplen cut off. Told again with each segment that follows.
+    Unmeasured,
     /// Its end is not in the capture.
     Unknown,
 }

@@ -28,7 +28,7 @@ use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Respon
 use crate::correlate::gateway::Gateways;
 use crate::correlate::index::Index;
 use crate::correlate::marks::Marks;
-use crate::event::{ConnectionId, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
+use crate::event::{ConnectionId, Ending, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
 
@@ -254,6 +254,7 @@ impl Correlator {
             What::RequestEnded { exchange, end } => {
                 if let Some(exchange) = page.exchange_mut(exchange) {
                     exchange.request_end = Some((moment, end));
+                    exchange.acknowledged = None;
                 }
             }
             What::Acknowledged { sender: Side::Client, offset } => page.acknowledge(moment, offset),
@@ -269,7 +270,8 @@ impl Correlator {
                 }
                 if let Some(exchange) = self.books.exchange_mut(key) {
                     exchange.last_response = Some(moment);
-                    exchange.response_start = Some(ResponseStart { moment, at, solicited, octets, first: Box::default() });
+                    exchange.response_start =
+                        Some(ResponseStart { moment, at, solicited, octets, first: Box::default() });
                 }
             }
             What::Response(response) => {
@@ -298,12 +300,14 @@ impl Correlator {
                 }
             }
             What::ResponseEnded { exchange, end, content, how } => {
-                page.conversation.completed += 1;
-                page.conversation.idle_since = Some(moment);
+                let mut again = how == Ending::Unmeasured;
                 if let Some(exchange) = page.exchange_mut(exchange) {
+                    again = exchange.response_end.is_some();
                     exchange.response_end = Some(ResponseEnd { moment, end, content, how });
                     exchange.last_response = Some(moment);
                 }
+                page.conversation.completed += u32::from(!again);
+                page.conversation.idle_since = Some(moment);
                 let key = ExchangeKey { connection, number: exchange };
                 if self.close(key, moment) {
                     if self.is_served(key) {

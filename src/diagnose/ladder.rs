@@ -56,8 +56,8 @@ fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
     }
     if let Some(start) = exchange.request_start {
         let request = exchange.request.as_ref();
-        let line =
-            request.map_or_else(|| String::from("request"), |request| format!("{} {}", request.method(), request.target()));
+        let line = request
+            .map_or_else(|| String::from("request"), |request| format!("{} {}", request.method(), request.target()));
         let place = exchange.request_end_offset().map_or(format!("{start}.."), |end| format!("{start}..{end}"));
         step(exchange.started, client, format!("{line} {place}"));
     }

@@ -34,7 +34,9 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
     let mut forwarded = false;
     let mut forwarded_for = None;
     let mut marks = SmallVec::new();
-    target_marks(head.target, &mut marks);
+    if head.target_is_whole {
+        target_marks(head.target, &mut marks);
+    }
     for field in &head.fields {
         match field.name.len() {
             4 if is(field, "host") => host = Some(cut(field.value, text_bytes)),
@@ -68,7 +70,7 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
     if host.is_none() {
         host = authority(head.target).map(|authority| cut(authority, text_bytes));
     }
-    let target = printable(cut(head.target, text_bytes));
+    let target = printable(cut(head.target, text_bytes), head.target_is_whole);
     Request {
         exchange: place.exchange,
         start: place.start,
@@ -78,8 +80,8 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
         minor_version: head.minor_version,
         content_length: match framing {
             Framing::Length(length) => Some(length),
-            Framing::Undeclared => Some(0),
-            Framing::Chunked | Framing::Unreadable => None,
+            Framing::Undeclared if !head.is_cut => Some(0),
+            Framing::Undeclared | Framing::Chunked | Framing::Unreadable => None,
         },
         chunked: framing == Framing::Chunked,
         upgrade,
@@ -87,13 +89,16 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
         forwarded,
         forwarded_for,
         marks,
+        simple: head.is_simple,
+        cut: head.is_cut,
     }
 }
 
 /// What the events tell of a response. `sent` is how far the request stream was at its first octet.
 #[must_use]
 pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u64, solicited: bool) -> Response {
-    let mut persistent = head.minor_version >= 1;
+    // What is not said may be said behind the hole.
+    let mut persistent = head.minor_version >= 1 && !head.is_cut;
     let mut keep_alive_timeout = None;
     let mut server = None;
     let status = head.status.unwrap_or(0);
@@ -138,6 +143,7 @@ pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u
         signature,
         solicited,
         request_sent: sent,
+        cut: head.is_cut,
     }
 }
 
@@ -211,9 +217,9 @@ fn cut(octets: &[u8], limit: usize) -> &[u8] {
     octets.get(..limit).unwrap_or(octets)
 }
 
-/// A target with what is no ASCII graphic percent-encoded.
-fn printable(target: &[u8]) -> Cow<'_, [u8]> {
-    if target.iter().fold(true, |graphic, octet| graphic & octet.is_ascii_graphic()) {
+/// A target with what is no ASCII graphic percent-encoded, and with an ellipsis, which no target has, for what is not known of it.
+fn printable(target: &[u8], is_whole: bool) -> Cow<'_, [u8]> {
+    if is_whole && target.iter().fold(true, |graphic, octet| graphic & octet.is_ascii_graphic()) {
         return target.into();
     }
     let mut encoded = Vec::with_capacity(target.len() + 16);
@@ -223,6 +229,9 @@ fn printable(target: &[u8]) -> Cow<'_, [u8]> {
         } else {
             encoded.extend_from_slice(format!("%{octet:02X}").as_bytes());
         }
+    }
+    if !is_whole {
+        encoded.extend_from_slice("…".as_bytes());
     }
     encoded.into()
 }
@@ -285,6 +294,6 @@ mod tests {
 
     #[test]
     fn odd_octets_of_a_target_are_encoded() {
-        assert_eq!(&*printable(b"/a b\xff"), b"/a%20b%FF");
+        assert_eq!(&*printable(b"/a b\xff", true), b"/a%20b%FF");
     }
 }

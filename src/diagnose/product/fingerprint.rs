@@ -104,9 +104,7 @@ fn is_own(page: &Page, response: &Response, server: Option<&Named>, relay: Optio
         Product::Haproxy => unnamed && !signature.date,
         Product::Envoy => (signed || unnamed) && field(response, "x-envoy-upstream-service-time").is_none(),
         Product::Traefik => unnamed && signature.date && !signature.lower_case,
-        Product::Varnish | Product::Fastly => {
-            response.server().is_some_and(|name| name == "Varnish") || unnamed
-        }
+        Product::Varnish | Product::Fastly => response.server().is_some_and(|name| name == "Varnish") || unnamed,
         Product::AzureFrontDoor => field(response, "x-azure-ref").is_some(),
         Product::Gclb => unnamed || response.server().is_some_and(|name| name.starts_with("Google")),
         Product::Squid => signed || unnamed,
