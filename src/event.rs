@@ -81,7 +81,7 @@ pub enum What {
         /// SYN-ACK to ACK, as seen at the capture point.
         ack_rtt: Option<Duration>,
     },
-    /// The first octet of a request (or of what stands where one must).
+    /// The first octet of a request (or of what stands where one must); not told where its whole header section came at once.
     RequestStarted {
         /// Which exchange of the connection.
         exchange: u32,
@@ -113,7 +113,7 @@ pub enum What {
         /// Octets repeated.
         length: u64,
     },
-    /// The first octet of a response.
+    /// The first octet of a response; not told where its whole header section came at once, in answer to a request.
     ResponseStarted {
         /// Which exchange of the connection.
         exchange: u32,

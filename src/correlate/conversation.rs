@@ -151,6 +151,8 @@ pub struct Exchange {
     pub response_end: Option<ResponseEnd>,
     /// The first defect.
     pub defect: Option<(Moment, Defect)>,
+    /// The first octets of a response that has one, at most 64.
+    pub first_octets: Box<[u8]>,
     /// Latest frame with octets of the response.
     pub last_response: Option<Moment>,
     /// Whether it is over, and when it became so.
@@ -166,7 +168,7 @@ pub struct Exchange {
 }
 
 /// The beginning of a response.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct ResponseStart {
     /// When.
     pub moment: Moment,
@@ -176,8 +178,14 @@ pub struct ResponseStart {
     pub solicited: bool,
     /// Octets that came at first, at most 64.
     pub octets: u8,
-    /// These octets, where the response has a defect.
-    pub first: Box<[u8]>,
+}
+
+impl ResponseStart {
+    /// The beginning of a response whose header section came at once.
+    #[must_use]
+    pub fn of(response: &Response, moment: Moment) -> Self {
+        Self { moment, at: response.start, solicited: response.solicited, octets: FIRST_OCTETS }
+    }
 }
 
 /// The end of a response.
@@ -393,6 +401,7 @@ impl Exchange {
             response: None,
             response_end: None,
             defect: None,
+            first_octets: Box::default(),
             last_response: None,
             over: None,
             parent: None,
@@ -439,3 +448,6 @@ impl Exchange {
         Some(self.response_start.as_ref()?.moment.at.since(sent.at))
     }
 }
+
+/// Octets of a response of which the beginning is told.
+const FIRST_OCTETS: u8 = 64;

@@ -270,8 +270,7 @@ impl Correlator {
                 }
                 if let Some(exchange) = self.books.exchange_mut(key) {
                     exchange.last_response = Some(moment);
-                    exchange.response_start =
-                        Some(ResponseStart { moment, at, solicited, octets, first: Box::default() });
+                    exchange.response_start = Some(ResponseStart { moment, at, solicited, octets });
                 }
             }
             What::Response(response) => {
@@ -286,6 +285,9 @@ impl Correlator {
                 let interim = (100..200).contains(&response.status) && response.status != 101;
                 let Some(exchange) = page.exchange_mut(response.exchange) else { return };
                 exchange.last_response = Some(moment);
+                if exchange.response_start.as_ref().is_none_or(|start| start.at != response.start) {
+                    exchange.response_start = Some(ResponseStart::of(&response, moment));
+                }
                 if interim {
                     exchange.response_start = None;
                 } else {
@@ -320,7 +322,7 @@ impl Correlator {
             What::Defect(defect, first) => {
                 if let Some(exchange) = page.exchange_mut(defect.exchange) {
                     exchange.defect.get_or_insert((moment, defect));
-                    exchange.response_start.iter_mut().for_each(|start| start.first.clone_from(&first));
+                    exchange.first_octets = first;
                 }
             }
             What::Opaque(carried) if carried != Opaque::Switched => {
@@ -379,6 +381,15 @@ impl Correlator {
 
     fn take_request(&mut self, connection: ConnectionId, moment: Moment, request: Box<Request>) {
         let key = ExchangeKey { connection, number: request.exchange };
+        if self.books.conversation(connection).is_some_and(|conversation| key.number > conversation.highest) {
+            // It came at once.
+            if key.number <= 1 {
+                self.drop_connect_attempt(connection);
+            }
+            if let Some(exchange) = self.begin(key, moment) {
+                exchange.request_start = Some(request.start);
+            }
+        }
         let Some(exchange) = self.books.exchange_mut(key) else { return };
         exchange.request_head = Some(moment);
         exchange.weight += request.weight();

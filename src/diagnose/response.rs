@@ -157,7 +157,11 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
     )
     .detail(detail);
     if let Some(start) = &attempt.exchange.response_start {
-        verdict = verdict.proof(start.moment, Actor::Upstream, format!("the response begins: {}", quote(&start.first)));
+        verdict = verdict.proof(
+            start.moment,
+            Actor::Upstream,
+            format!("the response begins: {}", quote(&attempt.exchange.first_octets)),
+        );
     }
     verdict = verdict.proof(moment, Actor::Upstream, format!("{said}, {} octets into the response", defect.within));
     if let Some((close, ..)) = attempt.gateway_close().filter(|_| attempt.gateway_closed_first()) {
@@ -172,8 +176,7 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
 
 /// The request in clear was answered by a TLS alert record: the port speaks TLS.
 fn tls_alert(attempt: &Attempt<'_>, moment: Moment) -> Option<Verdict> {
-    let start = attempt.exchange.response_start.as_ref()?;
-    let [0x15, 0x03, _, 0, 2, level, description, ..] = *start.first else { return None };
+    let [0x15, 0x03, _, 0, 2, level, description, ..] = *attempt.exchange.first_octets else { return None };
     let server = attempt.conversation.server;
     Some(
         Verdict::new(

@@ -127,7 +127,8 @@ impl Http1 {
         limits: &Limits,
         tell: &mut impl FnMut(What),
     ) -> Taken {
-        if self.mode == Mode::Sniffing || self.requests.exchange == 0 {
+        let begins = self.mode == Mode::Sniffing || self.requests.exchange == 0;
+        if begins {
             match sniff::client(head) {
                 Guess::Undecided => return Taken::More,
                 Guess::Proxy(length, client) if self.mode == Mode::Sniffing => {
@@ -156,17 +157,24 @@ impl Http1 {
             self.end_cut_response(context);
             self.exchanges += 1;
             self.requests.exchange = self.exchanges;
-            tell(What::RequestStarted { exchange: self.exchanges, at: self.requests.start });
         }
         let end = http1::head_end(head, searched).or_else(|| http1::is_simple_request(head).then_some(head.len()));
-        let Some(end) = end else { return Taken::More };
-        let Some(section) = head.get(..end) else { return Taken::More };
-        let Some(parsed) = http1::request(section) else {
-            self.lose_requests(context);
-            return Taken::More;
-        };
-        self.requests_begin(&parsed, end, limits, tell);
-        Taken::Some(end)
+        let parsed = end.and_then(|end| http1::request(head.get(..end)?));
+        // Of a header section that is there at once nothing is told before, unless it tells the end of others.
+        if begins && (parsed.is_none() || self.responses.state == State::Lost) {
+            tell(What::RequestStarted { exchange: self.exchanges, at: self.requests.start });
+        }
+        match (end, parsed) {
+            (None, _) => Taken::More,
+            (Some(_), None) => {
+                self.lose_requests(context);
+                Taken::More
+            }
+            (Some(end), Some(parsed)) => {
+                self.requests_begin(&parsed, end, limits, tell);
+                Taken::Some(end)
+            }
+        }
     }
 
     pub(super) fn requests_begin(

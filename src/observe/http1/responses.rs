@@ -132,14 +132,11 @@ impl Http1 {
         limits: &Limits,
         tell: &mut impl FnMut(What),
     ) -> Option<usize> {
-        if self.responses.first.is_none() {
+        let begins = self.responses.first.is_none();
+        if begins {
             let empty = octets.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
             if empty > 0 {
                 return Some(empty);
-            }
-            self.begin_response(at, octets, moment, context, tell);
-            if self.responses.state != State::Head {
-                return Some(0);
             }
         }
         let searched = self.responses.buffer.len();
@@ -150,13 +147,20 @@ impl Http1 {
             joined.extend_from_slice(octets);
             &joined
         };
+        let end = http1::head_end(head, searched);
+        if begins {
+            self.begin_response(at, octets, end.is_some(), moment, context, tell);
+            if self.responses.state != State::Head {
+                return Some(0);
+            }
+        }
         if !self.answer.defect_told
             && let Some(within) = http1::status_line_prefix_defect(head)
         {
             let kind = if head.starts_with(b"HTTP") { DefectKind::BadStatusLine } else { DefectKind::NotHttp };
             self.defect(kind, self.responses.start + within as u64, tell);
         }
-        let Some(end) = http1::head_end(head, searched) else {
+        let Some(end) = end else {
             if head.len() > limits.head_bytes {
                 self.answer.content_start = at;
                 self.responses.state = State::UntilClose { broken: true };
@@ -174,6 +178,7 @@ impl Http1 {
         &mut self,
         at: u64,
         octets: &[u8],
+        is_whole: bool,
         moment: Moment,
         context: Context,
         tell: &mut impl FnMut(What),
@@ -200,9 +205,13 @@ impl Http1 {
         self.responses.first = Some(moment);
         let first = octets.get(..FIRST_OCTETS).unwrap_or(octets);
         self.answer = Answer { first: first.into(), solicited, request_sent, content_start: at, ..Answer::default() };
-        tell(What::ResponseStarted { exchange: self.responses.exchange, at, solicited, octets: first.len() as u8 });
-        let is_plain = octets.iter().zip(b"HTTP/").any(|(octet, expected)| octet != expected);
-        if is_plain && front.is_some_and(|front| front.simple) {
+        // Of a header section that is there at once, and answers a request, nothing is told before.
+        let is_plain = first.len() == FIRST_OCTETS && http1::status_line_prefix_defect(first).is_none();
+        if !(is_whole && is_plain && front.is_some()) {
+            tell(What::ResponseStarted { exchange: self.responses.exchange, at, solicited, octets: first.len() as u8 });
+        }
+        let is_bare = octets.iter().zip(b"HTTP/").any(|(octet, expected)| octet != expected);
+        if is_bare && front.is_some_and(|front| front.simple) {
             // RFC 1945 section 6: a simple request is answered by content alone, and its end is the connection's.
             self.responses.state = State::UntilClose { broken: false };
         }

@@ -186,7 +186,8 @@ fn events_say_where_messages_stand() {
     let starts: Vec<u64> = told
         .iter()
         .filter_map(|event| match event {
-            What::RequestStarted { at, .. } | What::ResponseStarted { at, .. } => Some(*at),
+            What::Request(request) => Some(request.start),
+            What::Response(response) => Some(response.start),
             _ => None,
         })
         .collect();
