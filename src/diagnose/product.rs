@@ -10,7 +10,7 @@ mod page;
 mod probe;
 mod setting;
 
-pub use fingerprint::{KEPT_FIELDS, Recognition, recognise, recognise_request};
+pub use fingerprint::{KEPT_FIELDS, Recognition, recognise, recognise_beyond, recognise_request};
 pub use limit::{hold_down, response_header_limit_bytes, usual_status};
 pub use log_line::log_line;
 pub use probe::probe;

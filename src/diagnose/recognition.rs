@@ -39,16 +39,14 @@ impl Products {
                 }
                 behind
             };
-            let Some(found) = product::recognise(response) else { continue };
             let upstream = answered.and_then(|attempt| attempt.party.exchange.response.as_ref());
             let relayed = upstream.is_some_and(|upstream| upstream.status == response.status);
             let same_name = upstream.is_some_and(|upstream| upstream.server() == response.server());
-            if relayed && same_name && found.strength < 3 || relayed && found.own_page {
-                continue;
-            }
             let root = case.gateways.root(party.exchange.server.ip());
-            let better = self.0.get(&root).is_none_or(|known| known.strength < found.strength);
-            if better && (case.upstream_visible || found.own_page) {
+            let known = self.0.get(&root).map_or(0, |known| known.strength);
+            let beyond = if relayed && same_name { known.max(2) } else { known };
+            let Some(found) = product::recognise_beyond(response, beyond) else { continue };
+            if found.own_page && !relayed || case.upstream_visible && !found.own_page {
                 self.0.insert(root, found);
             }
         }

@@ -42,7 +42,8 @@ struct Key {
 impl Key {
     fn new(a: Endpoint, b: Endpoint) -> Self {
         let (a, b) = (flat(a), flat(b));
-        Self { low: a.min(b), high: a.max(b) }
+        let (low, high) = if a <= b { (a, b) } else { (b, a) };
+        Self { low, high }
     }
 }
 

@@ -55,11 +55,24 @@ const CERTAIN: u8 = 4;
 /// Recognises the product that sent a response.
 #[must_use]
 pub fn recognise(response: &Response) -> Option<Recognition> {
+    recognise_beyond(response, 0)
+}
+
+/// Recognises the product that sent a response by a sign that is stronger than `beyond`. Cheap where there is none.
+#[must_use]
+pub fn recognise_beyond(response: &Response, beyond: u8) -> Option<Recognition> {
+    if beyond >= CERTAIN {
+        return None;
+    }
+    strongest(response, beyond).filter(|found| found.strength > beyond)
+}
+
+fn strongest(response: &Response, beyond: u8) -> Option<Recognition> {
     let server = response.server().and_then(named);
     let relay = relay(response);
     if let Some(page) = page::recognise(response) {
         if is_own(&page, response, server.as_ref(), relay.as_ref()) {
-            return Some(own(page, response, server));
+            return Some(own(page, response, server.as_ref()));
         }
         if let Some(recognition) = relayed(&page, response, server.as_ref(), relay.as_ref()) {
             return Some(recognition);
@@ -69,10 +82,10 @@ pub fn recognise(response: &Response) -> Option<Recognition> {
         // Server may be the upstream's, or of a gateway in front that adds no field: then the field is the upstream's.
         let contradicted = server.as_ref().is_some_and(|name| name.product != product && renames(name.product));
         let strength = if contradicted { LIKELY } else { STRONG };
-        let version = server.filter(|name| name.product == product).and_then(|name| name.version);
+        let version = server.filter(|name| name.product == product).and_then(|name| name.version).map(str::to_owned);
         return Some(Recognition { product, version, evidence, own_page: false, strength });
     }
-    by_server(response, server?)
+    by_server(response, &server?, beyond)
 }
 
 /// Recognises the gateway by a request that it sent upstream: only the few that leave a trace in what is kept of it.
@@ -91,7 +104,7 @@ pub fn recognise_request(request: &Request) -> Option<(Product, String)> {
 }
 
 /// Whether the page was made by its sender: it stands under the product's own name, and nobody else signed.
-fn is_own(page: &Page, response: &Response, server: Option<&Named>, relay: Option<&(Product, String)>) -> bool {
+fn is_own(page: &Page, response: &Response, server: Option<&Named<'_>>, relay: Option<&(Product, String)>) -> bool {
     if relay.is_some_and(|(product, _)| *product != page.product) {
         return false;
     }
@@ -114,7 +127,7 @@ fn is_own(page: &Page, response: &Response, server: Option<&Named>, relay: Optio
     }
 }
 
-fn own(page: Page, response: &Response, server: Option<Named>) -> Recognition {
+fn own(page: Page, response: &Response, server: Option<&Named<'_>>) -> Recognition {
     let evidence = match response.server() {
         Some(name) => format!("Server: {name} and {}", page.what),
         None if page.product == Product::Haproxy => format!("{}, without Server and Date", page.what),
@@ -126,7 +139,7 @@ fn own(page: Page, response: &Response, server: Option<Named>) -> Recognition {
         _ if response.server().is_none() && page.product != Product::Haproxy => STRONG,
         _ => CERTAIN,
     };
-    let version = server.and_then(|name| name.version).or(page.version);
+    let version = server.and_then(|name| name.version).map(str::to_owned).or(page.version);
     Recognition { product: page.product, version, evidence, own_page: true, strength }
 }
 
@@ -134,7 +147,7 @@ fn own(page: Page, response: &Response, server: Option<Named>) -> Recognition {
 fn relayed(
     page: &Page,
     response: &Response,
-    server: Option<&Named>,
+    server: Option<&Named<'_>>,
     relay: Option<&(Product, String)>,
 ) -> Option<Recognition> {
     // Two words of plain text prove nothing about who wrote them.
@@ -148,19 +161,18 @@ fn relayed(
     }
     if let Some(name) = server.filter(|name| name.product != page.product && renames(name.product)) {
         let evidence = format!("Server: {} on an error page of {maker}", name.text);
-        let version = name.version.clone();
+        let version = name.version.map(str::to_owned);
         return Some(Recognition { product: name.product, version, evidence, own_page: false, strength: LIKELY });
     }
     let foreign_case = response.signature.lower_case && capitalises(page.product);
     foreign_case.then(|| lower_cased(&format!("an error page of {maker}")))
 }
 
-fn by_server(response: &Response, server: Named) -> Option<Recognition> {
-    let Named { product, version, text } = server;
+fn by_server(response: &Response, server: &Named<'_>, beyond: u8) -> Option<Recognition> {
+    let Named { product, version, text } = *server;
     if response.signature.lower_case && capitalises(product) {
         return Some(lower_cased(&format!("Server: {text}")));
     }
-    let evidence = format!("Server: {text}");
     let (own_page, strength) = match product {
         // These pass on the upstream's Server field: their own name stands in their own answers alone.
         Product::AwsAlb | Product::CloudFront => (true, CERTAIN),
@@ -168,7 +180,14 @@ fn by_server(response: &Response, server: Named) -> Option<Recognition> {
         _ if renames(product) => (false, LIKELY),
         _ => (false, HINT),
     };
-    Some(Recognition { product, version, evidence, own_page, strength })
+    let describe = || Recognition {
+        product,
+        version: version.map(str::to_owned),
+        evidence: format!("Server: {text}"),
+        own_page,
+        strength,
+    };
+    (strength > beyond).then(describe)
 }
 
 /// Field names in lower case around the work of a product that capitalises them.
@@ -242,20 +261,19 @@ const VIA: &[(&str, Product)] = &[
 ];
 
 /// A Server field that names a product.
-#[derive(Clone, Debug)]
-struct Named {
+#[derive(Clone, Copy, Debug)]
+struct Named<'a> {
     product: Product,
-    version: Option<String>,
-    text: String,
+    version: Option<&'a str>,
+    text: &'a str,
 }
 
 /// The product that a Server field names: its first token, `name/version`.
-fn named(server: &str) -> Option<Named> {
+fn named(server: &str) -> Option<Named<'_>> {
     let token = server.split_ascii_whitespace().next()?;
     let (name, version) = token.split_once('/').map_or((token, None), |(name, version)| (name, Some(version)));
-    let name = name.to_ascii_lowercase();
-    let product = SERVERS.iter().find(|(known, _)| *known == name).map(|(_, product)| *product)?;
-    Some(Named { product, version: version.map(str::to_owned), text: server.to_owned() })
+    let product = SERVERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, product)| *product)?;
+    Some(Named { product, version, text: server })
 }
 
 /// Names in the Server field. Forks of nginx count as nginx: they share its pages and its log.
