@@ -22,13 +22,23 @@ pub(super) struct Page {
 }
 
 impl Page {
+    #[inline]
     pub(super) fn exchange(&self, number: u32) -> Option<&Exchange> {
         // Nearly always the latest one.
-        self.open.iter().rev().map(Box::as_ref).find(|exchange| exchange.key.number == number)
+        let (latest, older) = self.open.split_last()?;
+        if latest.key.number == number {
+            return Some(latest);
+        }
+        older.iter().rev().map(Box::as_ref).find(|exchange| exchange.key.number == number)
     }
 
+    #[inline]
     pub(super) fn exchange_mut(&mut self, number: u32) -> Option<&mut Exchange> {
-        self.open.iter_mut().rev().map(Box::as_mut).find(|exchange| exchange.key.number == number)
+        let (latest, older) = self.open.split_last_mut()?;
+        if latest.key.number == number {
+            return Some(latest);
+        }
+        older.iter_mut().rev().map(Box::as_mut).find(|exchange| exchange.key.number == number)
     }
 
     /// The server acknowledged the client's octets up to `offset`, where a request ends.
@@ -87,8 +97,13 @@ impl Books {
 
     /// Notes that an exchange began, if its connection's page is open; `true` where it was not noted before.
     pub(super) fn note(&mut self, key: ExchangeKey, moment: Moment) -> Option<(&mut Exchange, bool)> {
-        let Page { conversation, open } = self.pages.get_mut(&key.connection)?.as_mut();
-        let known = open.iter().rposition(|exchange| exchange.key.number == key.number);
+        let page = self.pages.get_mut(&key.connection)?.as_mut();
+        let known = if key.number > page.conversation.highest {
+            None
+        } else {
+            page.open.iter().rposition(|exchange| exchange.key.number == key.number)
+        };
+        let Page { conversation, open } = page;
         let at = known.unwrap_or(open.len());
         if known.is_none() {
             conversation.highest = conversation.highest.max(key.number);
