@@ -39,8 +39,10 @@ impl Gateways {
         let (front, back) = (self.root(front), self.root(back));
         self.parents.entry(front).or_insert(front);
         if front != back {
-            self.parents.insert(back, front);
             let joined = self.members.remove(&back).unwrap_or_else(|| vec![back]);
+            for address in &joined {
+                self.parents.insert(*address, front);
+            }
             self.members.entry(front).or_insert_with(|| vec![front]).extend(joined);
         }
     }
@@ -103,14 +105,7 @@ impl Gateways {
     /// The address by which the gateway of `address` goes in the books.
     #[must_use]
     pub fn root(&self, address: IpAddr) -> IpAddr {
-        let mut at = address;
-        while let Some(parent) = self.parents.get(&at) {
-            if *parent == at {
-                break;
-            }
-            at = *parent;
-        }
-        at
+        self.parents.get(&address).copied().unwrap_or(address)
     }
 
     /// The gateways, each as its addresses in order.

@@ -11,9 +11,10 @@ use crate::correlate::marks::of_client;
 use crate::event::Side;
 
 impl Correlator {
-    /// Finds the downstream exchange of a request that was just seen by what stands on both, and notes it.
-    pub(super) fn identify(&mut self, key: ExchangeKey) {
-        let Some((parent, front, back)) = self.identified_parent(key) else { return };
+    /// Finds the downstream exchange of a request that was just seen by what stands on both, and notes it. Returns whether
+    /// there is one.
+    pub(super) fn identify(&mut self, key: ExchangeKey) -> bool {
+        let Some((parent, front, back)) = self.identified_parent(key) else { return false };
         self.gateways.join(front, back);
         if let (Some(outer), Some(inner)) = (self.books.exchange(parent), self.books.exchange(key))
             && self.fronts.len().max(self.upstreams.len()) < MOST_ENDPOINTS
@@ -22,6 +23,7 @@ impl Correlator {
             self.upstreams.insert(inner.server);
         }
         self.adopt(parent, key, true);
+        true
     }
 
     fn identified_parent(&self, key: ExchangeKey) -> Option<(ExchangeKey, IpAddr, IpAddr)> {
@@ -96,11 +98,11 @@ impl Correlator {
         })
     }
 
+    /// Notes that an attempt, which must not be among the orphans any more, was made for an exchange.
     pub(super) fn adopt(&mut self, parent: ExchangeKey, key: ExchangeKey, identified: bool) {
         let Some(attempt) = self.books.exchange_mut(key) else { return };
         attempt.parent = Some(parent);
         attempt.identified = identified;
-        self.orphans.remove(attempt.client.ip(), attempt.started.at, key);
         if let Some(parent) = self.books.exchange_mut(parent) {
             parent.attempts.push(key);
         }

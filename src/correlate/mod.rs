@@ -342,19 +342,26 @@ impl Correlator {
 
     /// Opens the books for an exchange; `None` if its connection is unknown.
     fn begin(&mut self, key: ExchangeKey, moment: Moment) -> Option<&mut Exchange> {
+        let is_new = self.open(key, moment)?;
+        let exchange = self.books.exchange_mut(key)?;
+        if is_new {
+            self.orphans.insert(exchange.client.ip(), moment.at, key);
+        }
+        Some(exchange)
+    }
+
+    /// Begins an exchange that is not yet among those without a parent; `true` where it is new.
+    fn open(&mut self, key: ExchangeKey, moment: Moment) -> Option<bool> {
         let page = self.books.page(key.connection)?;
         let oldest = page.open.first().filter(|_| page.open.len() >= MOST_OPEN).map(|exchange| exchange.key);
         if let Some(oldest) = oldest {
             self.end(oldest, moment);
         }
         let (exchange, is_new) = self.books.note(key, moment)?;
-        if is_new {
-            self.orphans.insert(exchange.client.ip(), moment.at, key);
-            if key.number > 0 {
-                self.unsettled.insert(exchange.server.ip(), moment.at, key);
-            }
+        if is_new && key.number > 0 {
+            self.unsettled.insert(exchange.server.ip(), moment.at, key);
         }
-        Some(exchange)
+        Some(is_new)
     }
 
     /// A connection attempt succeeded: from now on its first exchange stands for it.
@@ -379,24 +386,28 @@ impl Correlator {
 
     fn take_request(&mut self, connection: ConnectionId, moment: Moment, request: Box<Request>) {
         let key = ExchangeKey { connection, number: request.exchange };
-        if self.books.conversation(connection).is_some_and(|conversation| key.number > conversation.highest) {
-            // It came at once.
+        let Some(page) = self.books.page(connection) else { return };
+        let came_at_once = key.number > page.conversation.highest;
+        if came_at_once {
             if key.number <= 1 {
                 self.drop_connect_attempt(connection);
             }
-            if let Some(exchange) = self.begin(key, moment) {
-                exchange.request_start = Some(request.start);
-            }
+            self.open(key, moment);
         }
         let Some(exchange) = self.books.exchange_mut(key) else { return };
+        exchange.request_start = Some(request.start);
         exchange.request_head = Some(moment);
         exchange.weight += request.weight();
         self.held_bytes += request.weight();
         exchange.request = Some(request);
-        self.identify(key);
-        if let Some(exchange) = self.books.exchange(key) {
-            self.marks.insert(exchange);
+        let is_attempt = self.identify(key);
+        let Some(exchange) = self.books.exchange(key) else { return };
+        match (came_at_once, is_attempt) {
+            (true, false) => self.orphans.insert(exchange.client.ip(), exchange.started.at, key),
+            (false, true) => self.orphans.remove(exchange.client.ip(), exchange.started.at, key),
+            _ => {}
         }
+        self.marks.insert(exchange);
     }
 
     /// The server sends nothing more: what it has not answered is over.

@@ -271,13 +271,15 @@ impl Connection {
             return;
         }
         half.acknowledged = half.acknowledged.max(offset);
-        half.watched.retain(|watched| {
-            let reached = *watched <= offset;
-            if reached {
-                out(Output::Event(What::Acknowledged { sender, offset: *watched }));
-            }
-            !reached
-        });
+        if !half.watched.is_empty() {
+            half.watched.retain(|watched| {
+                let reached = *watched <= offset;
+                if reached {
+                    out(Output::Event(What::Acknowledged { sender, offset: *watched }));
+                }
+                !reached
+            });
+        }
         let missing = half.acknowledged > half.assembler.next();
         // Capture points reorder by microseconds: a bare acknowledgement may be seen before the octets that it is for.
         // Only what the peer says after it, or a second acknowledgement, makes the hole certain.
