@@ -24,7 +24,7 @@ pub struct Table {
     limits: Limits,
     slots: Vec<Option<Connection>>,
     free: Vec<usize>,
-    by_key: HashMap<Key, usize>,
+    by_key: HashMap<Key, Entry>,
     /// Endpoints that were seen to serve, so that a connection that began before the capture gets its roles.
     servers: HashMap<Endpoint, ()>,
     opened: u64,
@@ -40,19 +40,38 @@ struct Key {
 }
 
 impl Key {
-    fn new(a: Endpoint, b: Endpoint) -> Self {
+    /// The key of two ends, and whether the first one is the lower.
+    fn new(a: (IpAddr, u16), b: (IpAddr, u16)) -> (Self, bool) {
         let (a, b) = (flat(a), flat(b));
-        let (low, high) = if a <= b { (a, b) } else { (b, a) };
-        Self { low, high }
+        let is_low = a <= b;
+        (if is_low { Self { low: a, high: b } } else { Self { low: b, high: a } }, is_low)
+    }
+
+    fn of(connection: &Connection) -> (Self, bool) {
+        let [client, server] = [connection.client, connection.server].map(|end| (end.ip(), end.port()));
+        Self::new(client, server)
     }
 }
 
-fn flat(endpoint: Endpoint) -> (u128, u16) {
-    let address = match endpoint.ip() {
+fn flat((address, port): (IpAddr, u16)) -> (u128, u16) {
+    let address = match address {
         IpAddr::V4(v4) => 0xffff_0000_0000 | u128::from(v4.to_bits()),
         IpAddr::V6(v6) => v6.to_bits(),
     };
-    (address, endpoint.port())
+    (address, port)
+}
+
+/// Where a connection is kept, and which end of its key opened it.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    index: usize,
+    client_is_low: bool,
+}
+
+impl Entry {
+    fn side(self, is_low: bool) -> Side {
+        if is_low == self.client_is_low { Side::Client } else { Side::Server }
+    }
 }
 
 /// A connection that leaves, and whatever it still had to say.
@@ -88,13 +107,14 @@ impl Table {
         moment: Moment,
         farewell: &mut Farewell<'_>,
     ) -> (Slot, Side, Option<Opened>) {
-        let source = SocketAddr::new(packet.source, segment.source_port);
-        let destination = SocketAddr::new(packet.destination, segment.destination_port);
-        let key = Key::new(source, destination);
-        if let Some(&index) = self.by_key.get(&key) {
+        let source = (packet.source, segment.source_port);
+        let destination = (packet.destination, segment.destination_port);
+        let (key, is_low) = Key::new(source, destination);
+        if let Some(&entry) = self.by_key.get(&key) {
+            let Entry { index, .. } = entry;
             let begins_anew = segment.flags.syn() && !segment.flags.ack();
             if let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) {
-                let side = if connection.client == source { Side::Client } else { Side::Server };
+                let side = entry.side(is_low);
                 if !begins_anew || !connection.is_reused_by(side, segment.sequence) {
                     return (Slot(index), side, None);
                 }
@@ -103,11 +123,12 @@ impl Table {
             self.remove(index, key);
         }
         self.make_room(farewell);
+        let [source, destination] = [source, destination].map(SocketAddr::from);
         let (first, side) = self.role(source, destination, segment);
         let (client, server) = if side == Side::Client { (source, destination) } else { (destination, source) };
         let connection = Connection::new(ConnectionId(self.opened), client, server, moment);
         self.opened += 1;
-        let index = self.insert(key, connection);
+        let index = self.insert(connection);
         self.remember_server(server);
         let (here, there) = match packet.passage {
             Passage::Outgoing => (Some(true), None),
@@ -128,11 +149,9 @@ impl Table {
     /// Finds the connection that an ICMP error quotes, and who sent the quoted packet.
     #[must_use]
     pub fn quoted(&self, error: &IcmpError) -> Option<(Slot, Side)> {
-        let source = SocketAddr::new(error.source, error.ports.0);
-        let destination = SocketAddr::new(error.destination, error.ports.1);
-        let index = *self.by_key.get(&Key::new(source, destination))?;
-        let connection = self.slots.get(index)?.as_ref()?;
-        Some((Slot(index), if connection.client == source { Side::Client } else { Side::Server }))
+        let (key, is_low) = Key::new((error.source, error.ports.0), (error.destination, error.ports.1));
+        let entry = self.by_key.get(&key)?;
+        Some((Slot(entry.index), entry.side(is_low)))
     }
 
     /// Opens the connection whose SYN an ICMP error quotes: a SYN that the sender's own host rejects, for want of a neighbour
@@ -149,7 +168,7 @@ impl Table {
         self.make_room(farewell);
         let connection = Connection::quoted(ConnectionId(self.opened), client, server, sequence, moment);
         self.opened += 1;
-        Some((Slot(self.insert(Key::new(client, server), connection)), Side::Client))
+        Some((Slot(self.insert(connection)), Side::Client))
     }
 
     /// Forgets what is over, and what nothing was heard of for too long. Does nothing more often than once a second.
@@ -168,7 +187,7 @@ impl Table {
                 (self.limits.idle, GoneWhy::Idle)
             };
             if now.since(connection.last.at) >= limit {
-                let key = Key::new(connection.client, connection.server);
+                let (key, _) = Key::of(connection);
                 farewell(Slot(index), connection, why);
                 self.remove(index, key);
             }
@@ -216,7 +235,8 @@ impl Table {
         }
     }
 
-    fn insert(&mut self, key: Key, connection: Connection) -> usize {
+    fn insert(&mut self, connection: Connection) -> usize {
+        let (key, client_is_low) = Key::of(&connection);
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -224,7 +244,7 @@ impl Table {
         if let Some(slot) = self.slots.get_mut(index) {
             *slot = Some(connection);
         }
-        self.by_key.insert(key, index);
+        self.by_key.insert(key, Entry { index, client_is_low });
         index
     }
 
@@ -256,7 +276,7 @@ impl Table {
         order.sort_unstable();
         for (_, _, index) in order {
             let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) else { continue };
-            let key = Key::new(connection.client, connection.server);
+            let (key, _) = Key::of(connection);
             let over = connection.is_over();
             farewell(Slot(index), connection, if over { GoneWhy::Closed } else { GoneWhy::Evicted });
             self.evicted += u64::from(!over);
