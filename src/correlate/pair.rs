@@ -14,7 +14,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
-use crate::correlate::fit::{Fit, surprise};
+use crate::correlate::fit::{Fit, mismatch, surprise};
 use crate::correlate::index::LAST;
 use crate::correlate::marks::shared;
 use crate::correlate::{Correlator, Pairing};
@@ -23,11 +23,11 @@ use crate::time::Timestamp;
 
 /// The part of a downstream exchange's time that no attempt accounts for.
 #[derive(Clone, Copy, Debug)]
-struct Window {
+pub(super) struct Window {
     from: Timestamp,
     until: Timestamp,
     /// The attempt after it; `None` where the response follows.
-    next: Option<Endpoint>,
+    pub(super) next: Option<Endpoint>,
     /// What stands at its beginning.
     opening: Opening,
 }
@@ -333,7 +333,7 @@ impl Correlator {
         if elsewhere || !self.gateways.same(front.server.ip(), candidate.client.ip()) {
             return None;
         }
-        let penalty = self.mismatch(front, candidate, window)?;
+        let penalty = mismatch(front, candidate, window)?;
         let start = match window.opening {
             Opening::Request => {
                 let ready = [Some(front.ready()), front.request_end.map(|(moment, _)| moment)];
@@ -348,6 +348,14 @@ impl Correlator {
             return None;
         }
         if let Some(next) = window.next {
+            // What failed before the request was complete, and was followed by an attempt only afterwards, was not what that
+            // attempt followed: this gateway reads requests whole before it turns to an upstream.
+            let failed = self.outcome(candidate, window.until);
+            let is_older =
+                |(end, _): (Moment, u64)| failed.is_some_and(|at| at.frame < end.frame) && end.at <= window.until;
+            if window.opening == Opening::Request && front.request_end.is_some_and(is_older) {
+                return None;
+            }
             // Another attempt followed: at once, or, at the same endpoint, after the gateway's pauses.
             let again = next == candidate.server;
             let pause = if again { LONGEST_PAUSE } else { AT_ONCE };
@@ -394,42 +402,6 @@ impl Correlator {
         let tried = self.books.conversation(candidate.key.connection).map(|conversation| conversation.syn.0.at);
         let waited = window.until.since(candidate.started.at);
         waited >= SHORTEST_PATIENCE && tried.is_none_or(|tried| tried <= window.until + AT_ONCE)
-    }
-
-    /// What speaks against a candidate; `None` where it cannot be.
-    fn mismatch(&self, front: &Exchange, candidate: &Exchange, window: Window) -> Option<u32> {
-        let mut penalty = 0;
-        if let (Some(wanted), Some(sent)) = (&front.request, &candidate.request) {
-            if wanted.method != sent.method {
-                return None;
-            }
-            if wanted.content_length.zip(sent.content_length).is_some_and(|(wanted, sent)| wanted != sent) {
-                return None;
-            }
-            penalty += if wanted.target.len() == sent.target.len() { 0 } else { 1000 };
-            penalty += if shared(wanted, sent) { 0 } else { 1000 };
-        }
-        let success = front.status().is_some_and(|status| status < 500);
-        if window.next.is_some() {
-            // An answer below 500 gave the gateway no reason to try again.
-            let content = candidate.is_answered() && candidate.status().is_some_and(|status| status < 500);
-            return (!content).then_some(penalty);
-        }
-        if candidate.status() != front.status() && success {
-            // A response without a status line may have been passed on as HTTP/0.9.
-            let passed_as_is = candidate.status().is_none() && candidate.defect.is_some();
-            return passed_as_is.then_some(penalty + 3000);
-        }
-        if candidate.is_answered() && candidate.status() != front.status() {
-            penalty += 4000;
-        }
-        if let (Some(one), Some(other)) = (&front.response, &candidate.response)
-            && let (Some(one), Some(other)) = (one.content_length, other.content_length)
-            && one != other
-        {
-            penalty += 2000;
-        }
-        Some(penalty)
     }
 
     /// When an attempt began: its SYN, where it opened a connection for itself.
