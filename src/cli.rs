@@ -79,7 +79,7 @@ pub struct Cli {
     pub verbose: bool,
 
     /// A libpcap filter expression: the focus.
-    #[arg(value_name = "EXPR", id = "expression", trailing_var_arg = true)]
+    #[arg(value_name = "EXPR", id = "expression")]
     pub expression: Vec<String>,
 }
 

@@ -265,6 +265,9 @@ fn an_expression_is_the_focus() {
     assert_eq!(focused["focus"], "port 8080");
     assert_eq!(focused["incidents"].as_array().unwrap().len(), all["incidents"].as_array().unwrap().len());
     assert_eq!(focused["incidents"][0]["cause"], "connect_refused", "the upstream's leg is seen all the same");
+    let after: Value = serde_json::from_str(&check(&["-r", REFUSED, "port", "8080", "--json"], 1)).unwrap();
+    assert_eq!(after, focused, "a flag behind the expression is a flag");
+    assert!(refusal(&["-r", REFUSED, "port", "8080", "--jason"]).contains("--json"));
     let nothing = json(&["-r", REFUSED, "port 9999"], 0);
     assert_eq!(nothing["incidents"].as_array().unwrap().len(), 0);
 }
