@@ -158,6 +158,36 @@ fn one_incident_is_shown_in_full() {
     assert!(said.contains("no incident 3: the report has 2"), "{said}");
 }
 
+/// A client that is answered before it has sent its request to the end has not waited.
+#[test]
+fn an_answer_before_the_end_of_the_request_is_no_latency() {
+    let path = story::path("nginx-early-413");
+    let report = json(&["-r", &path], 1);
+    assert_eq!(report["incidents"][0]["downstream"]["wait_us"], Value::Null);
+    assert_eq!(report["latency"]["failed_wait"]["n"], 0);
+    let shown = check(&["-r", &path, "--show", "1"], 1);
+    assert!(!shown.contains("after 0ms"), "{shown}");
+}
+
+/// The upstream answered half a second after the gateway had given up.
+#[test]
+fn a_late_answer_does_not_make_the_gateway_more_patient() {
+    let report = json(&["-r", &story::path("nginx-timeout-late-answer")], 1);
+    let gave_up = report["upstreams"][0]["gave_up_us"]["max"].as_u64().unwrap();
+    assert!((2_000_000..2_010_000).contains(&gave_up), "{gave_up}");
+}
+
+#[test]
+fn health_probes_are_no_attempts() {
+    let report = json(&["-r", &story::path("haproxy-health-checks-down")], 1);
+    let upstream = &report["upstreams"][0];
+    assert_eq!(upstream["attempts"], 3);
+    assert_eq!(upstream["failed"], serde_json::json!({}));
+    assert_eq!(upstream["health_probes"], serde_json::json!({"sent": 15, "failed": 6}));
+    assert_eq!(report["totals"]["health_probes"], upstream["health_probes"]);
+    assert_eq!(report["latency"]["upstream_wait"]["n"], 3);
+}
+
 #[test]
 fn json_is_one_object_with_the_keys_of_the_contract() {
     let report = json(&["-r", REFUSED], 1);

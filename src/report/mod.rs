@@ -173,8 +173,10 @@ pub struct Gateway {
 pub struct Upstream {
     /// The endpoint.
     pub endpoint: Endpoint,
-    /// Attempts at it.
+    /// Attempts at it, health probes excluded.
     pub attempts: u64,
+    /// Health probes of it, and those that failed.
+    pub health_probes: (u64, u64),
     /// Of these, failed, by cause.
     pub failed: BTreeMap<Cause, u64>,
     /// After what idle time it closed unused connections.

@@ -198,12 +198,13 @@ fn every_key_of_the_contract_is_there() {
     keys("/incidents/0/downstream", "client gateway stream exchange method target host status responder");
     keys("/incidents/0/downstream", "request_frame response_frame wait_us");
     keys("/incidents/0/attempts/0", "gateway upstream stream exchange reused protocol status outcome grade pairing");
-    keys("/incidents/0/attempts/0", "idle_us request_frame first_frame last_frame");
+    keys("/incidents/0/attempts/0", "idle_us request_frame first_frame last_frame method target");
     keys("/incidents/0/evidence/0", "frame leg from what");
     keys("/incidents/0/ruled_out/0", "cause because frame");
     keys("/incidents/3/candidates/0", "cause what");
     keys("/episodes/0", "id kind upstream first last incidents");
     keys("/upstreams/1", "endpoint attempts failed idle_close_us half_closed retransmitted zero_windows latency");
+    keys("/upstreams/0/health_probes", "sent failed");
     keys("/upstreams/1/idle_close_us", "n min median max");
     keys("/upstreams/1/half_closed", "n by longest_us");
     keys("/upstreams/1/latency/connect", "n p50_us p90_us p99_us p999_us max_us");
