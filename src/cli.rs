@@ -55,7 +55,7 @@ pub struct Cli {
     pub output: Option<PathBuf>,
 
     /// Show incident N in full.
-    #[arg(long, value_name = "N", conflicts_with_all = ["json", "ndjson"])]
+    #[arg(long, value_name = "N")]
     pub show: Option<u32>,
 
     /// Write every exchange as a row of FILE: .csv or .ndjson by its name.

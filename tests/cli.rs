@@ -19,7 +19,7 @@ const REFUSED: &str = "captures/nginx-connect-refused/capture.pcapng";
 const HEALTHY: &str = "captures/nginx-healthy-idle-closes/capture.pcapng";
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM).env_remove("NO_COLOR").args(arguments).output().unwrap()
+    Command::new(PROGRAM).env_remove("NO_COLOR").env_remove("COLUMNS").args(arguments).output().unwrap()
 }
 
 /// What is printed by a run that ends with `status`.
@@ -158,6 +158,15 @@ fn one_incident_is_shown_in_full() {
     assert!(said.contains("no incident 3: the report has 2"), "{said}");
 }
 
+#[test]
+fn an_incident_in_full_is_text() {
+    for format in ["json", "ndjson", "csv"] {
+        let said = refusal(&["-r", REFUSED, "--show", "1", "--format", format]);
+        assert!(said.contains("--show prints text") && said.contains(format), "{said}");
+    }
+    check(&["-r", REFUSED, "--show", "1", "--format", "text"], 1);
+}
+
 /// A client that is answered before it has sent its request to the end has not waited.
 #[test]
 fn an_answer_before_the_end_of_the_request_is_no_latency() {
@@ -250,6 +259,15 @@ fn a_report_goes_where_o_says() {
     assert_eq!(fs::read_to_string(&path).unwrap(), check(&["-r", REFUSED, "--json"], 1));
     let said = refusal(&["-r", REFUSED, "-o", &folder.path("no/such/folder/report")]);
     assert!(said.contains("cannot write"), "{said}");
+}
+
+#[test]
+fn of_an_empty_file_nothing_is_reported() {
+    let folder = Folder::new();
+    let output = run(&["-r", &folder.file("empty.pcap", b"")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).ends_with("empty.pcap: empty: zero bytes\n"));
+    assert!(!text(&output.stdout).contains("the rest of"));
 }
 
 #[test]

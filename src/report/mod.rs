@@ -4,6 +4,7 @@
 //! (a terminal obeys nothing that is printed), or [`json`]'s own formatter, which hides no octet and lets none act.
 
 pub mod csv;
+mod drawing;
 mod escape;
 pub mod exchanges;
 pub mod json;

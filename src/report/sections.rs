@@ -146,7 +146,7 @@ pub(super) fn episodes(report: &Report, style: &Style, out: &mut dyn Write) -> i
         Column::left("FROM"),
         Column::right("LASTED"),
         Column::left("INCIDENTS"),
-        Column::left("WHAT HAPPENED"),
+        Column::prose("WHAT HAPPENED"),
     ];
     let rows = report.episodes.iter().take(ROWS).map(|episode| {
         let more =
@@ -271,7 +271,7 @@ pub(super) fn latency(latency: &Latency, style: &Style, out: &mut dyn Write) -> 
         Column::right("p99"),
         Column::right("p99.9"),
         Column::right("max"),
-        Column::left(""),
+        Column::prose(""),
     ];
     table::write(&columns, rows, style, out)
 }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::exchanges::{Layout, Writer};
 use super::{ExchangeRow, FORMATS, Report, Style, csv, escape, json, ladder, ndjson, text};
-use crate::diagnose::incident::{Incident, Pairing};
+use crate::diagnose::incident::{Incident, Kind, Pairing};
 
 fn printed(write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> String {
     let mut out = Vec::new();
@@ -65,6 +65,34 @@ fn lines_while_live_stand_in_fixed_columns() {
     lines.extend(report.incidents.iter().map(|incident| text::incident_line(incident, &style)));
     lines.push(text::amended_line(&report.incidents[0], &style));
     assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn on_a_narrow_terminal_tables_and_reasons_are_wrapped() {
+    for columns in [80, 100, 140] {
+        let style = Style::default().within(Some(columns));
+        let printed = as_text(&fixtures::report(), &style) + &as_ladder(&fixtures::report(), 1, &style);
+        let lines = printed.lines().filter(|line| !line.contains("tcp.stream"));
+        assert!(lines.clone().all(|line| line.chars().count() <= columns), "{columns}:\n{printed}");
+    }
+    assert_snapshot!(as_text(&fixtures::report(), &Style::default().within(Some(80))));
+    assert_snapshot!(as_ladder(&fixtures::report(), 0, &Style::default().within(Some(80))));
+    assert_snapshot!(as_text(&fixtures::report(), &Style::default().within(Some(120))));
+}
+
+#[test]
+fn a_long_reason_is_not_cut() {
+    let mut incident = fixtures::race();
+    incident.why = "word ".repeat(40).trim_end().to_owned();
+    let line = |columns| as_text(&only(incident.clone()), &Style::default().within(columns));
+    assert!(line(None).lines().any(|line| line.contains(&incident.why)));
+    assert_eq!(line(Some(80)).matches("word").count(), 40);
+}
+
+#[test]
+fn without_the_clients_leg_the_gateways_request_is_named() {
+    let incident = Incident { downstream: None, kind: Kind::UpstreamFailure, ..fixtures::race() };
+    assert!(text::incident_line(&incident, &Style::default()).contains("?       POST /victim?card=…"));
 }
 
 #[test]
