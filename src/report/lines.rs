@@ -226,11 +226,18 @@ fn legend(incidents: &[Incident], style: &Style, out: &mut dyn Write) -> io::Res
         (has(Kind::ClientAbort, false), "gone: the client left first"),
         (has(Kind::UpstreamFailure, false), "?: the client's leg is not visible"),
     ];
-    let marks = units::join(marks.iter().filter_map(|(occurs, mark)| occurs.then_some(mark)), "   ");
-    if marks.is_empty() {
-        return Ok(());
+    let mut line = String::from("OUT:");
+    for mark in marks.iter().filter_map(|(occurs, mark)| occurs.then_some(*mark)) {
+        let blanks = if line.ends_with(':') { " " } else { "   " };
+        let columns = line.chars().count() + blanks.len() + mark.chars().count();
+        if style.columns.is_some_and(|limit| columns > limit) {
+            writeln!(out, "{}", style.paint(Paint::Dim, &line))?;
+            line = format!("     {mark}");
+            continue;
+        }
+        line = format!("{line}{blanks}{mark}");
     }
-    writeln!(out, "{}", style.paint(Paint::Dim, &format!("OUT: {marks}")))
+    if line == "OUT:" { Ok(()) } else { writeln!(out, "{}", style.paint(Paint::Dim, &line)) }
 }
 
 fn cells(incident: &Incident, mark: &str, style: &Style) -> [Cell; 9] {

@@ -81,6 +81,19 @@ fn on_a_narrow_terminal_tables_and_reasons_are_wrapped() {
 }
 
 #[test]
+fn what_the_marks_mean_fits_as_well() {
+    let mut report = fixtures::report();
+    report.incidents.push(Incident { status: Some(200), kind: Kind::BrokenSuccess, ..fixtures::race() });
+    report.incidents.push(Incident { status: None, ..fixtures::race() });
+    let printed = as_text(&report, &Style::default().within(Some(80)));
+    assert!(
+        printed.contains("OUT: * a retry served the client   closed: no answer was sent\n     ! broken"),
+        "{printed}"
+    );
+    assert!(printed.lines().all(|line| line.chars().count() <= 80), "{printed}");
+}
+
+#[test]
 fn a_long_reason_is_not_cut() {
     let mut incident = fixtures::race();
     incident.why = "word ".repeat(40).trim_end().to_owned();
