@@ -11,7 +11,7 @@ use crate::event::{Event, FirstSeen, GapJudged, Moment, Opaque, What};
 use crate::limits::Limits;
 use crate::report::{self, Coverage, ExchangeRow, HalfClosed, Latency, Quantiles, Report, Spread, Totals};
 use crate::shard::{Captured, Shard};
-use crate::stats::{Spans, Stats};
+use crate::stats::{self, Spans, Stats};
 
 /// An analysis under way.
 pub struct Analysis<'r> {
@@ -79,7 +79,7 @@ impl<'r> Analysis<'r> {
         }
         let Self { correlator, findings, .. } = &mut self;
         correlator.finish(&mut |finding| findings.take(finding));
-        for incident in findings.diagnoser.late_incidents() {
+        for incident in findings.diagnoser.late_incidents(&mut findings.stats) {
             findings.keep(incident);
         }
         self.report()
@@ -106,7 +106,7 @@ impl<'r> Analysis<'r> {
         let episodes = episode::find(&mut incidents);
         advice::advise(&mut incidents, &stats);
         totals.half_closed = stats.half_closed;
-        totals.health_probes = diagnoser.probes;
+        totals.health_probes = stats.probes;
         totals.unlisted_incidents += diagnoser.beyond;
         totals.unused_connections = diagnoser.unused_connections;
         let gateways = self.correlator.gateways().groups();
@@ -256,8 +256,8 @@ fn row(case: &Case<'_>) -> ExchangeRow {
     let own = |attempt: &&crate::correlate::Try<'_>| attempt.hop == 0;
     let last = case.attempts.iter().rev().find(own);
     let attempt = last.map(|attempt| attempt.party.exchange);
-    let client_wait = exchange.wait();
-    let upstream_wait = attempt.and_then(Exchange::wait);
+    let client_wait = stats::wait(exchange);
+    let upstream_wait = attempt.and_then(stats::wait);
     let octets = |exchange: &Exchange| {
         let start = exchange.response_start.as_ref().map_or(0, |start| start.at);
         exchange.response_end.map_or(0, |end| end.end.saturating_sub(start))
@@ -307,6 +307,7 @@ fn upstreams(stats: &Stats, diagnoser: &Diagnoser) -> Vec<report::Upstream> {
         report::Upstream {
             endpoint: *endpoint,
             attempts: upstream.attempts,
+            health_probes: upstream.probes,
             failed: diagnoser.failed(*endpoint),
             idle_close: server.and_then(|server| server.idle_close.as_deref()).and_then(spread),
             longest_reuse: upstream.longest_reuse,

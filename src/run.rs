@@ -40,6 +40,9 @@ pub enum Error {
     /// The exchanges' file has no name that tells its format.
     #[error("{}: the exchanges are written as .csv or .ndjson, by the file's name", .0.display())]
     Exchanges(PathBuf),
+    /// An incident in full is for people.
+    #[error("--show prints text; for --format {0} leave it out: each incident is there in full")]
+    Show(&'static str),
     /// There is no such incident.
     #[error("no incident {0}: the report has {1}")]
     NoIncident(u32, usize),
@@ -61,6 +64,12 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Error> {
 }
 
 fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
+    match (cli.show, cli.chosen_format()) {
+        (None, _) | (_, Format::Text) => {}
+        (_, Format::Json) => return Err(Error::Show("json")),
+        (_, Format::Ndjson) => return Err(Error::Show("ndjson")),
+        (_, Format::Csv) => return Err(Error::Show("csv")),
+    }
     let expression = cli.expression.join(" ");
     let mut filter = if expression.is_empty() { None } else { Some(Filter::compile(&expression)?) };
     let mut source = Source::open(&cli.read)?;
@@ -69,7 +78,7 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
         color: colored(cli, &output),
         show_secrets: cli.show_secrets,
         several_inputs: source.inputs().len() > 1,
-        ..Style::default()
+        ..Style::default().within(columns(&output))
     };
     let mut table = match &cli.exchanges {
         Some(path) => Some(ExchangeTable::open(path, &style)?),
@@ -128,7 +137,8 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     }
     if !complete {
         for input in report.inputs.iter().filter(|input| input.ended != "complete") {
-            eprintln!("netwatch502: {}: {}; what was read until then is reported", input.name, input.ended);
+            let reported = if input.packets > 0 { "; what was read until then is reported" } else { "" };
+            eprintln!("netwatch502: {}: {}{reported}", input.name, input.ended);
         }
         return Ok(ExitCode::from(2));
     }
@@ -161,10 +171,10 @@ fn find(report: &Report, id: u32) -> Result<&Incident, Error> {
 fn explain(cause: Option<&str>, cli: &Cli) -> Result<ExitCode, Error> {
     let mut output = Output::open(cli.output.as_deref())?;
     let text = match cause {
-        None => list_of_causes(),
+        None => list_of_causes(columns(&output)),
         Some(id) => {
             let cause = Cause::from_id(id).ok_or_else(|| Error::NoCause(id.to_owned(), similar(id)))?;
-            explanation(cause)
+            explanation(cause, columns(&output))
         }
     };
     let done = output.out().write_all(text.as_bytes());
@@ -172,7 +182,7 @@ fn explain(cause: Option<&str>, cli: &Cli) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn list_of_causes() -> String {
+fn list_of_causes(columns: Option<usize>) -> String {
     let mut text = String::new();
     let mut phase = None;
     for cause in Cause::ALL {
@@ -180,12 +190,15 @@ fn list_of_causes() -> String {
             phase = Some(cause.phase());
             text.push_str(&format!("\n{}\n", cause.phase().id()));
         }
-        text.push_str(&format!("  {:32}  {}\n", cause.id(), explain::summary(*cause)));
+        let summary = explain::summary(*cause);
+        let lines =
+            columns.map_or(vec![summary.to_owned()], |limit| wrapped(summary, limit.saturating_sub(36).max(30)));
+        text.push_str(&format!("  {:32}  {}\n", cause.id(), lines.join(&format!("\n{:36}", ""))));
     }
     text.trim_start().to_owned()
 }
 
-fn explanation(cause: Cause) -> String {
+fn explanation(cause: Cause, columns: Option<usize>) -> String {
     let said = explain::explain(cause);
     let status = cause.proxy_status().map_or(String::new(), |kind| format!(", Proxy-Status error={kind}"));
     let mut text = format!("{cause}   (phase {}{status})\n", cause.phase().id());
@@ -196,7 +209,7 @@ fn explanation(cause: Cause) -> String {
         ("WHAT TO DO", said.todo),
     ] {
         text.push_str(&format!("\n{title}\n"));
-        for line in wrapped(body, 96) {
+        for line in wrapped(body, columns.map_or(96, |limit| limit.clamp(40, 100) - 4)) {
             text.push_str(&format!("    {line}\n"));
         }
     }
@@ -293,6 +306,16 @@ impl ExchangeTable {
         let done = failed.map_or(Ok(()), Err).and_then(|()| writer.finish());
         done.map_err(|source| Error::Write { path, source })
     }
+}
+
+/// Columns that a line may have: what COLUMNS says, else the terminal. A pipe and a file take lines of any length.
+fn columns(output: &Output) -> Option<usize> {
+    if output.path.is_some() {
+        return None;
+    }
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = || terminal_size::terminal_size_of(io::stdout()).map(|(columns, _)| usize::from(columns.0));
+    told.or_else(terminal).filter(|columns| *columns > 0)
 }
 
 fn colored(cli: &Cli, output: &Output) -> bool {

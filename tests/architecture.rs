@@ -66,6 +66,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("flate2", &["capture/decompress.rs"]),
     ("ruzstd", &["capture/decompress.rs"]),
     ("indicatif", &["run.rs"]),
+    ("terminal_size", &["run.rs"]),
     ("jiff", &["time.rs"]),
     ("tokio", &["serve.rs"]),
 ];

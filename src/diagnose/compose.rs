@@ -6,6 +6,7 @@ use crate::diagnose::incident::{self, Downstream, Grade, Incident, Kind};
 use crate::diagnose::ladder;
 use crate::diagnose::product::{self, Product};
 use crate::event::Side;
+use crate::stats;
 
 /// An attempt with its verdict.
 pub(super) struct Judged<'a> {
@@ -77,7 +78,7 @@ fn downstream(case: &Case<'_>, product: Option<Product>) -> Downstream {
         responder: named.or_else(|| product.map(|product| product.id().into())),
         request: request.map(|request| request.first),
         response,
-        wait: response.zip(exchange.request_end).map(|(response, (end, _))| response.at.since(end.at)),
+        wait: response.and_then(|response| stats::waited(exchange, response)),
     }
 }
 
@@ -104,6 +105,8 @@ fn attempt(judged: &Judged<'_>) -> incident::Attempt {
             Some(_) => "http/1.1",
             None => "tcp",
         },
+        method: exchange.request.as_ref().map(|request| request.method.clone()),
+        target: exchange.request.as_ref().map(|request| request.target.clone()),
         status: exchange.status(),
         outcome: judged.verdict.as_ref().map(|verdict| verdict.cause),
         grade: judged.verdict.as_ref().map_or(Grade::Proven, |verdict| verdict.grade),

@@ -37,7 +37,7 @@ use crate::diagnose::product::Recognition;
 use crate::diagnose::recognition::Products;
 use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, judged_end, take_verdict};
 use crate::event::{Endpoint, GapJudged, Moment, Side};
-use crate::stats::Stats;
+use crate::stats::{self, Stats, Taken};
 
 /// What the diagnosis is asked for.
 #[derive(Clone, Debug)]
@@ -67,8 +67,6 @@ pub struct Diagnoser {
     waits: local::SilentWaits,
     lone: probes::LoneRequests,
     failed: HashMap<Endpoint, BTreeMap<Cause, u64>>,
-    /// Health probes sent, and those that failed.
-    pub probes: (u64, u64),
     /// Incidents for which there was no room.
     pub beyond: u64,
     /// Connections that a gateway opened and never used.
@@ -90,7 +88,6 @@ impl Diagnoser {
             waits: local::SilentWaits::default(),
             lone: probes::LoneRequests::default(),
             failed: HashMap::new(),
-            probes: (0, 0),
             beyond: 0,
             unused_connections: 0,
             remarks: BTreeMap::new(),
@@ -168,7 +165,7 @@ impl Diagnoser {
             return (exchange.request_head.is_some()).then(|| self.incident(Kind::ClientAbort, case, judged, verdict));
         }
         self.note_attempts(case, &judged, stats);
-        if let Some(wait) = exchange.wait() {
+        if let Some(wait) = stats::wait(exchange) {
             if error { stats.failed_wait.note(wait) } else { stats.client_wait.note(wait) }
         }
         let kind = if error || (no_answer && self.closed_without_answer(case)) {
@@ -280,10 +277,16 @@ impl Diagnoser {
 
     /// What can be told only at the end: requests of a gateway that nobody asked it for and that are no health probes, and
     /// exchanges that were served after a silence as long as the gateway's connection time-outs.
-    pub fn late_incidents(&mut self) -> Vec<Incident> {
+    pub fn late_incidents(&mut self, stats: &mut Stats) -> Vec<Incident> {
         let sifted = std::mem::take(&mut self.lone).sift();
-        self.probes.0 += sifted.sent;
-        self.probes.1 += sifted.failed;
+        for asked in &sifted.asked {
+            if asked.probe {
+                stats.probes(asked.upstream, asked.sent, asked.failed.values().sum());
+                continue;
+            }
+            asked.taken.iter().for_each(|taken| stats.take(asked.upstream, taken));
+            asked.failed.iter().for_each(|(cause, n)| self.count_failed(asked.upstream, *cause, *n));
+        }
         self.beyond += sifted.beyond;
         let mut incidents = sifted.incidents;
         incidents.extend(self.silent_waits());
@@ -308,19 +311,27 @@ impl Diagnoser {
             self.unused_connections += 1;
             return None;
         }
+        if exchange.key.number == 0 && known && conversation.opaque.is_some() {
+            // It carried something, and nothing tells what it was for.
+            return None;
+        }
         let unheard = exchange.key.number > 0 && exchange.request_head.is_none();
         if probe {
-            self.probes.0 += 1;
+            stats.probes(exchange.server, 1, u64::from(verdict.is_some()));
             if let Some(verdict) = &verdict {
-                self.probes.1 += 1;
                 let root = case.gateways.root(exchange.client.ip());
-                self.note_failure(root, exchange.server, verdict, exchange.over.unwrap_or(exchange.started), true);
+                self.remember(root, exchange.server, verdict, exchange.over.unwrap_or(exchange.started), true);
             }
             return None;
         }
-        self.lone.note(case);
-        stats.attempt(exchange, conversation, verdict.is_some());
-        let mut verdict = verdict.filter(|_| !unheard)?;
+        let taken = Taken::of(exchange, conversation, verdict.is_some());
+        let verdict = verdict.filter(|_| !unheard);
+        let cause = verdict.as_ref().map(|verdict| verdict.cause);
+        if !self.lone.note(case, known, taken, cause) {
+            stats.take(exchange.server, &taken);
+            cause.into_iter().for_each(|cause| self.count_failed(exchange.server, cause, 1));
+        }
+        let mut verdict = verdict?;
         if known {
             verdict.lower(
                 Grade::Consistent,
@@ -328,11 +339,11 @@ impl Diagnoser {
             );
         }
         let root = case.gateways.root(exchange.client.ip());
-        self.note_failure(root, exchange.server, &verdict, exchange.over.unwrap_or(exchange.started), false);
+        self.remember(root, exchange.server, &verdict, exchange.over.unwrap_or(exchange.started), false);
         // The upstream's own error is worth a report only as what its client most likely got.
         let judged = vec![Judged { attempt, view, verdict: Some(verdict.clone()) }];
         let incident = self.incident(Kind::UpstreamFailure, case, judged, verdict);
-        self.lone.hold(case, incident, known);
+        self.lone.hold(case, incident);
         None
     }
 
@@ -413,7 +424,7 @@ impl Diagnoser {
                 stats.idle_close(exchange.server, idle + close.at.since(exchange.started.at));
             }
             if verdict.cause == Cause::ResponseTimeout
-                && let Some(moment) = verdict.evidence.last().map(|proof| proof.moment)
+                && let Some(moment) = gave_up_at(view)
             {
                 stats.gave_up(
                     exchange.server,
@@ -427,19 +438,25 @@ impl Diagnoser {
                 self.waits.time_out(root, given.since(conversation.opened.at));
             }
             let moment = verdict.evidence.last().map_or(exchange.started, |proof| proof.moment);
-            self.note_failure(root, exchange.server, verdict, moment, false);
+            self.count_failed(exchange.server, verdict.cause, 1);
+            self.remember(root, exchange.server, verdict, moment, false);
         }
         if let Some(last) = judged.iter().rev().find(|judged| judged.attempt.hop == 0 && judged.verdict.is_none())
-            && let (Some(wait), Some(upstream)) = (case.root.exchange.wait(), last.attempt.party.exchange.wait())
+            && let (Some(wait), Some(upstream)) =
+                (stats::wait(case.root.exchange), stats::wait(last.attempt.party.exchange))
         {
             stats.gateway_added.note(wait.saturating_sub(upstream));
         }
     }
 
-    fn note_failure(&mut self, root: IpAddr, upstream: Endpoint, verdict: &Verdict, moment: Moment, probe: bool) {
-        if !probe && (self.failed.len() < MOST_ENDPOINTS || self.failed.contains_key(&upstream)) {
-            *self.failed.entry(upstream).or_default().entry(verdict.cause).or_default() += 1;
+    fn count_failed(&mut self, upstream: Endpoint, cause: Cause, n: u64) {
+        if self.failed.len() < MOST_ENDPOINTS || self.failed.contains_key(&upstream) {
+            *self.failed.entry(upstream).or_default().entry(cause).or_default() += n;
         }
+    }
+
+    /// Remembers a failure, by which later ones may be explained.
+    fn remember(&mut self, root: IpAddr, upstream: Endpoint, verdict: &Verdict, moment: Moment, probe: bool) {
         if self.failures.len() >= 256 {
             self.failures.pop_front();
         }
@@ -454,6 +471,12 @@ impl Diagnoser {
         let product = self.products.get(case.gateways.root(case.root.exchange.server.ip())).map(|known| known.product);
         compose(kind, case, judged, verdict, product)
     }
+}
+
+/// When the gateway closed on the upstream or turned to something else. What the upstream did after that is not waited for.
+fn gave_up_at(view: &Attempt<'_>) -> Option<Moment> {
+    let closed = view.gateway_close().map(|(moment, ..)| moment);
+    closed.into_iter().chain(view.given.map(|given| given.at)).min_by_key(|moment| moment.frame)
 }
 
 /// Endpoints whose failures are counted.

@@ -292,8 +292,8 @@ fn too_large(attempt: &Attempt<'_>) -> Option<Verdict> {
         verdict = verdict.proof(moment, Actor::Gateway, format!("{}: the gateway hangs up", how(reset).to_uppercase()));
     }
     if let Some((product, (limit, setting))) = limit {
-        verdict = verdict
-            .unknown(format!("the configured limit; {}'s default is {limit} octets ({setting})", product.name()));
+        verdict =
+            verdict.unknown(format!("the configured limit; {}'s default is {limit} octets: {setting}", product.name()));
     }
     Some(verdict.rules_out(Cause::MalformedResponse, "no octet of it breaks a rule of HTTP", None))
 }
