@@ -7,7 +7,7 @@ use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Correlator, Finding, Role};
 use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question, advice, episode};
-use crate::event::{Event, FirstSeen, GapJudged, Moment, Opaque, What};
+use crate::event::{Ending, Event, FirstSeen, GapJudged, Moment, Opaque, What};
 use crate::limits::Limits;
 use crate::report::{self, Coverage, ExchangeRow, HalfClosed, Latency, Quantiles, Report, Spread, Totals};
 use crate::shard::{Captured, Shard};
@@ -31,6 +31,10 @@ struct Findings<'r> {
     most_incidents: usize,
     totals: Totals,
     gaps: u64,
+    /// Header sections of `[requests, responses]` that the snaplen cut.
+    cut_heads: [u64; 2],
+    /// Exchanges of the downstream legs whose response is of unknown length.
+    unmeasured: u64,
     opaque_tls: u64,
     exchange_row: Option<&'r mut dyn FnMut(&ExchangeRow)>,
 }
@@ -56,6 +60,8 @@ impl<'r> Analysis<'r> {
                 most_incidents: limits.incidents,
                 totals: Totals::default(),
                 gaps: 0,
+                cut_heads: [0; 2],
+                unmeasured: 0,
                 opaque_tls: 0,
                 exchange_row,
             },
@@ -95,7 +101,8 @@ impl<'r> Analysis<'r> {
 
     fn report(self) -> Report {
         let counters = self.shard.counters();
-        let Findings { diagnoser, stats, mut incidents, mut totals, gaps, opaque_tls, .. } = self.findings;
+        let Findings { diagnoser, stats, mut incidents, mut totals, gaps, opaque_tls, cut_heads, unmeasured, .. } =
+            self.findings;
         incidents.sort_by_key(|incident| {
             let frame = incident.evidence.last().map(|proof| proof.moment.frame);
             (incident.time, frame)
@@ -125,6 +132,7 @@ impl<'r> Analysis<'r> {
             .take(MOST_REMARKS)
             .map(|(remark, count)| format!("{remark} ({count} ×)"))
             .collect();
+        notes.extend(snaplen_note(cut_heads, unmeasured));
         if counters.evicted > 0 {
             notes.push(format!(
                 "{} connections were given up for want of memory: their failures may be missing",
@@ -190,6 +198,8 @@ impl Findings<'_> {
             What::Opened(_) => totals.tcp_connections += 1,
             What::Reset(_) => totals.resets += 1,
             What::Request(request) => {
+                let [requests, _] = &mut self.cut_heads;
+                *requests += u64::from(request.cut);
                 if let Some(count) = totals.requests_seen.get_mut(&*request.method) {
                     *count += 1;
                 } else {
@@ -198,6 +208,8 @@ impl Findings<'_> {
                 }
             }
             What::Response(response) if response.status > 0 => {
+                let [_, responses] = &mut self.cut_heads;
+                *responses += u64::from(response.cut);
                 *totals.responses_seen.entry(response.status).or_default() += 1;
             }
             What::Gap { judged: GapJudged::Capture | GapJudged::Snaplen, .. } => self.gaps += 1,
@@ -242,6 +254,8 @@ impl Findings<'_> {
             return;
         }
         self.totals.exchanges += 1;
+        let unmeasured = exchange.response_end.is_some_and(|end| end.how == Ending::Unmeasured);
+        self.unmeasured += u64::from(unmeasured);
         if let Some(status) = exchange.status() {
             *self.totals.responses.entry(status).or_default() += 1;
         }
@@ -249,6 +263,17 @@ impl Findings<'_> {
             write(&row(case));
         }
     }
+}
+
+/// What cannot be told where the snaplen cut header sections and chunks.
+fn snaplen_note([requests, responses]: [u64; 2], unmeasured: u64) -> Option<String> {
+    (requests + responses + unmeasured > 0).then(|| {
+        format!(
+            "the snaplen cut the header sections of {requests} requests and {responses} responses: what stood behind the cut is \
+             not known. Of {unmeasured} exchanges the length of the response is unknown: one that broke off looks whole. \
+             Capture whole packets (`-s 0`) to know"
+        )
+    })
 }
 
 fn row(case: &Case<'_>) -> ExchangeRow {

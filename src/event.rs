@@ -255,6 +255,11 @@ pub struct Request {
     pub forwarded_for: Option<ForwardedFor>,
     /// Hashes of field values and target parts that may identify the request on another connection.
     pub marks: Box<[u64]>,
+    /// Whether it has no version: a Simple-Request (RFC 1945 section 5), which content alone answers.
+    pub simple: bool,
+    /// Whether the snaplen cut its header section: what stood behind the hole is not known, nor is the length of the content.
+    /// A target that is not whole ends in `…`.
+    pub cut: bool,
 }
 
 impl Request {
@@ -308,6 +313,8 @@ pub struct Response {
     pub solicited: bool,
     /// Offset up to which the request stream had been sent when the response's first octet was seen.
     pub request_sent: u64,
+    /// Whether the snaplen cut its header section: what stood behind the hole is not known, nor is the length of the content.
+    pub cut: bool,
 }
 
 impl Response {
@@ -344,6 +351,8 @@ pub enum Ending {
     Switched,
     /// Before its end the sender closed.
     Truncated,
+    /// Its length stands in octets that the snaplen cut off. Told again with each segment that follows.
+    Unmeasured,
     /// Its end is not in the capture.
     Unknown,
 }

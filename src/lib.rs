@@ -136,6 +136,7 @@
 //! | every octet of a stream is delivered once, in order, or declared a gap | `flow::assembler`: `every_octet_is_delivered_once_in_order`, `what_did_not_come_is_a_gap` |
 //! | the fast path decodes as the general one | `wire::packet`: `the_fast_path_agrees_with_the_general_one` |
 //! | files are read as another reader reads them, in pieces of any size | `capture`: `files_are_read_as_pcap_parser_reads_them`, `the_pieces_in_which_octets_arrive_do_not_matter` |
+//! | a small snaplen hides causes, and makes none up | `tests/snaplen.rs` |
 //! | a report shows no secret and no control character | `report`: tests of `redact` and `escape` |
 //!
 //! # How it grows

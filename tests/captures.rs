@@ -94,6 +94,21 @@ stories! {
     nginx_truncated_head
 }
 
+/// RFC 1945 section 6: a Simple-Response is content alone, and ends with the connection.
+#[test]
+fn content_alone_answers_a_request_without_a_version() {
+    let (client, server) = (([10, 50, 1, 2], 40_000), ([10, 50, 1, 1], 8080));
+    let mut talk = packets::Talk::default();
+    talk.open(client, server);
+    talk.send((client, server), "PA", (1000, 2000), b"GET /old\r\n");
+    talk.send((server, client), "PA", (2000, 1010), b"<html>old</html>");
+    talk.send((server, client), "FA", (2016, 1010), b"");
+    talk.send((client, server), "FA", (1010, 2017), b"");
+    talk.send((server, client), "A", (2017, 1011), b"");
+    let report = packets::analyse(&talk.packets, &Limits::default());
+    assert_eq!((report.totals.exchanges, report.incidents.len()), (1, 0), "{:?}", report.incidents);
+}
+
 #[test]
 fn every_story_has_a_test() {
     let told: Vec<String> = TOLD.iter().map(|name| name.replace('_', "-")).collect();

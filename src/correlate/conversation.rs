@@ -287,6 +287,23 @@ impl Conversation {
                     *since = None;
                 }
             }
+            What::Gap { sender, offset, length, judged: GapJudged::Snaplen } => {
+                // Nearly every segment has one: the latest of a side stands for all, from the first one's offset on.
+                let known = self.gaps.iter_mut().find(|gap| gap.judged == GapJudged::Snaplen && gap.sender == *sender);
+                match known {
+                    Some(gap) => {
+                        gap.moment = event.moment;
+                        gap.length = (offset + length).saturating_sub(gap.offset);
+                    }
+                    None => self.gaps.push(Hole {
+                        moment: event.moment,
+                        sender: *sender,
+                        offset: *offset,
+                        length: *length,
+                        judged: GapJudged::Snaplen,
+                    }),
+                }
+            }
             What::Gap { sender, offset, length, judged } => {
                 if self.gaps.len() >= 16 {
                     self.gaps.remove(0);
@@ -398,13 +415,16 @@ impl Exchange {
         self.request_end.map(|(_, end)| end)
     }
 
-    /// Whether the response is there as a whole.
+    /// Whether the response is there as a whole, as far as its length is known. A request without a version is answered by
+    /// content alone.
     #[must_use]
     pub fn is_answered(&self) -> bool {
-        self.response.is_some()
-            && self
-                .response_end
-                .is_some_and(|end| matches!(end.how, Ending::Complete | Ending::Closed | Ending::Switched))
+        let simple = self.request.as_ref().is_some_and(|request| request.simple);
+        (self.response.is_some() || simple)
+            && self.response_end.is_some_and(|end| match end.how {
+                Ending::Complete | Ending::Closed | Ending::Switched | Ending::Unmeasured => true,
+                Ending::Truncated | Ending::Unknown => false,
+            })
     }
 
     /// When it could be passed on at the earliest: its header section.

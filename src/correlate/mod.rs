@@ -28,7 +28,7 @@ use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Respon
 use crate::correlate::gateway::Gateways;
 use crate::correlate::index::Index;
 use crate::correlate::marks::Marks;
-use crate::event::{ConnectionId, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
+use crate::event::{ConnectionId, Ending, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
 
@@ -255,6 +255,7 @@ impl Correlator {
             What::RequestEnded { exchange, end } => {
                 if let Some(exchange) = self.exchange(connection, exchange) {
                     exchange.request_end = Some((moment, end));
+                    exchange.acknowledged = None;
                 }
             }
             What::Acknowledged { sender: Side::Client, offset } => self.acknowledge(connection, moment, offset),
@@ -300,12 +301,14 @@ impl Correlator {
             }
             What::ResponseEnded { exchange, end, content, how } => {
                 let Some(page) = self.books.page_mut(connection) else { return };
-                page.conversation.completed += 1;
-                page.conversation.idle_since = Some(moment);
+                let mut again = how == Ending::Unmeasured;
                 if let Some(exchange) = page.exchange_mut(exchange) {
+                    again = exchange.response_end.is_some();
                     exchange.response_end = Some(ResponseEnd { moment, end, content, how });
                     exchange.last_response = Some(moment);
                 }
+                page.conversation.completed += u32::from(!again);
+                page.conversation.idle_since = Some(moment);
                 let key = ExchangeKey { connection, number: exchange };
                 if self.close(key, moment) {
                     if self.is_served(key) {

@@ -7,7 +7,7 @@ use crate::correlate::{Case, Pairing, Party};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::incident::{Actor, Candidate, Evidence, Grade, Leg, RuledOut};
 use crate::diagnose::product::Product;
-use crate::event::{Closing, Frame, GapJudged, Moment, Side};
+use crate::event::{Closing, Ending, Frame, GapJudged, Moment, Side};
 use crate::time::Timestamp;
 
 /// An attempt in the light of its case.
@@ -42,6 +42,9 @@ pub struct Given {
     pub at: Moment,
     /// When the client closed, if it did before the response was whole.
     pub client_closed: Option<Moment>,
+    /// When the gateway closed right behind the octets of a response of unknown length, and whether both sides had said that
+    /// they keep the connection.
+    pub broken_off: Option<(Moment, bool)>,
 }
 
 /// How much of a request something acknowledges.
@@ -170,13 +173,23 @@ impl<'a> Attempt<'a> {
     /// Whether octets of this exchange are missing from the capture.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        use crate::event::GapJudged::{Capture, Snaplen, Unknown};
-        let request = self.exchange.request_start.unwrap_or(0);
-        let response = self.exchange.response_start.as_ref().map_or(0, |start| start.at);
-        self.conversation.gaps.iter().any(|gap| {
-            let from = if gap.sender == Side::Client { request } else { response };
-            matches!(gap.judged, Capture | Snaplen | Unknown) && gap.offset + gap.length > from
-        })
+        let counts = |judged| matches!(judged, GapJudged::Capture | GapJudged::Unknown);
+        self.has_gap(Side::Client, counts) || self.has_gap(Side::Server, counts)
+    }
+
+    /// Whether the snaplen cut octets of a side's message off: that they were sent, when, and how many is known all the same.
+    #[must_use]
+    pub fn is_snapped(&self, sender: Side) -> bool {
+        self.has_gap(sender, |judged| judged == GapJudged::Snaplen)
+    }
+
+    fn has_gap(&self, sender: Side, counts: fn(GapJudged) -> bool) -> bool {
+        let from = match sender {
+            Side::Client => self.exchange.request_start.unwrap_or(0),
+            Side::Server => self.exchange.response_start.as_ref().map_or(0, |start| start.at),
+        };
+        let mut gaps = self.conversation.gaps.iter();
+        gaps.any(|gap| gap.sender == sender && counts(gap.judged) && gap.offset + gap.length > from)
     }
 
     /// Whether the connection's beginning is in the capture.
@@ -320,7 +333,13 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
     let defective = exchange.defect.map(|(moment, _)| moment);
     // A client that was sent what the capture does not hold may have had its answer.
     let missing = conversation.gaps.iter().any(|gap| {
-        gap.sender == Side::Server && gap.judged != GapJudged::Network && gap.moment.frame >= exchange.started.frame
+        let sent_unseen = match gap.judged {
+            GapJudged::Capture | GapJudged::Unknown => true,
+            // Of what the snaplen cuts, the beginning is there.
+            GapJudged::Snaplen => began.is_none(),
+            GapJudged::Network => false,
+        };
+        gap.sender == Side::Server && sent_unseen && gap.moment.frame >= exchange.started.frame
     });
     let client_closed = client.filter(|_| !missing).filter(|client| {
         let before = |moment: Moment| client.frame < moment.frame;
@@ -330,5 +349,20 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
         };
         unanswered && defective.is_none_or(before) && client.frame > exchange.started.frame
     });
-    Some(Given { status: exchange.status(), whole, retried: false, at, client_closed })
+    Some(Given { status: exchange.status(), whole, retried: false, at, client_closed, broken_off: broken_off(party) })
 }
+
+/// When the server closed right behind the octets of a response whose length is not known, before its client did; and
+/// whether both had said that they keep the connection.
+fn broken_off(Party { exchange, conversation }: Party<'_>) -> Option<(Moment, bool)> {
+    let is_last = conversation.highest == exchange.key.number;
+    let end = exchange.response_end.filter(|end| end.how == Ending::Unmeasured && is_last)?;
+    let (closed, closing, _) = conversation.first_close()?;
+    let at_once = closed.frame >= end.moment.frame && closed.at.since(end.moment.at) <= AT_ONCE;
+    let promised = exchange.response.as_ref().is_some_and(|response| response.persistent)
+        && exchange.request.as_ref().is_some_and(|request| request.persistent && !request.cut);
+    (closing.by == Side::Server && at_once).then_some((closed, promised))
+}
+
+/// Who closes this soon after its last octets does so because of what these are.
+const AT_ONCE: Duration = Duration::from_millis(50);

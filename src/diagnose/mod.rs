@@ -5,6 +5,7 @@ pub mod advice;
 pub mod cause;
 mod compose;
 pub mod connect;
+mod cut;
 pub mod episode;
 pub mod evidence;
 pub mod explain;
@@ -67,6 +68,8 @@ pub struct Diagnoser {
     waits: local::SilentWaits,
     lone: probes::LoneRequests,
     failed: HashMap<Endpoint, BTreeMap<Cause, u64>>,
+    /// Targets of requests are cut off in this capture.
+    cut_targets: bool,
     /// Incidents for which there was no room.
     pub beyond: u64,
     /// Connections that a gateway opened and never used.
@@ -88,6 +91,7 @@ impl Diagnoser {
             waits: local::SilentWaits::default(),
             lone: probes::LoneRequests::default(),
             failed: HashMap::new(),
+            cut_targets: false,
             beyond: 0,
             unused_connections: 0,
             remarks: BTreeMap::new(),
@@ -126,6 +130,7 @@ impl Diagnoser {
             || case.root.conversation.focused
             || case.attempts.iter().any(|attempt| attempt.party.conversation.focused);
         self.products.recognise(case);
+        self.cut_targets |= cut::has_cut_target(case.root.exchange);
         match case.role {
             Role::Upstream => self.judge_lone_attempt(case, stats).filter(|_| asked),
             Role::Downstream if case.root.exchange.key.number == 0 => None,
@@ -144,7 +149,7 @@ impl Diagnoser {
             .filter_map(|judged| judged.verdict.as_ref()?.evidence.last().map(|proof| proof.moment))
             .next_back();
         let error = exchange.status().is_some_and(|status| self.is_asked(status));
-        let no_answer = exchange.status().is_none();
+        let no_answer = exchange.status().is_none() && !exchange.is_answered();
         if let Some(verdict) =
             local::client_abort(case, given, failed_before.filter(|_| !ended_by_gateway(&judged, given)))
         {
@@ -197,6 +202,8 @@ impl Diagnoser {
             Kind::GatewayError if exchange.response_start.is_none() && case.closed_with_it >= 2 && gateway_first => {
                 local::crash(case, given.at, case.closed_with_it)
             }
+            // Whose the failed attempt was is a guess, and nobody saw it fail.
+            Kind::Masked if self.cut_targets && cut::is_guess(case, &judged) => return None,
             Kind::Masked => match take_verdict(&mut judged, false) {
                 Some(verdict) => verdict,
                 None => {
@@ -365,7 +372,7 @@ impl Diagnoser {
                 Some(next) => {
                     let at = next.party.exchange.started;
                     let at = if next.party.exchange.reused { at } else { next.party.conversation.opened };
-                    Some(Given { status: None, whole: false, retried: true, at, client_closed: None })
+                    Some(Given { status: None, whole: false, retried: true, at, client_closed: None, broken_off: None })
                 }
                 None => given,
             };

@@ -5,12 +5,16 @@ use std::time::Duration;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Coverage, Verdict};
 use crate::diagnose::incident::{Actor, Grade};
-use crate::diagnose::{no_answer, product};
+use crate::diagnose::{cut, no_answer, product};
 use crate::event::{Closing, DefectKind, Ending, Moment, Side};
 
 /// How an exchange with the upstream failed; `None` if it did not.
 #[must_use]
 pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
+    // RFC 1945 section 6: content alone, up to the close, answers a request without a version.
+    if attempt.exchange.response.is_none() && attempt.exchange.is_answered() {
+        return None;
+    }
     if attempt.answered_in_time() {
         return early(attempt)
             .or_else(|| unsolicited(attempt))
@@ -19,13 +23,14 @@ pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
             .or_else(|| too_large(attempt))
             .or_else(|| upgrade(attempt))
             .or_else(|| relayed(attempt))
+            .or_else(|| cut::judge(attempt))
             .or_else(|| no_answer::gave_up(attempt));
     }
     no_answer::silent_close(attempt).or_else(|| no_answer::gave_up(attempt))
 }
 
 /// Whether the gateway did not pass on what it got, but made an answer of its own, or none.
-fn rejected(attempt: &Attempt<'_>) -> bool {
+pub(super) fn rejected(attempt: &Attempt<'_>) -> bool {
     match attempt.given {
         Some(given) if attempt.was_passed_on() => !given.whole,
         Some(given) => given.status.is_none_or(|status| status >= 500),
@@ -223,6 +228,10 @@ fn truncated(attempt: &Attempt<'_>) -> Option<Verdict> {
     let server = attempt.conversation.server;
     let close = format!("{}, ack {}", how(reset).to_uppercase(), closing.acknowledged.unwrap_or(0));
     let Some(response) = &exchange.response else {
+        if attempt.is_snapped(Side::Server) {
+            // It may well end behind the hole.
+            return None;
+        }
         let octets = attempt.response_octets();
         return Some(
             Verdict::new(
@@ -245,7 +254,11 @@ fn truncated(attempt: &Attempt<'_>) -> Option<Verdict> {
     let end = exchange.response_end.filter(|end| end.how == Ending::Truncated)?;
     let declared = response.content_length.map_or_else(
         || format!("{} octets of chunks without the last one", end.content),
-        |length| format!("{} of {length} octets of content", end.content),
+        |length| {
+            // Where the header section was cut, what remained of it is counted as well.
+            let most = if response.cut { "at most " } else { "" };
+            format!("{most}{} of {length} octets of content", end.content)
+        },
     );
     Some(
         Verdict::new(
@@ -358,4 +371,4 @@ pub fn remark(attempt: &Attempt<'_>) -> Option<String> {
 /// The gateway acts on what it does not like within this span.
 const AT_ONCE: Duration = Duration::from_millis(150);
 /// No product has a smaller default limit for a response's header section.
-const SMALLEST_LIMIT: u64 = 4000;
+pub(super) const SMALLEST_LIMIT: u64 = 4000;

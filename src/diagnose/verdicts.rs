@@ -1,10 +1,13 @@
 //! The rules in the order of the phases, and which attempt's verdict speaks for the case.
 
 use crate::correlate::Pairing;
+use crate::correlate::conversation::Hole;
+use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{Attempt, Given, Verdict};
 use crate::diagnose::incident::Grade;
 use crate::diagnose::{connect, no_answer, request, response};
+use crate::event::Side;
 use crate::time::Timestamp;
 
 /// Whether the first failing attempt was ended by the gateway, and only after the client had closed.
@@ -41,7 +44,36 @@ pub(super) fn judge_attempt(view: &Attempt<'_>) -> Option<Verdict> {
     if view.is_incomplete() && verdict.grade == Grade::Proven {
         verdict.lower(Grade::Consistent, "what stood in the packets of this exchange that the capture does not hold");
     }
+    let is_snapped = view.is_snapped(Side::Client) || view.is_snapped(Side::Server);
+    if is_snapped && verdict.grade == Grade::Proven && !stands_on_headers(view, &verdict) {
+        verdict.lower(Grade::Consistent, "what stood in the octets of this exchange that the snaplen cut off");
+    }
     Some(verdict)
+}
+
+/// Whether a verdict rests on what the snaplen leaves: TCP's own words, lengths, and a status line; and, where the server's
+/// octets were cut before the exchange, on none of them having come since.
+fn stands_on_headers(view: &Attempt<'_>, verdict: &Verdict) -> bool {
+    let since = view.exchange.started.frame;
+    let nothing = view.exchange.response_start.is_none() && view.exchange.response_end.is_none();
+    let silent = nothing && {
+        let of_server = |gap: &&Hole| gap.sender == Side::Server && gap.moment.frame >= since;
+        !view.conversation.gaps.iter().any(|gap| of_server(&gap))
+    };
+    match verdict.cause {
+        // A gateway's own page, which shows that it is no upstream's, may be what is missing.
+        Cause::RelayedError => !view.is_snapped(Side::Server),
+        Cause::TruncatedBody => {
+            view.exchange.response.as_ref().is_some_and(|response| !response.cut && response.content_length.is_some())
+        }
+        Cause::KeepaliveRace
+        | Cause::StaleReuse
+        | Cause::ClosedWithoutResponse
+        | Cause::ResetWithoutResponse
+        | Cause::ConnectReset
+        | Cause::RequestLost => silent,
+        _ => false,
+    }
 }
 
 /// The verdict that speaks for the case: the last failing attempt's (the first one's for a masked failure), and behind it

@@ -121,8 +121,11 @@ impl Connection {
         let half = self.half_mut(sender);
         if half.acknowledged >= offset {
             out(Output::Event(What::Acknowledged { sender, offset }));
-        } else if half.watched.len() < 64 {
+        } else if half.watched.len() < MOST_WATCHED {
             half.watched.push(offset);
+        } else if let Some(last) = half.watched.last_mut() {
+            // The end of a message that the snaplen cut moves on with each segment: the latest one counts.
+            *last = offset;
         }
     }
 
@@ -455,6 +458,8 @@ impl Connection {
     }
 }
 
+/// Ends of messages of one direction whose acknowledgement is waited for.
+const MOST_WATCHED: usize = 64;
 /// No sender can be further ahead than the largest scaled window (RFC 7323 section 2.3).
 const LARGEST_WINDOW: u64 = 1 << 30;
 

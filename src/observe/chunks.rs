@@ -85,15 +85,19 @@ impl Chunks {
         Fed::All { content }
     }
 
-    /// Passes over octets that are not there. Returns whether they are chunk data for sure; nothing changes if not.
-    pub fn skip(&mut self, length: u64) -> bool {
-        match *self {
-            Self::Data(left) if length <= left => {
-                *self = if length == left { Self::DataEnd(false) } else { Self::Data(left - length) };
-                true
-            }
-            _ => false,
-        }
+    /// Passes over octets that are not there. Returns whether they are chunk data and its CRLF for sure, and then how much
+    /// of them is data; nothing changes if not.
+    pub fn skip(&mut self, length: u64) -> Option<u64> {
+        let Self::Data(left) = *self else { return None };
+        let content = length.min(left);
+        *self = match length.saturating_sub(left) {
+            0 if length < left => Self::Data(left - length),
+            0 => Self::DataEnd(false),
+            1 => Self::DataEnd(true),
+            2 => Self::default(),
+            _ => return None,
+        };
+        Some(content)
     }
 
     fn size_octet(self, octet: u8, size: u64, digits: u8, past: bool) -> Option<Self> {

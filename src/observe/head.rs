@@ -32,7 +32,9 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
     let mut forwarded = false;
     let mut forwarded_for = None;
     let mut marks = SmallVec::new();
-    target_marks(head.target, &mut marks);
+    if head.target_is_whole {
+        target_marks(head.target, &mut marks);
+    }
     for field in &head.fields {
         match field.name.len() {
             4 if is(field, "host") => host = Some(text(field.value, text_bytes)),
@@ -72,13 +74,13 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
         first: place.first,
         head_end: place.end,
         method: text(head.method, 32),
-        target: target_text(head.target, text_bytes),
+        target: target_text(head.target, head.target_is_whole, text_bytes),
         host,
         minor_version: head.minor_version,
         content_length: match framing {
             Framing::Length(length) => Some(length),
-            Framing::Undeclared => Some(0),
-            Framing::Chunked | Framing::Unreadable => None,
+            Framing::Undeclared if !head.is_cut => Some(0),
+            Framing::Undeclared | Framing::Chunked | Framing::Unreadable => None,
         },
         chunked: framing == Framing::Chunked,
         upgrade,
@@ -87,13 +89,16 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
         forwarded,
         forwarded_for,
         marks: marks.as_slice().into(),
+        simple: head.is_simple,
+        cut: head.is_cut,
     }
 }
 
 /// What the events tell of a response. `sent` is how far the request stream was at its first octet.
 #[must_use]
 pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u64, solicited: bool) -> Response {
-    let mut persistent = head.minor_version >= 1;
+    // What is not said may be said behind the hole.
+    let mut persistent = head.minor_version >= 1 && !head.is_cut;
     let mut keep_alive_timeout = None;
     let mut server = None;
     let status = head.status.unwrap_or(0);
@@ -137,6 +142,7 @@ pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u
         signature,
         solicited,
         request_sent: sent,
+        cut: head.is_cut,
     }
 }
 
@@ -218,10 +224,10 @@ fn text(octets: &[u8], limit: usize) -> Box<str> {
     }
 }
 
-/// A target with what is no ASCII graphic percent-encoded.
-fn target_text(target: &[u8], limit: usize) -> Box<str> {
+/// A target with what is no ASCII graphic percent-encoded, and with an ellipsis, which no target has, for what is not known of it.
+fn target_text(target: &[u8], is_whole: bool, limit: usize) -> Box<str> {
     let cut = target.get(..limit).unwrap_or(target);
-    if cut.iter().all(u8::is_ascii_graphic) {
+    if is_whole && cut.iter().all(u8::is_ascii_graphic) {
         return text(cut, limit);
     }
     let mut encoded = String::with_capacity(cut.len() + 16);
@@ -231,6 +237,9 @@ fn target_text(target: &[u8], limit: usize) -> Box<str> {
         } else {
             encoded.push_str(&format!("%{octet:02X}"));
         }
+    }
+    if !is_whole {
+        encoded.push('…');
     }
     encoded.into()
 }
@@ -292,6 +301,6 @@ mod tests {
 
     #[test]
     fn odd_octets_of_a_target_are_encoded() {
-        assert_eq!(&*target_text(b"/a b\xff", 100), "/a%20b%FF");
+        assert_eq!(&*target_text(b"/a b\xff", true, 100), "/a%20b%FF");
     }
 }

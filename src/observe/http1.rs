@@ -4,15 +4,17 @@
 //! octets that do not acknowledge it cannot be its answer. After a gap a direction is lost until a message begins at the
 //! start of a segment; what was outstanding then ends as unknown, and is never given somebody else's response.
 
+mod cut;
 mod pairing;
 mod requests;
 mod responses;
 
-use crate::event::{Ending, Moment, Opaque, Side, What};
+use crate::event::{Ending, GapJudged, Moment, Opaque, Side, What};
 use crate::flow::assembler::Piece;
 use crate::flow::connection::Context;
 use crate::limits::Limits;
 use crate::observe::chunks::Chunks;
+use crate::observe::http1::cut::Measure;
 use crate::observe::http1::pairing::Queue;
 
 /// The observer of one connection.
@@ -27,6 +29,8 @@ pub struct Http1 {
     unsure: bool,
     /// A request that was answered before its header section was complete.
     answered_early: Option<u32>,
+    /// A request began while octets of a response of unknown length were under way: what comes may be either one's.
+    mingled: bool,
     answer: Answer,
 }
 
@@ -60,6 +64,7 @@ struct Reader {
 ///           head complete              last octet
 ///   Head ----------------> Content … ------------> Head
 ///    ^  \-- gap --> Lost --- a message at the start of a segment ---^
+///    ^   \- snaplen -> Cut -- the other side goes on, and a message at the start of a segment --^
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
@@ -74,6 +79,8 @@ enum State {
     UntilClose {
         broken: bool,
     },
+    /// The rest of a message whose header section, or whose chunks, the snaplen cut.
+    Cut,
     /// After a gap, or after something that cannot be read.
     Lost,
 }
@@ -89,6 +96,8 @@ struct Answer {
     wants_content: bool,
     request_sent: u64,
     defect_told: bool,
+    /// Where the snaplen cut it.
+    measure: Measure,
 }
 
 impl Http1 {
@@ -103,6 +112,7 @@ impl Http1 {
             exchanges: 0,
             unsure: !from_start,
             answered_early: None,
+            mingled: false,
             answer: Answer::default(),
         }
     }
@@ -127,8 +137,13 @@ impl Http1 {
             (Side::Server, Piece::Data { at, octets }) => {
                 self.server_data(*at, octets, moment, context, limits, tell);
             }
-            (Side::Client, Piece::Gap { at, length, .. }) => self.client_gap(*at, *length, context, tell),
-            (Side::Server, Piece::Gap { at, length, .. }) => self.server_gap(*at, *length, tell),
+            (Side::Client, Piece::Gap { at, length, judged }) => {
+                let snapped = *judged == GapJudged::Snaplen;
+                self.client_gap(*at, *length, snapped, context, limits, tell);
+            }
+            (Side::Server, Piece::Gap { at, length, judged }) => {
+                self.server_gap(*at, *length, *judged == GapJudged::Snaplen, tell);
+            }
         }
     }
 
@@ -145,6 +160,10 @@ impl Http1 {
             State::Head if reader.first.is_none() => return,
             State::UntilClose { broken: false } if !reset => Ending::Closed,
             State::Lost => return,
+            State::Cut => match self.cut_ending() {
+                Ending::Unmeasured => return,
+                known => known,
+            },
             _ => Ending::Truncated,
         };
         let end = self.answer.content_start.max(reader.start + reader.buffer.len() as u64) + self.answer.content;

@@ -190,7 +190,7 @@ fn found(report: &Report) -> String {
                 units::count(connections, "TCP connection")
             ),
             (n, _) => format!("no gateway failure found in {}", units::count(n, "exchange")),
-        };
+        } + as_far_as_seen(report);
     }
     let rate = match (totals.gateway_errors, exchanges) {
         (_, 0) => String::new(),
@@ -210,6 +210,11 @@ fn found(report: &Report) -> String {
         (totals.client_aborts, format!("{} given up by the client", units::count(totals.client_aborts, "request"))),
     ];
     units::join(parts.iter().filter_map(|(n, part)| (*n > 0).then_some(part)), "; ")
+}
+
+/// What an absence of findings does not prove where packets were cut.
+fn as_far_as_seen(report: &Report) -> &'static str {
+    if report.coverage.truncated_packets > 0 { ", as far as packets tell that the snaplen cut" } else { "" }
 }
 
 /// A share of the exchanges in percent, rounded to two digits behind the point; never a `0.00%` for something that is.

@@ -28,6 +28,10 @@ pub struct RequestHead<'a> {
     pub minor_version: u8,
     /// Whether there is no version: a Simple-Request (RFC 1945 section 5).
     pub is_simple: bool,
+    /// Whether the octets end before the header section does.
+    pub is_cut: bool,
+    /// Whether they hold the whole target.
+    pub target_is_whole: bool,
     /// Field lines.
     pub fields: Fields<'a>,
 }
@@ -45,6 +49,8 @@ pub struct ResponseHead<'a> {
     pub fields: Fields<'a>,
     /// The first violation, and where: offset within the header section.
     pub defect: Option<(DefectKind, usize)>,
+    /// Whether the octets end before the header section does.
+    pub is_cut: bool,
 }
 
 impl ResponseHead<'_> {
@@ -117,6 +123,8 @@ pub fn request(head: &[u8]) -> Option<RequestHead<'_>> {
             target: target.as_bytes(),
             minor_version: parsed.version.unwrap_or(0),
             is_simple: false,
+            is_cut: false,
+            target_is_whole: true,
             fields: fields.collect(),
         });
     }
@@ -133,7 +141,30 @@ pub fn request(head: &[u8]) -> Option<RequestHead<'_>> {
         _ => (tail, None),
     };
     let (fields, _) = fields(rest, 0);
-    Some(RequestHead { method, target, minor_version: version.unwrap_or(0), is_simple: version.is_none(), fields })
+    Some(RequestHead {
+        method,
+        target,
+        minor_version: version.unwrap_or(0),
+        is_simple: version.is_none(),
+        is_cut: false,
+        target_is_whole: true,
+        fields,
+    })
+}
+
+/// Takes apart what there is of a request's header section whose rest is missing: whole field lines, and of the request line
+/// what stands whole. `None` where it is no request line.
+#[must_use]
+pub fn cut_request(head: &[u8]) -> Option<RequestHead<'_>> {
+    if let lines @ [_, ..] = whole_lines(head) {
+        return request(lines).map(|whole| RequestHead { is_cut: true, ..whole });
+    }
+    let mut words = head.splitn(3, |octet| *octet == b' ');
+    let method = words.next().filter(|method| is_token(method))?;
+    let target = words.next()?;
+    let target_is_whole = words.next().is_some_and(|version| version.iter().zip(b"HTTP/1.").all(|(a, b)| a == b));
+    let fields = Fields::new();
+    Some(RequestHead { method, target, minor_version: 1, is_simple: false, is_cut: true, target_is_whole, fields })
 }
 
 /// Whether octets are one whole line, a method and a target without a version: a Simple-Request (RFC 1945 section 5), which
@@ -160,6 +191,7 @@ pub fn response(head: &[u8]) -> ResponseHead<'_> {
             reason: parsed.reason.unwrap_or("").as_bytes(),
             fields: fields.collect(),
             defect: None,
+            is_cut: false,
         };
     }
     let (line, rest) = split_line(head);
@@ -176,7 +208,19 @@ pub fn response(head: &[u8]) -> ResponseHead<'_> {
         reason: line.get(13..).unwrap_or_default(),
         fields,
         defect: line_defect.or(field_defect.map(|at| (DefectKind::BadHeader, at))),
+        is_cut: false,
     }
+}
+
+/// Takes apart what there is of a response's header section whose rest is missing: the status, and whole field lines. `None`
+/// where the status is not whole.
+#[must_use]
+pub fn cut_response(head: &[u8]) -> Option<ResponseHead<'_>> {
+    let lines = whole_lines(head);
+    if lines.is_empty() && head.len() < STATUS_END {
+        return None;
+    }
+    Some(ResponseHead { is_cut: true, ..response(if lines.is_empty() { head } else { lines }) })
 }
 
 /// Whether the octets so far can still become a status line; the offset of the first one that cannot stand.
@@ -249,6 +293,12 @@ pub fn decimal(octets: &[u8]) -> Option<u64> {
     octets.iter().try_fold(0_u64, |sum, digit| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
 }
 
+/// The lines that have their line end.
+fn whole_lines(octets: &[u8]) -> &[u8] {
+    let end = memchr::memrchr(b'\n', octets).map_or(0, |line_feed| line_feed + 1);
+    octets.get(..end).unwrap_or_default()
+}
+
 /// The first line without its line end, and what follows it.
 fn split_line(octets: &[u8]) -> (&[u8], &[u8]) {
     let end = memchr::memchr(b'\n', octets).unwrap_or(octets.len());
@@ -317,6 +367,8 @@ fn is_text(octet: u8) -> bool {
 
 /// Field lines that httparse is given room for; a header section with more is read by the lenient reader.
 const MAX_FIELDS: usize = 64;
+/// Octets of a status line up to the end of its status code (RFC 9112 section 4).
+const STATUS_END: usize = "HTTP/1.1 200".len();
 
 #[cfg(test)]
 mod tests {
@@ -340,6 +392,18 @@ mod tests {
         let head = request(b"GET /old\r\n\r\n").unwrap();
         assert_eq!((head.target, head.minor_version), (&b"/old"[..], 0));
         assert!(request(b"\x16\x03\x01 nothing\r\n\r\n").is_none());
+    }
+
+    #[test]
+    fn what_stands_of_a_header_section_that_is_cut_is_read() {
+        let head = cut_request(b"GET /a HTTP/1.1\r\nHost: h\r\nX-Id: 12").unwrap();
+        assert_eq!((head.target, head.target_is_whole, head.fields.len()), (&b"/a"[..], true, 1));
+        let head = cut_request(b"GET /a/b").unwrap();
+        assert_eq!((head.method, head.target, head.target_is_whole), (&b"GET"[..], &b"/a/b"[..], false));
+        let head = cut_response(b"HTTP/1.1 502 Bad Gateway\r\nServer: s\r\nContent-Length: 1").unwrap();
+        assert_eq!((head.status, head.fields.len(), head.defect), (Some(502), 1, None));
+        assert_eq!(cut_response(b"HTTP/1.1 502").unwrap().status, Some(502));
+        assert!(cut_response(b"HTTP/1.1 50").is_none());
     }
 
     #[test]

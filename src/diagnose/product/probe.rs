@@ -61,6 +61,8 @@ mod tests {
             forwarded: false,
             forwarded_for: None,
             marks: Box::default(),
+            simple: false,
+            cut: false,
         }
     }
 

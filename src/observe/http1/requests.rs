@@ -29,6 +29,13 @@ impl Http1 {
             }
             self.requests = Reader::default();
         }
+        if self.requests.state == State::Cut {
+            if !self.asks_again(octets, context) {
+                self.follow_request(at + octets.len() as u64, tell);
+                return;
+            }
+            self.requests = Reader::default();
+        }
         while !octets.is_empty() && self.mode != Mode::Opaque {
             let taken = match self.requests.state {
                 State::Head => match self.client_head(at, octets, moment, context, limits, tell) {
@@ -58,7 +65,7 @@ impl Http1 {
                         }
                     }
                 }
-                State::UntilClose { .. } | State::Lost => return,
+                State::UntilClose { .. } | State::Cut | State::Lost => return,
             };
             at += taken as u64;
             octets = octets.get(taken..).unwrap_or_default();
@@ -146,6 +153,7 @@ impl Http1 {
                     return Taken::More;
                 }
             }
+            self.end_cut_response(context);
             self.exchanges += 1;
             self.requests.exchange = self.exchanges;
             tell(What::RequestStarted { exchange: self.exchanges, at: self.requests.start });
@@ -161,7 +169,7 @@ impl Http1 {
         Taken::Some(end)
     }
 
-    fn requests_begin(
+    pub(super) fn requests_begin(
         &mut self,
         parsed: &http1::RequestHead<'_>,
         length: usize,
@@ -193,6 +201,7 @@ impl Http1 {
         self.forget_unsolicited();
         tell(What::Request(Box::new(request)));
         self.requests.state = match framing {
+            _ if parsed.is_cut => State::Cut,
             Framing::Length(left) if left > 0 => State::Content { left },
             Framing::Chunked => State::Chunked(Chunks::default()),
             // Where the next request begins is anybody's guess.
@@ -211,7 +220,21 @@ impl Http1 {
         self.requests.exchange = 0;
     }
 
-    pub(super) fn client_gap(&mut self, at: u64, length: u64, context: Context, tell: &mut impl FnMut(What)) {
+    /// Octets that are not there; `snapped` where the snaplen cut them off, so that they reach to the end of a segment.
+    pub(super) fn client_gap(
+        &mut self,
+        at: u64,
+        length: u64,
+        snapped: bool,
+        context: Context,
+        limits: &Limits,
+        tell: &mut impl FnMut(What),
+    ) {
+        if let State::Chunked(chunks) = &mut self.requests.state
+            && chunks.skip(length).is_some()
+        {
+            return;
+        }
         match &mut self.requests.state {
             State::Content { left } if length <= *left => {
                 *left -= length;
@@ -219,8 +242,9 @@ impl Http1 {
                     self.end_request(at + length, tell);
                 }
             }
-            State::Chunked(chunks) => {
-                if !chunks.skip(length) {
+            State::Chunked(_) | State::Cut if snapped => self.follow_request(at + length, tell),
+            State::Head if snapped && self.requests.first.is_some() => {
+                if !self.cut_request(at + length, limits, tell) {
                     self.lose_requests(context);
                 }
             }
@@ -235,7 +259,8 @@ impl Http1 {
                 tell(What::ResponseEnded { exchange, end, content: 0, how: Ending::Unknown });
             }
         }
-        let server_read = !matches!(self.responses.state, State::Lost | State::UntilClose { broken: true });
+        let server_read =
+            !matches!(self.responses.state, State::Lost | State::Cut | State::UntilClose { broken: true });
         self.outstanding.push(request, server_read, limits.outstanding_requests);
     }
 

@@ -7,7 +7,7 @@ use crate::observe::chunks::{Chunks, Fed};
 use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::Method;
 use crate::observe::http1::{Answer, Http1, Mode, Reader, State};
-use crate::wire::http1::{self, Framing};
+use crate::wire::http1::{self, Framing, ResponseHead};
 
 impl Http1 {
     pub(super) fn server_data(
@@ -68,7 +68,14 @@ impl Http1 {
                     self.take_content(octets, octets.len() as u64, tell);
                     return;
                 }
-                State::Lost => return,
+                State::Cut => {
+                    self.follow_response(octets.len() as u64, octets, tell);
+                    return;
+                }
+                State::Lost => {
+                    self.give_up_mingled(at, tell);
+                    return;
+                }
             };
             at += taken as u64;
             octets = octets.get(taken..).unwrap_or_default();
@@ -96,13 +103,15 @@ impl Http1 {
     fn may_begin_anew(&self, at: u64) -> bool {
         match self.responses.state {
             State::Lost => self.outstanding.is_pipelined() || self.outstanding.may_answer_latest(at),
-            State::UntilClose { broken: true } => self.outstanding.len() > 1,
+            State::UntilClose { broken: true } | State::Cut => self.outstanding.len() > 1,
             _ => false,
         }
     }
 
     fn begin_anew(&mut self, at: u64, tell: &mut impl FnMut(What)) {
-        if self.responses.state != State::Lost {
+        if self.responses.state == State::Cut {
+            self.leave_cut_response();
+        } else if self.responses.state != State::Lost {
             self.end_response(at, Ending::Unknown, tell);
         }
         // A client that waits for its answers asked again because it had them: what began before the latest request is over.
@@ -205,6 +214,10 @@ impl Http1 {
 
     fn take_head(&mut self, section: &[u8], tell: &mut impl FnMut(What)) {
         let parsed = http1::response(section);
+        self.take_parsed_head(&parsed, section, tell);
+    }
+
+    pub(super) fn take_parsed_head(&mut self, parsed: &ResponseHead<'_>, section: &[u8], tell: &mut impl FnMut(What)) {
         let start = self.responses.start;
         let end = start + section.len() as u64;
         let (framing, conflict) = http1::framing(&parsed.fields);
@@ -220,7 +233,7 @@ impl Http1 {
         let exchange = self.responses.exchange;
         let Some(first) = self.responses.first else { return };
         let place = Place { exchange, start, end, first };
-        let response = head::response(&parsed, framing, place, self.answer.request_sent, self.answer.solicited);
+        let response = head::response(parsed, framing, place, self.answer.request_sent, self.answer.solicited);
         let status = response.status;
         self.answer.content_start = end;
         self.answer.wants_content = status >= 400;
@@ -237,9 +250,9 @@ impl Http1 {
             self.opaque(Opaque::Switched, tell);
             return;
         }
-        let bodiless = method == Method::Head || matches!(status, 101 | 204 | 304);
         self.responses.state = match framing {
-            _ if bodiless => State::Content { left: 0 },
+            _ if parsed.is_cut => State::Cut,
+            _ if self.is_bodiless(status) => State::Content { left: 0 },
             _ if parsed.has_bad_status_line() => State::UntilClose { broken: true },
             Framing::Length(left) => State::Content { left },
             Framing::Chunked => State::Chunked(Chunks::default()),
@@ -249,6 +262,12 @@ impl Http1 {
         if self.responses.state == (State::Content { left: 0 }) {
             self.end_response(end, Ending::Complete, tell);
         }
+    }
+
+    /// Whether a response to the request that waits for longest has no content whatever its fields say (RFC 9112 section 6.3).
+    pub(super) fn is_bodiless(&self, status: u16) -> bool {
+        let request = self.outstanding.answered(self.responses.exchange);
+        request.is_some_and(|request| request.method == Method::Head) || matches!(status, 101 | 204 | 304)
     }
 
     fn take_content(&mut self, octets: &[u8], content: u64, tell: &mut impl FnMut(What)) {
@@ -276,12 +295,17 @@ impl Http1 {
         self.responses = Reader::default();
     }
 
-    pub(super) fn server_gap(&mut self, at: u64, length: u64, tell: &mut impl FnMut(What)) {
+    /// Octets that are not there; `snapped` where the snaplen cut them off, so that they reach to the end of a segment.
+    pub(super) fn server_gap(&mut self, at: u64, length: u64, snapped: bool, tell: &mut impl FnMut(What)) {
         if let State::Chunked(chunks) = &mut self.responses.state
-            && chunks.skip(length)
+            && let Some(content) = chunks.skip(length)
         {
-            self.answer.content += length;
+            self.answer.content += content;
             self.answer.wants_content = false;
+            return;
+        }
+        let in_head = self.responses.state == State::Head && self.responses.first.is_some();
+        if in_head && snapped && self.cut_response(at, at + length, tell) {
             return;
         }
         match &mut self.responses.state {
@@ -294,6 +318,13 @@ impl Http1 {
                 }
             }
             State::UntilClose { .. } => self.answer.content += length,
+            State::Cut if snapped => self.follow_response(length, &[], tell),
+            State::Chunked(_) if snapped => self.cut_chunks(length, tell),
+            State::Cut => {
+                self.leave_cut_response();
+                self.miss_responses();
+                self.responses.state = State::Lost;
+            }
             State::Lost => self.miss_responses(),
             State::Head if self.responses.first.is_none() => {
                 self.miss_responses();

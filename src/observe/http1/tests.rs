@@ -1,3 +1,4 @@
+mod cut;
 mod defects;
 mod gaps;
 mod messages;
@@ -21,13 +22,17 @@ enum Step<'a> {
     LostC(u64),
     /// Octets of the server that the capture does not hold.
     LostS(u64),
+    /// A segment of the client of which the snaplen left these octets, and cut so many off.
+    CutC(&'a [u8], u64),
+    /// The same of the server.
+    CutS(&'a [u8], u64),
     /// The server's FIN.
     Fin,
     /// A RST.
     Rst,
 }
 
-use Step::{C, Crossing, Fin, LostC, LostS, Rst, S};
+use Step::{C, Crossing, CutC, CutS, Fin, LostC, LostS, Rst, S};
 
 /// A connection whose beginning was seen, or not.
 struct Ladder {
@@ -43,12 +48,24 @@ impl Ladder {
         Self { http: Http1::new(from_start), sent: [0; 2], acknowledged: [0; 2], frame: 0, events: Vec::new() }
     }
 
+    /// A segment of the client that acknowledges nothing new.
+    fn request_without_acknowledgement(&mut self, octets: &[u8]) {
+        let piece = Piece::Data { at: self.sent[Side::Client.index()], octets };
+        self.sent[Side::Client.index()] += octets.len() as u64;
+        let moment = Moment { at: Timestamp::default(), frame: Frame::new(0, self.frame) };
+        let context = Context { sent: self.sent, acknowledged: self.acknowledged };
+        let events = &mut self.events;
+        self.http.piece(Side::Client, &piece, moment, context, &Limits::default(), &mut |what| events.push(what));
+    }
+
     fn step(&mut self, step: Step<'_>) {
         let (side, octets, lost) = match step {
             C(octets) => (Side::Client, octets, 0),
             S(octets) | Crossing(octets) => (Side::Server, octets, 0),
             LostC(length) => (Side::Client, &[][..], length),
             LostS(length) => (Side::Server, &[][..], length),
+            CutC(octets, _) => (Side::Client, octets, 0),
+            CutS(octets, _) => (Side::Server, octets, 0),
             Fin | Rst => {
                 let events = &mut self.events;
                 self.http.closed(Side::Server, matches!(step, Rst), &mut |what| events.push(what));
@@ -70,9 +87,15 @@ impl Ladder {
             Piece::Data { at, octets }
         };
         let moment = Moment { at: Timestamp::default(), frame: Frame::new(0, self.frame) };
+        let cut = if let CutC(_, cut) | CutS(_, cut) = step { cut } else { 0 };
+        self.sent[side.index()] += cut;
         let context = Context { sent: self.sent, acknowledged: self.acknowledged };
         let events = &mut self.events;
         self.http.piece(side, &piece, moment, context, &Limits::default(), &mut |what| events.push(what));
+        if cut > 0 {
+            let piece = Piece::Gap { at: at + octets.len() as u64, length: cut, judged: GapJudged::Snaplen };
+            self.http.piece(side, &piece, moment, context, &Limits::default(), &mut |what| events.push(what));
+        }
     }
 }
 
@@ -98,6 +121,7 @@ fn told(events: &[What]) -> String {
                     Ending::Closed => '_',
                     Ending::Switched => '>',
                     Ending::Truncated => '~',
+                    Ending::Unmeasured => '…',
                     Ending::Unknown => '?',
                 };
                 write!(text, "{sign}{exchange}:{content} ")

@@ -29,6 +29,7 @@ fn response(status: u16, server: Option<&str>, content: &str) -> Response {
         signature: Signature { fields: Vec::new(), lower_case: false, date: true, content: content.as_bytes().into() },
         solicited: true,
         request_sent: 0,
+        cut: false,
     }
 }
 

@@ -101,7 +101,7 @@ fn a_connection_older_than_the_capture_is_read_from_its_next_messages() {
 }
 
 /// What a message looks like on the wire; its number is in its target, or in its header section.
-fn message(side: Side, number: usize, content: usize, chunked: bool) -> Vec<u8> {
+pub(super) fn message(side: Side, number: usize, content: usize, chunked: bool) -> Vec<u8> {
     let start = match side {
         Side::Client => format!("POST /{number} HTTP/1.1\r\n"),
         Side::Server => format!("HTTP/1.1 200 OK\r\nServer: {number}\r\n"),
@@ -133,7 +133,7 @@ fn send(ladder: &mut Ladder, side: Side, octets: &[u8], size: usize, lost: &mut 
     }
 }
 
-fn check_pairs(events: &[What]) -> Result<(), TestCaseError> {
+pub(super) fn check_pairs(events: &[What]) -> Result<(), TestCaseError> {
     let mut requests = std::collections::HashMap::new();
     for event in events {
         if let What::Request(request) = event {
