@@ -360,6 +360,9 @@ impl Diagnoser {
             };
             // Nothing behind an attempt is surer than that the attempt belongs here.
             let pairing = behind.map_or(attempt.pairing, |outer| outer.pairing.min(attempt.pairing));
+            let before = case.attempts.get(..index).into_iter().flatten().filter(|before| before.hop == attempt.hop);
+            let bare = attempt.party.exchange.key.number == 0;
+            let pairing = verdicts::pairing_after(pairing, bare, before.map(|before| before.pairing));
             let attempt = &Try { pairing, ..*attempt };
             let view = self.view(*attempt, given, case);
             let mut verdict = judge_attempt(&view);

@@ -21,6 +21,12 @@ pub(super) fn judged_end(view: &Attempt<'_>) -> Option<Timestamp> {
     view.given.map(|given| given.at.at)
 }
 
+/// How sure it is that an attempt belongs to its case, next to the attempts before it. A connection that carries no request
+/// was found by time alone, as the next in a row: it is no surer than the row.
+pub(super) fn pairing_after(own: Pairing, bare: bool, before: impl Iterator<Item = Pairing>) -> Pairing {
+    if bare { before.fold(own, Pairing::min) } else { own }
+}
+
 /// How an attempt failed, by the rules in the order of the phases; graded no higher than its pairing and its packets allow.
 pub(super) fn judge_attempt(view: &Attempt<'_>) -> Option<Verdict> {
     let mut verdict = connect::judge(view)
@@ -74,4 +80,17 @@ pub(super) fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verd
         }
     }
     judged.get(chosen).and_then(|judged| judged.verdict.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_without_a_request_is_no_surer_than_the_attempts_before_it() {
+        let before = [Pairing::Certain, Pairing::Possible];
+        assert_eq!(pairing_after(Pairing::Certain, true, before.into_iter()), Pairing::Possible);
+        assert_eq!(pairing_after(Pairing::Certain, true, [].into_iter()), Pairing::Certain);
+        assert_eq!(pairing_after(Pairing::Certain, false, before.into_iter()), Pairing::Certain);
+    }
 }

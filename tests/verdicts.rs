@@ -1,0 +1,149 @@
+//! Verdicts on conversations that are built packet by packet: what a rule may say, and above all what it may not.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod packets;
+
+use netwatch502::diagnose::cause::Cause;
+use netwatch502::diagnose::incident::{Grade, Incident};
+use netwatch502::limits::Limits;
+use packets::{End, Packet, segment};
+
+const CLIENT: [u8; 4] = [10, 50, 1, 2];
+const FRONT: End = ([10, 50, 1, 1], 8080);
+const BACK: [u8; 4] = [10, 50, 2, 1];
+const APP: End = ([10, 50, 2, 2], 9000);
+
+/// Packets in the order in which they are added, each at a time in milliseconds.
+#[derive(Default)]
+struct Scene {
+    now_ms: i64,
+    packets: Vec<Packet>,
+}
+
+impl Scene {
+    fn at(&mut self, ms: i64) -> &mut Self {
+        self.now_ms = ms;
+        self
+    }
+
+    /// A connection, opened now within half a millisecond.
+    fn connect(&mut self, client: End, server: End) -> Talk {
+        let mut talk = Talk { client, server, sent: 1000, answered: 2000 };
+        self.syn(client, server);
+        self.send((server, client), "SA", (1999, 1000), b"");
+        talk.acknowledge(self);
+        talk
+    }
+
+    fn syn(&mut self, client: End, server: End) {
+        self.send((client, server), "S", (999, 0), b"");
+    }
+
+    fn send(&mut self, way: (End, End), flags: &str, numbers: (u32, u32), data: &[u8]) {
+        let number = self.packets.len() as u64 + 1;
+        let at_ns = 1_795_181_638_000_000_000 + self.now_ms * 1_000_000 + number as i64 * 1_000;
+        self.packets.push(Packet { number, ..segment(at_ns, way, flags, numbers, data) });
+    }
+
+    /// The only incident.
+    fn incident(&self) -> Incident {
+        let mut incidents = self.incidents();
+        assert_eq!(incidents.len(), 1, "{:#?}", incidents.iter().map(summary).collect::<Vec<_>>());
+        incidents.remove(0)
+    }
+
+    fn incidents(&self) -> Vec<Incident> {
+        packets::analyse(&self.packets, &Limits::default()).incidents
+    }
+}
+
+/// A connection and how far its sides have come.
+struct Talk {
+    client: End,
+    server: End,
+    sent: u32,
+    answered: u32,
+}
+
+impl Talk {
+    fn ask(&mut self, scene: &mut Scene, request: &str) {
+        scene.send((self.client, self.server), "PA", (self.sent, self.answered), request.as_bytes());
+        self.sent += request.len() as u32;
+    }
+
+    fn answer(&mut self, scene: &mut Scene, response: &str) {
+        scene.send((self.server, self.client), "PA", (self.answered, self.sent), response.as_bytes());
+        self.answered += response.len() as u32;
+    }
+
+    fn acknowledge(&mut self, scene: &mut Scene) {
+        scene.send((self.client, self.server), "A", (self.sent, self.answered), b"");
+    }
+
+    fn server_closes(&mut self, scene: &mut Scene, flags: &str) {
+        scene.send((self.server, self.client), flags, (self.answered, self.sent), b"");
+    }
+}
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: app.lab\r\nX-Request-ID: id-of-{}\r\n\r\n", target.replace('/', "-"))
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad";
+
+fn summary(incident: &Incident) -> String {
+    format!("{:?} {} {:?}: {}", incident.kind, incident.cause, incident.grade, incident.why)
+}
+
+fn is_candidate(incident: &Incident, cause: Cause) -> bool {
+    incident.candidates.iter().any(|candidate| candidate.cause == Some(cause))
+}
+
+fn is_ruled_out(incident: &Incident, cause: Cause) -> bool {
+    incident.ruled_out.iter().any(|row| row.cause == cause)
+}
+
+/// A request that the upstream resets `after_ms` with all of it acknowledged: on a connection that was used before, or not.
+fn reset_after(after_ms: i64, reused: bool) -> Incident {
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 50_000), APP);
+    let mut at = 10;
+    if reused {
+        down.ask(&mut scene, &get("/first"));
+        up.ask(&mut scene, &get("/first"));
+        up.answer(&mut scene, OK);
+        down.answer(&mut scene, OK);
+        at += 5000;
+    }
+    scene.at(at);
+    down.ask(&mut scene, &get("/second"));
+    up.ask(&mut scene, &get("/second"));
+    scene.at(at + after_ms);
+    up.server_closes(&mut scene, "RA");
+    down.answer(&mut scene, BAD_GATEWAY);
+    scene.incident()
+}
+
+#[test]
+fn a_reset_of_a_reused_connection_does_not_prove_that_the_request_was_read() {
+    let incident = reset_after(20, true);
+    assert_eq!((incident.cause, incident.grade), (Cause::ResetWithoutResponse, Grade::Consistent));
+    assert!(is_candidate(&incident, Cause::KeepaliveRace) && !is_ruled_out(&incident, Cause::KeepaliveRace));
+}
+
+#[test]
+fn a_reset_by_a_listener_that_answers_nobody_does_not_prove_that_the_request_was_read() {
+    let incident = reset_after(20, false);
+    assert_eq!((incident.cause, incident.grade), (Cause::ResetWithoutResponse, Grade::Consistent));
+    assert!(is_candidate(&incident, Cause::ConnectReset));
+}
+
+#[test]
+fn a_reset_long_after_the_request_proves_that_the_upstream_had_it() {
+    let incident = reset_after(3000, true);
+    assert_eq!((incident.cause, incident.grade), (Cause::ResetWithoutResponse, Grade::Proven));
+    assert!(is_ruled_out(&incident, Cause::KeepaliveRace));
+}
