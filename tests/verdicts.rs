@@ -1,6 +1,6 @@
 //! Verdicts on conversations that are built packet by packet: what a rule may say, and above all what it may not.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod packets;
 
@@ -14,7 +14,7 @@ const FRONT: End = ([10, 50, 1, 1], 8080);
 const BACK: [u8; 4] = [10, 50, 2, 1];
 const APP: End = ([10, 50, 2, 2], 9000);
 
-/// Packets in the order in which they are added, each at a time in milliseconds.
+/// Packets in the order in which they are added, 0.1 ms apart.
 #[derive(Default)]
 struct Scene {
     now_ms: i64,
@@ -27,7 +27,7 @@ impl Scene {
         self
     }
 
-    /// A connection, opened now within half a millisecond.
+    /// A connection, opened within 0.3 ms.
     fn connect(&mut self, client: End, server: End) -> Talk {
         let mut talk = Talk { client, server, sent: 1000, answered: 2000 };
         self.syn(client, server);
@@ -40,9 +40,14 @@ impl Scene {
         self.send((client, server), "S", (999, 0), b"");
     }
 
+    fn refuse(&mut self, client: End, server: End) {
+        self.syn(client, server);
+        self.send((server, client), "RA", (0, 1000), b"");
+    }
+
     fn send(&mut self, way: (End, End), flags: &str, numbers: (u32, u32), data: &[u8]) {
         let number = self.packets.len() as u64 + 1;
-        let at_ns = 1_795_181_638_000_000_000 + self.now_ms * 1_000_000 + number as i64 * 1_000;
+        let at_ns = 1_795_181_638_000_000_000 + self.now_ms * 1_000_000 + number as i64 * 100_000;
         self.packets.push(Packet { number, ..segment(at_ns, way, flags, numbers, data) });
     }
 
@@ -146,4 +151,98 @@ fn a_reset_long_after_the_request_proves_that_the_upstream_had_it() {
     let incident = reset_after(3000, true);
     assert_eq!((incident.cause, incident.grade), (Cause::ResetWithoutResponse, Grade::Proven));
     assert!(is_ruled_out(&incident, Cause::KeepaliveRace));
+}
+
+const NGINX_502: &str = "HTTP/1.1 502 Bad Gateway\r\nServer: nginx/1.22.1\r\nDate: Fri, 20 Nov 2026 13:42:56 GMT\r\n\
+    Content-Type: text/html\r\nContent-Length: 157\r\n\r\n<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
+    <center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n";
+const OTHER_APP: End = ([10, 50, 2, 3], 9000);
+
+/// A gateway that has served `/app/…` from one upstream and `/shop/…` from another.
+fn two_pools(scene: &mut Scene) -> Talk {
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    for (at, port, target, upstream) in [(10, 50_000, "/app/1", APP), (30, 50_001, "/shop/1", OTHER_APP)] {
+        scene.at(at);
+        down.ask(scene, &get(target));
+        let mut up = scene.connect((BACK, port), upstream);
+        up.ask(scene, &get(target));
+        up.answer(scene, OK);
+        down.answer(scene, OK);
+    }
+    down
+}
+
+/// A request to which nobody listens, and one that the gateway answers `wait_ms` later without asking anybody.
+fn refused_then(target: &str, wait_ms: i64) -> Incident {
+    let mut scene = Scene::default();
+    let mut down = two_pools(&mut scene);
+    scene.at(1000);
+    down.ask(&mut scene, &get("/app/2"));
+    scene.refuse((BACK, 50_002), APP);
+    down.answer(&mut scene, NGINX_502);
+    scene.at(3000);
+    down.ask(&mut scene, &get(target));
+    scene.at(3000 + wait_ms);
+    down.answer(&mut scene, NGINX_502);
+    scene.incidents().pop().unwrap()
+}
+
+#[test]
+fn no_upstream_is_left_where_the_only_one_of_the_pool_has_failed() {
+    let incident = refused_then("/app/3", 0);
+    assert_eq!((incident.cause, incident.detail), (Cause::NoUpstreamAttempt, Some("no_live_upstreams")));
+    assert!(
+        incident.summary.ends_with("In the 10 s before: 1 connection failure to 10.50.2.2:9000"),
+        "{}",
+        incident.summary
+    );
+    assert!(incident.candidates.iter().any(|candidate| candidate.what.contains("leave no TCP packet")));
+}
+
+#[test]
+fn the_failure_of_another_pool_leaves_the_reason_open() {
+    let incident = refused_then("/shop/2", 0);
+    assert_eq!((incident.cause, incident.detail), (Cause::NoUpstreamAttempt, None));
+    assert_eq!(incident.grade, Grade::Undetermined);
+}
+
+#[test]
+fn a_gateway_that_answers_late_may_have_had_upstreams() {
+    let incident = refused_then("/app/3", 2000);
+    assert_eq!((incident.cause, incident.detail), (Cause::NoUpstreamAttempt, None));
+}
+
+#[test]
+fn an_error_that_was_passed_on_takes_no_upstream_out() {
+    let mut scene = Scene::default();
+    let mut down = two_pools(&mut scene);
+    scene.at(1000);
+    down.ask(&mut scene, &get("/app/2"));
+    let mut up = scene.connect((BACK, 50_002), APP);
+    up.ask(&mut scene, &get("/app/2"));
+    up.answer(&mut scene, BAD_GATEWAY);
+    down.answer(&mut scene, BAD_GATEWAY);
+    scene.at(3000);
+    down.ask(&mut scene, &get("/app/3"));
+    down.answer(&mut scene, NGINX_502);
+    let incidents = scene.incidents();
+    let causes: Vec<_> = incidents.iter().map(|incident| (incident.cause, incident.detail)).collect();
+    assert_eq!(causes, [(Cause::RelayedError, None), (Cause::NoUpstreamAttempt, None)]);
+}
+
+#[test]
+fn a_failed_connection_to_another_pool_is_no_failure_behind_a_success() {
+    let masked = |target: &str| {
+        let mut scene = Scene::default();
+        let mut down = two_pools(&mut scene);
+        scene.at(1000);
+        down.ask(&mut scene, &get(target));
+        scene.refuse((BACK, 50_002), OTHER_APP);
+        let mut up = scene.connect((BACK, 50_003), APP);
+        up.ask(&mut scene, &get(target));
+        up.answer(&mut scene, OK);
+        down.answer(&mut scene, OK);
+        scene.incidents().len()
+    };
+    assert_eq!((masked("/app/2"), masked("/new/1")), (0, 1));
 }

@@ -12,9 +12,11 @@ pub mod incident;
 mod ladder;
 pub mod local;
 pub mod no_answer;
+mod pools;
 mod probes;
 pub mod product;
 mod recognition;
+mod remember;
 pub mod request;
 pub mod response;
 mod verdicts;
@@ -33,9 +35,10 @@ use crate::diagnose::compose::{Judged, compose};
 use crate::diagnose::evidence::{Attempt, Given, Verdict};
 use crate::diagnose::incident::{Grade, Incident, Kind};
 use crate::diagnose::local::Failure;
+use crate::diagnose::pools::Pools;
 use crate::diagnose::product::Recognition;
 use crate::diagnose::recognition::Products;
-use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, judged_end, take_verdict};
+use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, take_verdict};
 use crate::event::{Endpoint, GapJudged, Moment, Side};
 use crate::stats::Stats;
 
@@ -60,6 +63,7 @@ pub struct Diagnoser {
     question: Question,
     products: Products,
     failures: VecDeque<(IpAddr, Failure)>,
+    pools: Pools,
     /// When endpoints accepted connections.
     accepted: HashMap<Endpoint, Accepts>,
     /// Endpoints that ever sent a response.
@@ -85,6 +89,7 @@ impl Diagnoser {
             question,
             products: Products::default(),
             failures: VecDeque::new(),
+            pools: Pools::default(),
             accepted: HashMap::new(),
             responded: HashSet::new(),
             waits: local::SilentWaits::default(),
@@ -168,6 +173,8 @@ impl Diagnoser {
             return (exchange.request_head.is_some()).then(|| self.incident(Kind::ClientAbort, case, judged, verdict));
         }
         self.note_attempts(case, &judged, stats);
+        verdicts::leave_out_foreign(&mut judged, |upstream| self.pools.is_foreign(exchange, upstream));
+        self.learn_pools(case, &judged);
         if let Some(wait) = exchange.wait() {
             if error { stats.failed_wait.note(wait) } else { stats.client_wait.note(wait) }
         }
@@ -263,9 +270,13 @@ impl Diagnoser {
     fn without_attempt(&self, case: &Case<'_>, root: IpAddr) -> Verdict {
         let product = self.products.get(root).map(|known| known.product);
         let hold_down = product.map_or(Duration::from_secs(10), product::hold_down);
-        let recent: Vec<Failure> =
-            self.failures.iter().filter(|(gateway, _)| *gateway == root).map(|(_, failure)| *failure).collect();
-        let mut verdict = local::nothing_sent(case, &recent, hold_down);
+        let counts = |failure: &Failure| product::turns_away(product, failure.cause, failure.probe);
+        let own = self.failures.iter().filter(|(gateway, failure)| *gateway == root && counts(failure));
+        let recent: Vec<Failure> = own.map(|(_, failure)| *failure).collect();
+        let asked = case.root.exchange;
+        let at = asked.response_start.as_ref().map(|start| start.moment).or(asked.over).unwrap_or(asked.started);
+        let outage = self.pools.outage(asked, &recent, hold_down, at.at);
+        let mut verdict = local::nothing_sent(case, &outage, hold_down);
         if !case.upstream_visible {
             // Who answers may be the origin itself: then its own leg tells what happened.
             let own = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
@@ -314,7 +325,9 @@ impl Diagnoser {
             if let Some(verdict) = &verdict {
                 self.probes.1 += 1;
                 let root = case.gateways.root(exchange.client.ip());
-                self.note_failure(root, exchange.server, verdict, exchange.over.unwrap_or(exchange.started), true);
+                self.note_failure(root, exchange, verdict, exchange.over.unwrap_or(exchange.started), true);
+            } else {
+                self.pools.served(exchange.server, exchange.started.at);
             }
             return None;
         }
@@ -328,7 +341,9 @@ impl Diagnoser {
             );
         }
         let root = case.gateways.root(exchange.client.ip());
-        self.note_failure(root, exchange.server, &verdict, exchange.over.unwrap_or(exchange.started), false);
+        self.count_failed(exchange.server, verdict.cause);
+        // A request of a gateway whose clients are in the capture, and that none of them asked for, most likely is a probe.
+        self.note_failure(root, exchange, &verdict, exchange.over.unwrap_or(exchange.started), known);
         // The upstream's own error is worth a report only as what its client most likely got.
         let judged = vec![Judged { attempt, view, verdict: Some(verdict.clone()) }];
         let incident = self.incident(Kind::UpstreamFailure, case, judged, verdict);
@@ -404,51 +419,6 @@ impl Diagnoser {
         }
     }
 
-    fn note_attempts(&mut self, case: &Case<'_>, judged: &[Judged<'_>], stats: &mut Stats) {
-        for Judged { attempt, verdict, view } in judged {
-            let Party { exchange, conversation } = attempt.party;
-            stats.attempt(exchange, conversation, verdict.is_some());
-            let Some(verdict) = verdict else { continue };
-            if verdict.cause == Cause::KeepaliveRace
-                && let (Some(idle), Some((close, ..))) = (exchange.idle, conversation.close(Side::Server))
-            {
-                // The upstream took the connection for idle when it closed.
-                stats.idle_close(exchange.server, idle + close.at.since(exchange.started.at));
-            }
-            if verdict.cause == Cause::ResponseTimeout
-                && let Some(moment) = verdict.evidence.last().map(|proof| proof.moment)
-            {
-                stats.gave_up(
-                    exchange.server,
-                    moment.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at),
-                );
-            }
-            let root = case.gateways.root(exchange.client.ip());
-            if verdict.cause == Cause::ConnectTimeout
-                && let Some(given) = judged_end(view)
-            {
-                self.waits.time_out(root, given.since(conversation.opened.at));
-            }
-            let moment = verdict.evidence.last().map_or(exchange.started, |proof| proof.moment);
-            self.note_failure(root, exchange.server, verdict, moment, false);
-        }
-        if let Some(last) = judged.iter().rev().find(|judged| judged.attempt.hop == 0 && judged.verdict.is_none())
-            && let (Some(wait), Some(upstream)) = (case.root.exchange.wait(), last.attempt.party.exchange.wait())
-        {
-            stats.gateway_added.note(wait.saturating_sub(upstream));
-        }
-    }
-
-    fn note_failure(&mut self, root: IpAddr, upstream: Endpoint, verdict: &Verdict, moment: Moment, probe: bool) {
-        if !probe && (self.failed.len() < MOST_ENDPOINTS || self.failed.contains_key(&upstream)) {
-            *self.failed.entry(upstream).or_default().entry(verdict.cause).or_default() += 1;
-        }
-        if self.failures.len() >= 256 {
-            self.failures.pop_front();
-        }
-        self.failures.push_back((root, Failure { at: moment.at, moment, upstream, cause: verdict.cause, probe }));
-    }
-
     fn is_asked(&self, status: u16) -> bool {
         self.question.statuses.iter().any(|range| range.contains(&status))
     }
@@ -459,7 +429,5 @@ impl Diagnoser {
     }
 }
 
-/// Endpoints whose failures are counted.
-const MOST_ENDPOINTS: usize = 512;
 /// Remarks that are counted, each by its text.
 const MOST_REMARKS: usize = 256;

@@ -5,6 +5,7 @@ use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{Attempt, Given, Verdict};
 use crate::diagnose::incident::Grade;
 use crate::diagnose::{connect, no_answer, request, response};
+use crate::event::Endpoint;
 use crate::time::Timestamp;
 
 /// Whether the first failing attempt was ended by the gateway, and only after the client had closed.
@@ -48,6 +49,19 @@ pub(super) fn judge_attempt(view: &Attempt<'_>) -> Option<Verdict> {
         verdict.lower(Grade::Consistent, "what stood in the packets of this exchange that the capture does not hold");
     }
     Some(verdict)
+}
+
+/// Leaves out connections that carried no request, and that time alone places before the attempt that served this one, where
+/// they led to an upstream of other requests: failures of these that fell into the same moment.
+pub(super) fn leave_out_foreign(judged: &mut Vec<Judged<'_>>, is_foreign: impl Fn(Endpoint) -> bool) {
+    let served = judged.iter().rfind(|judged| judged.attempt.hop == 0);
+    if served.is_some_and(|served| served.verdict.is_none() && served.attempt.pairing == Pairing::Certain) {
+        judged.retain(|judged| {
+            let bare = judged.view.exchange.key.number == 0;
+            let guessed = judged.attempt.hop == 0 && judged.attempt.pairing < Pairing::Certain;
+            !(bare && guessed && is_foreign(judged.view.exchange.server))
+        });
+    }
 }
 
 /// The verdict that speaks for the case: the last failing attempt's (the first one's for a masked failure), and behind it
