@@ -5,7 +5,8 @@
 mod packets;
 
 use netwatch502::diagnose::cause::Cause;
-use netwatch502::diagnose::incident::{Grade, Incident};
+use netwatch502::diagnose::incident::{Grade, Incident, Kind};
+use netwatch502::diagnose::product::Product;
 use netwatch502::limits::Limits;
 use packets::{End, Packet, segment};
 
@@ -245,4 +246,76 @@ fn a_failed_connection_to_another_pool_is_no_failure_behind_a_success() {
         scene.incidents().len()
     };
     assert_eq!((masked("/app/2"), masked("/new/1")), (0, 1));
+}
+
+/// What a capture at `host` holds, on Linux's cooked link: each packet says whether it came in or went out.
+fn seen_at(host: [u8; 4], packets: &[Packet]) -> Vec<Packet> {
+    let cooked = |packet: &Packet| {
+        let outgoing = packet.octets.get(26..30).unwrap() == host;
+        let mut octets = vec![0, if outgoing { 4 } else { 0 }, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0, 8, 0];
+        octets.extend(packet.octets.get(14..).unwrap());
+        Packet { link: 113, length: octets.len() as u32, octets, ..packet.clone() }
+    };
+    packets.iter().map(cooked).collect()
+}
+
+fn one_leg(host: [u8; 4], response: &str, request: &str) -> Incident {
+    let mut scene = Scene::default();
+    let mut talk = scene.connect((CLIENT, 40_000), FRONT);
+    talk.ask(&mut scene, request);
+    talk.answer(&mut scene, response);
+    scene.packets = seen_at(host, &scene.packets);
+    scene.incident()
+}
+
+#[test]
+fn a_gateway_s_own_error_page_seen_at_its_client_says_nothing_of_the_upstream() {
+    let incident = one_leg(CLIENT, NGINX_502, &get("/app/1"));
+    assert_eq!((incident.kind, incident.cause), (Kind::GatewayError, Cause::UpstreamNotCaptured));
+    assert_eq!((incident.grade, incident.product), (Grade::Undetermined, Some(Product::Nginx)));
+    assert_eq!(incident.downstream.unwrap().gateway, FRONT.into());
+}
+
+#[test]
+fn an_error_on_one_leg_is_proven_to_be_the_application_s_only_where_a_gateway_asked() {
+    let incident = one_leg(CLIENT, BAD_GATEWAY, &get("/app/1"));
+    assert_eq!((incident.cause, incident.grade), (Cause::RelayedError, Grade::Consistent));
+    assert!(is_candidate(&incident, Cause::UpstreamNotCaptured));
+    let forwarded = get("/app/1").replace("\r\n\r\n", "\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n");
+    let incident = one_leg(CLIENT, BAD_GATEWAY, &forwarded);
+    assert_eq!((incident.cause, incident.grade), (Cause::RelayedError, Grade::Proven));
+}
+
+const HAPROXY_502: &str = "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 107\r\ncache-control: no-cache\r\ncontent-type: text/html\r\n\r\n\
+    <html><body><h1>502 Bad Gateway</h1>\nThe server returned an invalid or incomplete response.\n</body></html>\n";
+
+#[test]
+fn of_two_gateways_on_one_host_each_has_its_own_product() {
+    let inner: End = ([127, 0, 0, 1], 8081);
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut middle = scene.connect(([127, 0, 0, 1], 45_000), inner);
+    let mut at = 0;
+    let mut ask = |scene: &mut Scene, target: &str, port: u16| {
+        at += 100;
+        scene.at(at);
+        down.ask(scene, &get(target));
+        middle.ask(scene, &get(target));
+        if port > 0 {
+            let mut up = scene.connect((BACK, port), APP);
+            up.ask(scene, &get(target));
+            up.server_closes(scene, "RA");
+            middle.answer(scene, NGINX_502);
+            down.answer(scene, NGINX_502);
+        } else {
+            middle.server_closes(scene, "FA");
+            down.answer(scene, HAPROXY_502);
+        }
+    };
+    ask(&mut scene, "/app/1", 50_000);
+    ask(&mut scene, "/app/2", 50_001);
+    ask(&mut scene, "/app/3", 0);
+    let found: Vec<_> = scene.incidents().iter().map(|incident| (incident.cause, incident.product)).collect();
+    let reset = (Cause::ConnectReset, Some(Product::Nginx));
+    assert_eq!(found, [reset, reset, (Cause::ClosedWithoutResponse, Some(Product::Haproxy))]);
 }

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Pairing, Party, Role, Try};
 use crate::diagnose::accepts::Accepts;
 use crate::diagnose::cause::Cause;
@@ -36,7 +37,7 @@ use crate::diagnose::evidence::{Attempt, Given, Verdict};
 use crate::diagnose::incident::{Grade, Incident, Kind};
 use crate::diagnose::local::Failure;
 use crate::diagnose::pools::Pools;
-use crate::diagnose::product::Recognition;
+use crate::diagnose::product::{Product, Recognition};
 use crate::diagnose::recognition::Products;
 use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, take_verdict};
 use crate::event::{Endpoint, GapJudged, Moment, Side};
@@ -68,6 +69,8 @@ pub struct Diagnoser {
     accepted: HashMap<Endpoint, Accepts>,
     /// Endpoints that ever sent a response.
     responded: HashSet<Endpoint>,
+    /// Endpoints at which gateways were seen to answer clients, without an upstream leg.
+    answering: HashSet<Endpoint>,
     waits: local::SilentWaits,
     lone: probes::LoneRequests,
     failed: HashMap<Endpoint, BTreeMap<Cause, u64>>,
@@ -92,6 +95,7 @@ impl Diagnoser {
             pools: Pools::default(),
             accepted: HashMap::new(),
             responded: HashSet::new(),
+            answering: HashSet::new(),
             waits: local::SilentWaits::default(),
             lone: probes::LoneRequests::default(),
             failed: HashMap::new(),
@@ -102,10 +106,10 @@ impl Diagnoser {
         }
     }
 
-    /// The product that was recognised at an address of a gateway.
+    /// The product that was recognised at an address of a gateway; the clearest one, where there are several.
     #[must_use]
-    pub fn product(&self, root: IpAddr) -> Option<&Recognition> {
-        self.products.get(root)
+    pub fn product(&self, address: IpAddr, gateways: &Gateways) -> Option<&Recognition> {
+        self.products.clearest(address, gateways)
     }
 
     /// How many attempts at an endpoint failed, by cause.
@@ -268,7 +272,7 @@ impl Diagnoser {
     }
 
     fn without_attempt(&self, case: &Case<'_>, root: IpAddr) -> Verdict {
-        let product = self.products.get(root).map(|known| known.product);
+        let product = self.products.at(case.root.exchange.server, case.gateways);
         let hold_down = product.map_or(Duration::from_secs(10), product::hold_down);
         let counts = |failure: &Failure| product::turns_away(product, failure.cause, failure.probe);
         let own = self.failures.iter().filter(|(gateway, failure)| *gateway == root && counts(failure));
@@ -280,7 +284,7 @@ impl Diagnoser {
         if !case.upstream_visible {
             // Who answers may be the origin itself: then its own leg tells what happened.
             let own = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
-            if let Some(direct) = judge_attempt(&self.view(own, None, case)) {
+            if let Some(direct) = judge_attempt(&self.view(own, None, None)) {
                 let server = case.root.exchange.server;
                 verdict = verdict
                     .or_else(Some(direct.cause), format!("if {server} is no gateway but the origin: {}", direct.why));
@@ -313,7 +317,7 @@ impl Diagnoser {
         let named = exchange.request.as_ref().is_some_and(|request| product::probe(request).is_some());
         let probe = named || (known && exchange.key.number == 0);
         let attempt = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
-        let view = self.view(attempt, None, case);
+        let view = self.view(attempt, None, self.products.only(exchange.client.ip(), case.gateways));
         let verdict = judge_attempt(&view);
         if exchange.key.number == 0 && verdict.is_none() {
             self.unused_connections += 1;
@@ -379,7 +383,8 @@ impl Diagnoser {
             let bare = attempt.party.exchange.key.number == 0;
             let pairing = verdicts::pairing_after(pairing, bare, before.map(|before| before.pairing));
             let attempt = &Try { pairing, ..*attempt };
-            let view = self.view(*attempt, given, case);
+            let maker = behind.map_or(case.root, |outer| outer.party).exchange.server;
+            let view = self.view(*attempt, given, self.products.at(maker, case.gateways));
             let mut verdict = judge_attempt(&view);
             let deeper = case.attempts.get(index + 1).is_some_and(|next| next.hop > attempt.hop);
             if !deeper && verdict.as_ref().is_some_and(|verdict| verdict.cause == Cause::RelayedError) {
@@ -401,9 +406,8 @@ impl Diagnoser {
         judged
     }
 
-    fn view<'a>(&self, attempt: Try<'a>, given: Option<Given>, case: &Case<'_>) -> Attempt<'a> {
+    fn view<'a>(&self, attempt: Try<'a>, given: Option<Given>, product: Option<Product>) -> Attempt<'a> {
         let Party { exchange, conversation } = attempt.party;
-        let gateway = case.gateways.root(exchange.client.ip());
         let accepted = self.accepted.get(&exchange.server);
         let meanwhile = given.map(|given| (conversation.opened.at, given.at.at));
         Attempt {
@@ -411,7 +415,7 @@ impl Diagnoser {
             conversation,
             pairing: attempt.pairing,
             given,
-            product: self.products.get(gateway).map(|known| known.product),
+            product,
             endpoint_responds: self.responded.contains(&exchange.server),
             others_connected: accepted
                 .zip(meanwhile)
@@ -424,8 +428,13 @@ impl Diagnoser {
     }
 
     fn incident(&self, kind: Kind, case: &Case<'_>, judged: Vec<Judged<'_>>, verdict: Verdict) -> Incident {
-        let product = self.products.get(case.gateways.root(case.root.exchange.server.ip())).map(|known| known.product);
-        compose(kind, case, judged, verdict, product)
+        let at = |front: Endpoint| self.products.at(front, case.gateways);
+        let responder = at(case.root.exchange.server);
+        let met = match case.role {
+            Role::Downstream => at(compose::met_by(case, &judged, &verdict)),
+            Role::Upstream => self.products.only(case.root.exchange.client.ip(), case.gateways),
+        };
+        compose(kind, case, judged, verdict, (responder, met))
     }
 }
 

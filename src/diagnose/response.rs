@@ -331,15 +331,27 @@ fn relayed(attempt: &Attempt<'_>) -> Option<Verdict> {
         Some(_) if passed_on => "; the gateway passed it on",
         Some(_) | None => "",
     };
+    // On one leg alone, who asked may be a client, and who answered a gateway: unless the request says that it was sent for
+    // somebody else.
+    let forwarded = exchange.request.as_deref().is_some_and(|request| request.forwarded);
+    let lone =
+        attempt.given.is_none() && !(forwarded && product::recognise(response).is_none_or(|found| !found.own_page));
+    let answered = passed_on || attempt.given.is_some_and(|given| given.retried);
     let mut verdict = Verdict::new(
         Cause::RelayedError,
-        if passed_on || attempt.given.is_some_and(|given| given.retried) { Grade::Proven } else { Grade::Consistent },
+        if answered && !lone { Grade::Proven } else { Grade::Consistent },
         format!("upstream itself answered {status}{by}"),
         format!("{server} itself answered {status}{fate}. Look one hop deeper"),
     )
     .proof(start, Actor::Upstream, format!("status {status}{by}"))
     .rules_out(Cause::ClosedWithoutResponse, format!("a response, {status}, came"), Some(start.frame))
     .unknown(format!("why {server} answers {status}: its own log tells, or a capture there"));
+    if lone {
+        verdict = verdict.or_else(
+            Some(Cause::UpstreamNotCaptured),
+            format!("{server} is a gateway itself: then its own upstream leg, which is not in this capture, tells"),
+        );
+    }
     if let Some(given) = changed {
         verdict = verdict.unknown(format!("why the gateway made {given} of it"));
     }
