@@ -87,6 +87,11 @@ impl Talk {
         scene.send((self.client, self.server), "A", (self.sent, self.answered), b"");
     }
 
+    fn client_closes(&mut self, scene: &mut Scene, flags: &str) {
+        scene.send((self.client, self.server), flags, (self.sent, self.answered), b"");
+        self.sent += 1;
+    }
+
     fn server_closes(&mut self, scene: &mut Scene, flags: &str) {
         scene.send((self.server, self.client), flags, (self.answered, self.sent), b"");
     }
@@ -318,4 +323,20 @@ fn of_two_gateways_on_one_host_each_has_its_own_product() {
     let found: Vec<_> = scene.incidents().iter().map(|incident| (incident.cause, incident.product)).collect();
     let reset = (Cause::ConnectReset, Some(Product::Nginx));
     assert_eq!(found, [reset, reset, (Cause::ClosedWithoutResponse, Some(Product::Haproxy))]);
+}
+
+#[test]
+fn an_empty_success_after_the_client_s_fin_is_the_client_s_abort() {
+    let mut scene = Scene::default();
+    let mut down = two_pools(&mut scene);
+    scene.at(1000);
+    down.ask(&mut scene, &get("/app/2"));
+    let mut up = scene.connect((BACK, 50_002), APP);
+    up.ask(&mut scene, &get("/app/2"));
+    scene.at(1500);
+    down.client_closes(&mut scene, "FA");
+    up.client_closes(&mut scene, "FA");
+    down.answer(&mut scene, "HTTP/1.1 200 OK\r\nServer: Caddy\r\nContent-Length: 0\r\n\r\n");
+    let incident = scene.incident();
+    assert_eq!((incident.kind, incident.cause), (Kind::ClientAbort, Cause::ClientAbort));
 }
