@@ -178,7 +178,7 @@ pub fn nothing_sent(case: &Case<'_>, outage: &Outage, hold_down: Duration) -> Ve
             "this gateway's other requests are in the capture with their attempts",
             None,
         )
-        .unknown("the gateway's own reason: its error log tells")
+        .unknown("the gateway's own reason: see its error log")
 }
 
 /// Failures in a few words.
@@ -232,14 +232,20 @@ pub fn silent_wait(case: &Case<'_>) -> Option<(Duration, Verdict)> {
             Cause::NoUpstreamAttempt,
             Grade::Undetermined,
             format!("nothing was sent for {}, then {server} served it", span(wait)),
-            format!("the gateway sent nothing for {}, as long as its connection time-out, and then turned to {server}", span(wait)),
+            format!(
+                "the gateway sent nothing for {}, as long as its connection time-out, and then used {server}",
+                span(wait)
+            ),
         )
         .detail("silent_attempt")
         .proof_on(Leg::Downstream, ready, Actor::Client, "the request is complete")
         .proof(began, Actor::Gateway, format!("the first packet upstream, {} later", span(wait)))
-        .or_else(None, "an upstream host that is down: nobody answers the neighbour discovery, so that no SYN leaves (ARP is not TCP)")
+        .or_else(
+            None,
+            "an upstream host that is down: ARP or neighbour discovery gets no answer, so no SYN leaves the host",
+        )
         .or_else(None, "a queue or a rate limit that held the request back")
-        .unknown("which upstream was tried before: the gateway's log names it");
+        .unknown("which upstream was tried before: see the gateway's log");
         (wait, verdict)
     })
 }
@@ -299,8 +305,8 @@ pub fn unknown(case: &Case<'_>) -> Verdict {
     let mut verdict = Verdict::new(
         Cause::Unknown,
         Grade::Undetermined,
-        "the attempt seems in order",
-        "the gateway answered with an error although nothing that was captured of its attempt is wrong",
+        "the attempt looks in order",
+        "the gateway answered with an error, although what was captured of its attempt looks in order",
     );
     for attempt in &case.attempts {
         let answer =
@@ -312,7 +318,7 @@ pub fn unknown(case: &Case<'_>) -> Verdict {
     if let Some(start) = &exchange.response_start {
         verdict = verdict.proof_on(Leg::Downstream, start.moment, Actor::Gateway, "the gateway's answer");
     }
-    verdict.unknown("why the gateway did not pass on what it got: its error log tells")
+    verdict.unknown("why the gateway did not pass on what it received: see its error log")
 }
 
 /// The gateway dropped a request in flight, and many other connections at the same moment.
@@ -332,5 +338,5 @@ pub fn crash(case: &Case<'_>, at: Moment, others: usize) -> Verdict {
     }
     verdict
         .or_else(None, "a worker died, was killed, or was restarted or reloaded without grace")
-        .unknown("which of these; the gateway's own log and `journalctl -k` tell")
+        .unknown("which of these: see the gateway's log and `journalctl -k`")
 }

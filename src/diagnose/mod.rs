@@ -396,7 +396,7 @@ impl Diagnoser {
                     Grade::Undetermined,
                     "the gateway tried again",
                     format!(
-                        "the gateway was not content with this attempt at {}, though nothing is wrong with it",
+                        "the gateway tried again after this attempt at {}, although it looks in order",
                         attempt.party.exchange.server
                     ),
                 ));

@@ -47,7 +47,7 @@ pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
         cause,
         grade,
         format!("{said} ({acks}) {} after the request, no response", span(worked)),
-        format!("{server} {verb} {} after the request, without an octet of response", span(worked)),
+        format!("{server} {verb} {} after the request, without sending a single octet of a response", span(worked)),
     )
     .proof(exchange.started, Actor::Gateway, "the request begins");
     if let Some(acknowledged) = exchange.acknowledged {
@@ -137,7 +137,7 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
         return Some(lost);
     }
     let summary = if in_body {
-        format!("{server} stopped sending in the middle of the response; the gateway gave up after {}", span(waited))
+        format!("{server} stopped sending in the middle of its response; the gateway gave up after {}", span(waited))
     } else {
         format!("{server} had the request and did not answer within {}; the gateway gave up", span(waited))
     };
@@ -166,7 +166,7 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
             "the upstream did not close first",
             closed.map(|(moment, ..)| moment.frame),
         )
-        .unknown("what the upstream was doing; its log and its own dependencies tell");
+        .unknown("what the upstream was doing: see its log and its dependencies");
     match attempt.given {
         None => verdict = verdict.or_else(Some(Cause::ClientAbort), "its client left: the client's leg would show it"),
         Some(given) if given.status.is_none() && !given.retried => {
@@ -178,7 +178,7 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     if grade == Grade::Consistent && waited < SHORTEST_WAIT {
         verdict = verdict.or_else(
             None,
-            "the gateway closed so soon that it may not have been for waiting: a reload, a limit, its client",
+            "the gateway closed so soon that a time-out is unlikely: a reload, a limit, or its client leaving",
         );
     }
     Some(verdict)
@@ -234,7 +234,7 @@ pub fn closed_before_request(attempt: &Attempt<'_>) -> Option<Verdict> {
             Cause::ClosedWithoutResponse,
             Grade::Consistent,
             "FIN before any request was sent",
-            format!("{server} accepted the connection and closed it before it got a request"),
+            format!("{server} accepted the connection and closed it before it received a request"),
         )
         .detail("before_request")
         .proof(attempt.conversation.opened, Actor::Gateway, "SYN")

@@ -76,7 +76,7 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
         grade,
         format!("upstream answered {status} after {sent} octets of the request"),
         format!(
-            "{} did answer: {status}. It answered before it had read the whole request, and did not read on; {fate}",
+            "{} answered {status} before it had read the whole request, and stopped reading; {fate}",
             attempt.conversation.server
         ),
     )
@@ -112,7 +112,7 @@ fn unsolicited(attempt: &Attempt<'_>) -> Option<Verdict> {
         Verdict::new(
             Cause::UnsolicitedResponse,
             Grade::Consistent,
-            "octets came that nobody had asked for",
+            "unsolicited octets before the request",
             format!("{} sent octets on the idle connection before this request; the gateway may have taken them for the answer", attempt.conversation.server),
         )
         .proof(notice, Actor::Upstream, "octets while no request was outstanding")
@@ -143,11 +143,9 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
         grade,
         format!("{said} at offset {} of the response", defect.within),
         if attempt.given.is_some() || grade == Grade::Proven {
-            format!("{server} sent something that HTTP does not allow ({said}), and the gateway would not have it")
+            format!("{server} sent {said}, and the gateway rejected the response")
         } else {
-            format!(
-                "{server} sent something that HTTP does not allow ({said}); what the gateway made of it is not visible"
-            )
+            format!("{server} sent {said}; how the gateway handled it is not visible")
         },
     )
     .detail(detail);
@@ -162,7 +160,7 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
             Some(close.frame),
         );
     }
-    Some(verdict.unknown("how strictly this version of the gateway judges; the defect and the rejection are facts"))
+    Some(verdict.unknown("how strict this version of the gateway is; the defect and the rejection are facts"))
 }
 
 /// The request in clear was answered by a TLS alert record: the port speaks TLS.
@@ -194,12 +192,12 @@ fn closed_on_it(attempt: &Attempt<'_>, moment: Moment) -> bool {
 #[must_use]
 pub fn describe(kind: DefectKind) -> (&'static str, &'static str) {
     match kind {
-        DefectKind::BadStatusLine => ("bad_status_line", "a status line that is none"),
+        DefectKind::BadStatusLine => ("bad_status_line", "an invalid status line"),
         DefectKind::BadHeader => ("bad_header", "an invalid field line"),
         DefectKind::BadContentLength => ("bad_content_length", "an invalid Content-Length"),
         DefectKind::FramingConflict => ("framing_conflict", "contradictory framing"),
         DefectKind::BadChunk => ("bad_chunk", "an invalid chunk"),
-        DefectKind::NotHttp => ("not_http", "no HTTP at all"),
+        DefectKind::NotHttp => ("not_http", "data that is not HTTP"),
     }
 }
 
@@ -285,7 +283,7 @@ fn too_large(attempt: &Attempt<'_>) -> Option<Verdict> {
         Cause::ResponseHeaderTooLarge,
         if over { Grade::Proven } else { Grade::Consistent },
         format!("header section of {at_least}{octets} octets"),
-        format!("{server} sent a header section of {at_least}{octets} octets, and the gateway would not have it"),
+        format!("{server} sent a header section of {at_least}{octets} octets, and the gateway rejected it"),
     )
     .proof(start, Actor::Upstream, format!("the response begins; header section {at_least}{octets} octets"));
     if let Some((moment, _, reset)) = close {
@@ -295,7 +293,7 @@ fn too_large(attempt: &Attempt<'_>) -> Option<Verdict> {
         verdict = verdict
             .unknown(format!("the configured limit; {}'s default is {limit} octets ({setting})", product.name()));
     }
-    Some(verdict.rules_out(Cause::MalformedResponse, "no octet of it breaks a rule of HTTP", None))
+    Some(verdict.rules_out(Cause::MalformedResponse, "nothing in it violates HTTP", None))
 }
 
 fn upgrade(attempt: &Attempt<'_>) -> Option<Verdict> {
@@ -308,8 +306,8 @@ fn upgrade(attempt: &Attempt<'_>) -> Option<Verdict> {
         Verdict::new(
             Cause::UnexpectedUpgrade,
             Grade::Proven,
-            "101 that nobody had asked for",
-            format!("{} switched protocols although the request did not ask for it", attempt.conversation.server),
+            "101 although the request asked for no upgrade",
+            format!("{} switched protocols although the request did not ask for that", attempt.conversation.server),
         )
         .proof(start, Actor::Upstream, "status 101"),
     )
@@ -327,7 +325,7 @@ fn relayed(attempt: &Attempt<'_>) -> Option<Verdict> {
     let passed_on = attempt.given.is_none_or(|given| given.status == Some(status));
     let fate = match attempt.given {
         Some(given) if given.retried => "; the gateway tried again",
-        Some(given) if given.status.is_none() => "; its client got nothing",
+        Some(given) if given.status.is_none() => "; its client got no response",
         Some(_) if passed_on => "; the gateway passed it on",
         Some(_) | None => "",
     };
@@ -345,7 +343,7 @@ fn relayed(attempt: &Attempt<'_>) -> Option<Verdict> {
     )
     .proof(start, Actor::Upstream, format!("status {status}{by}"))
     .rules_out(Cause::ClosedWithoutResponse, format!("a response, {status}, came"), Some(start.frame))
-    .unknown(format!("why {server} answers {status}: its own log tells, or a capture there"));
+    .unknown(format!("why {server} answers {status}: see its own log, or capture there"));
     if lone {
         verdict = verdict.or_else(
             Some(Cause::UpstreamNotCaptured),
@@ -353,7 +351,7 @@ fn relayed(attempt: &Attempt<'_>) -> Option<Verdict> {
         );
     }
     if let Some(given) = changed {
-        verdict = verdict.unknown(format!("why the gateway made {given} of it"));
+        verdict = verdict.unknown(format!("why the gateway turned it into {given}"));
     }
     Some(verdict)
 }
