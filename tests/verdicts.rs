@@ -340,3 +340,28 @@ fn an_empty_success_after_the_client_s_fin_is_the_client_s_abort() {
     let incident = scene.incident();
     assert_eq!((incident.kind, incident.cause), (Kind::ClientAbort, Cause::ClientAbort));
 }
+
+/// The upstream's leg alone: a good exchange, then a response with a header section of `octets`, after which the gateway closes.
+fn hung_up_after(octets: usize, after_ms: i64) -> Vec<Incident> {
+    let mut scene = Scene::default();
+    let mut up = scene.connect((BACK, 50_000), APP);
+    let ask = |target: &str| get(target).replace("\r\n\r\n", "\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n");
+    up.ask(&mut scene, &ask("/app/1"));
+    up.answer(&mut scene, OK);
+    up.ask(&mut scene, &ask("/app/2"));
+    let field = format!("Set-Cookie: {}\r\n\r\n", "c".repeat(octets));
+    up.answer(&mut scene, &OK.replace("\r\n\r\n", &format!("\r\n{field}")));
+    scene.at(after_ms);
+    up.client_closes(&mut scene, "FA");
+    scene.packets = seen_at(BACK, &scene.packets);
+    scene.incidents()
+}
+
+#[test]
+fn without_the_client_s_leg_a_gateway_that_hangs_up_on_a_large_header_section_is_reported() {
+    let incidents = hung_up_after(9000, 5);
+    let found: Vec<_> = incidents.iter().map(|incident| (incident.cause, incident.grade)).collect();
+    assert_eq!(found, [(Cause::ResponseHeaderTooLarge, Grade::Consistent)]);
+    assert!(hung_up_after(9000, 5000).is_empty(), "an idle connection was closed");
+    assert!(hung_up_after(500, 5).is_empty(), "a small header section");
+}

@@ -30,11 +30,24 @@ fn rejected(attempt: &Attempt<'_>) -> bool {
         Some(given) if attempt.was_passed_on() => !given.whole,
         Some(given) => given.status.is_none_or(|status| status >= 500),
         // Nothing is known of the client's leg: a gateway that closes in the middle of a response rejects it.
-        None => {
-            let unfinished = attempt.exchange.response_end.is_none_or(|end| end.how == Ending::Truncated);
-            attempt.gateway_closed_first() && unfinished
-        }
+        None => attempt.gateway_closed_first() && (is_unfinished(attempt) || hung_up(attempt)),
     }
+}
+
+fn is_unfinished(attempt: &Attempt<'_>) -> bool {
+    attempt.exchange.response_end.is_none_or(|end| end.how == Ending::Truncated)
+}
+
+/// Whether the gateway closed at once after a complete response, on a connection that both sides had agreed to keep. It may
+/// have rejected the response; or it just had no use for the connection.
+fn hung_up(attempt: &Attempt<'_>) -> bool {
+    let exchange = attempt.exchange;
+    let (Some(request), Some(response)) = (&exchange.request, &exchange.response) else { return false };
+    let last = exchange.last_response.unwrap_or(exchange.started);
+    request.persistent
+        && response.persistent
+        && attempt.conversation.highest == exchange.key.number
+        && attempt.gateway_close().is_some_and(|(close, ..)| close.at.since(last.at) < AT_ONCE)
 }
 
 pub(super) fn server_moved_first(attempt: &Attempt<'_>) -> Option<(Moment, Closing, bool)> {
@@ -160,6 +173,9 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
             Some(close.frame),
         );
     }
+    if attempt.given.is_none() && hung_up(attempt) {
+        verdict = verdict.or_else(None, NO_USE);
+    }
     Some(verdict.unknown("how strict this version of the gateway is; the defect and the rejection are facts"))
 }
 
@@ -184,6 +200,7 @@ fn tls_alert(attempt: &Attempt<'_>, moment: Moment) -> Option<Verdict> {
 /// Without the client's leg: the gateway hung up on the defect at once.
 fn closed_on_it(attempt: &Attempt<'_>, moment: Moment) -> bool {
     attempt.given.is_none()
+        && is_unfinished(attempt)
         && attempt.gateway_closed_first()
         && attempt.gateway_close().is_some_and(|(close, ..)| close.at.since(moment.at) < AT_ONCE)
 }
@@ -277,7 +294,8 @@ fn too_large(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     let server = attempt.conversation.server;
     let limit = attempt.product.and_then(|product| Some((product, product::response_header_limit_bytes(product)?)));
-    let over = limit.is_none_or(|(_, (limit, _))| octets > limit);
+    let seen = attempt.given.is_some() || is_unfinished(attempt);
+    let over = seen && limit.is_none_or(|(_, (limit, _))| octets > limit);
     let at_least = if complete.is_some() { "" } else { "at least " };
     let mut verdict = Verdict::new(
         Cause::ResponseHeaderTooLarge,
@@ -288,6 +306,9 @@ fn too_large(attempt: &Attempt<'_>) -> Option<Verdict> {
     .proof(start, Actor::Upstream, format!("the response begins; header section {at_least}{octets} octets"));
     if let Some((moment, _, reset)) = close {
         verdict = verdict.proof(moment, Actor::Gateway, format!("{}: the gateway hangs up", how(reset).to_uppercase()));
+    }
+    if !seen {
+        verdict = verdict.or_else(None, NO_USE);
     }
     if let Some((product, (limit, setting))) = limit {
         verdict = verdict
@@ -369,3 +390,5 @@ pub fn remark(attempt: &Attempt<'_>) -> Option<String> {
 const AT_ONCE: Duration = Duration::from_millis(150);
 /// No product has a smaller default limit for a response's header section.
 const SMALLEST_LIMIT: u64 = 4000;
+/// Why a gateway may close after a good response.
+const NO_USE: &str = "the gateway accepted the response and closed for a reason of its own: a full pool, a limit of requests per connection";
