@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::Exchange;
@@ -20,6 +20,8 @@ use crate::time::Timestamp;
 pub(super) struct Pools {
     /// By the endpoint asked and its Host, then by the path's first segment.
     sites: HashMap<(Endpoint, u64), HashMap<u64, Pool>>,
+    /// All endpoints of all of them.
+    known: HashSet<Endpoint>,
     /// Connections without a request that failed, and the kinds of requests that failed with them.
     failed: Ties,
     /// When the latest request that an endpoint served was sent to it.
@@ -64,6 +66,7 @@ impl Pools {
         let pool = paths.entry(path).or_default();
         if pool.len() < MOST_ENDPOINTS && !pool.contains(&upstream) {
             pool.push(upstream);
+            self.known.insert(upstream);
         }
     }
 
@@ -90,14 +93,13 @@ impl Pools {
     /// with this one, are known to fail at `upstream`.
     pub(super) fn is_foreign(&self, asked: &Exchange, upstream: Endpoint) -> bool {
         let Some(own) = self.pool(asked).filter(|own| !own.contains(&upstream)) else { return false };
-        let pools =
-            || self.sites.iter().flat_map(|(site, paths)| paths.iter().map(move |(path, pool)| ((*site, *path), pool)));
         let shares = |pool: &Pool| pool.iter().any(|endpoint| own.contains(endpoint));
-        if pools().any(|(_, pool)| pool.contains(&upstream) && shares(pool)) {
+        let told = self.known.contains(&upstream);
+        if told && self.sites.values().flat_map(HashMap::values).any(|pool| pool.contains(&upstream) && shares(pool)) {
             return false;
         }
-        let told = pools().any(|(_, pool)| pool.contains(&upstream));
-        let apart = |of: &((Endpoint, u64), u64)| !pools().any(|(kind, pool)| kind == *of && shares(pool));
+        let pool_of = |(site, path): &((Endpoint, u64), u64)| self.sites.get(site).and_then(|paths| paths.get(path));
+        let apart = |of: &((Endpoint, u64), u64)| pool_of(of).is_none_or(|pool| !shares(pool));
         let failed = self.failed.get(&upstream).into_iter().flatten();
         told || failed.filter(|(kind, _)| apart(kind)).any(|(_, times)| *times >= SEVERAL)
     }
@@ -111,9 +113,8 @@ impl Pools {
     /// Whether a kind of request of which no attempt was seen may go to an endpoint: one that no other kind is known to go to,
     /// or to which all others go.
     fn may_be_for_new(&self, asked: &Exchange, upstream: Endpoint) -> bool {
-        let mut pools = self.sites.values().flat_map(HashMap::values);
         let own_site = kind(asked).and_then(|(site, _)| self.sites.get(&site));
-        !pools.any(|pool| pool.contains(&upstream))
+        !self.known.contains(&upstream)
             || own_site.is_some_and(|paths| paths.values().all(|pool| pool.contains(&upstream)))
     }
 

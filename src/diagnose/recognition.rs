@@ -108,4 +108,4 @@ impl Diagnoser {
 }
 
 /// Endpoints whose product is remembered.
-const MOST_FRONTS: usize = 4096;
+const MOST_FRONTS: usize = 256;
