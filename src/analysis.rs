@@ -118,7 +118,7 @@ impl<'r> Analysis<'r> {
         totals.unused_connections = diagnoser.unused_connections;
         let gateways = self.correlator.gateways().groups();
         let gateways = gateways.into_iter().map(|addresses| {
-            let known = addresses.first().and_then(|first| diagnoser.product(self.correlator.gateways().root(*first)));
+            let known = addresses.first().and_then(|first| diagnoser.product(*first, self.correlator.gateways()));
             report::Gateway {
                 product: known.map(|known| known.product.id().to_owned()),
                 product_evidence: known.map(|known| known.evidence.clone()),
@@ -220,7 +220,10 @@ impl Findings<'_> {
 
     fn take(&mut self, finding: Finding<'_>) {
         match finding {
-            Finding::Case(case) => {
+            Finding::Case(mut case) => {
+                if self.diagnoser.is_view_from_client(&case) {
+                    (case.role, case.upstream_visible) = (Role::Downstream, false);
+                }
                 self.count_case(&case);
                 if let Some(incident) = self.diagnoser.judge(&case, &mut self.stats) {
                     self.keep(incident);
@@ -250,7 +253,8 @@ impl Findings<'_> {
 
     fn count_case(&mut self, case: &Case<'_>) {
         let exchange = case.root.exchange;
-        if case.role != Role::Downstream || exchange.key.number == 0 {
+        let downstream = case.role == Role::Downstream || self.diagnoser.answers_clients(exchange.server);
+        if !downstream || exchange.key.number == 0 {
             return;
         }
         self.totals.exchanges += 1;

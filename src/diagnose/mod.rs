@@ -13,9 +13,11 @@ pub mod incident;
 mod ladder;
 pub mod local;
 pub mod no_answer;
+mod pools;
 mod probes;
 pub mod product;
 mod recognition;
+mod remember;
 pub mod request;
 pub mod response;
 mod verdicts;
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Pairing, Party, Role, Try};
 use crate::diagnose::accepts::Accepts;
 use crate::diagnose::cause::Cause;
@@ -34,9 +37,10 @@ use crate::diagnose::compose::{Judged, compose};
 use crate::diagnose::evidence::{Attempt, Given, Verdict};
 use crate::diagnose::incident::{Grade, Incident, Kind};
 use crate::diagnose::local::Failure;
-use crate::diagnose::product::Recognition;
+use crate::diagnose::pools::Pools;
+use crate::diagnose::product::{Product, Recognition};
 use crate::diagnose::recognition::Products;
-use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, judged_end, take_verdict};
+use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, take_verdict};
 use crate::event::{Endpoint, GapJudged, Moment, Side};
 use crate::stats::{self, Stats, Taken};
 
@@ -61,10 +65,13 @@ pub struct Diagnoser {
     question: Question,
     products: Products,
     failures: VecDeque<(IpAddr, Failure)>,
+    pools: Pools,
     /// When endpoints accepted connections.
     accepted: HashMap<Endpoint, Accepts>,
     /// Endpoints that ever sent a response.
     responded: HashSet<Endpoint>,
+    /// Endpoints at which gateways were seen to answer clients, without an upstream leg.
+    answering: HashSet<Endpoint>,
     waits: local::SilentWaits,
     lone: probes::LoneRequests,
     failed: HashMap<Endpoint, BTreeMap<Cause, u64>>,
@@ -86,8 +93,10 @@ impl Diagnoser {
             question,
             products: Products::default(),
             failures: VecDeque::new(),
+            pools: Pools::default(),
             accepted: HashMap::new(),
             responded: HashSet::new(),
+            answering: HashSet::new(),
             waits: local::SilentWaits::default(),
             lone: probes::LoneRequests::default(),
             failed: HashMap::new(),
@@ -98,10 +107,10 @@ impl Diagnoser {
         }
     }
 
-    /// The product that was recognised at an address of a gateway.
+    /// The product that was recognised at an address of a gateway; the clearest one, where there are several.
     #[must_use]
-    pub fn product(&self, root: IpAddr) -> Option<&Recognition> {
-        self.products.get(root)
+    pub fn product(&self, address: IpAddr, gateways: &Gateways) -> Option<&Recognition> {
+        self.products.clearest(address, gateways)
     }
 
     /// How many attempts at an endpoint failed, by cause.
@@ -170,6 +179,8 @@ impl Diagnoser {
             return (exchange.request_head.is_some()).then(|| self.incident(Kind::ClientAbort, case, judged, verdict));
         }
         self.note_attempts(case, &judged, stats);
+        verdicts::leave_out_foreign(&mut judged, |upstream| self.pools.is_foreign(exchange, upstream));
+        self.learn_pools(case, &judged);
         if let Some(wait) = stats::wait(exchange) {
             if error { stats.failed_wait.note(wait) } else { stats.client_wait.note(wait) }
         }
@@ -265,15 +276,19 @@ impl Diagnoser {
     }
 
     fn without_attempt(&self, case: &Case<'_>, root: IpAddr) -> Verdict {
-        let product = self.products.get(root).map(|known| known.product);
+        let product = self.products.at(case.root.exchange.server, case.gateways);
         let hold_down = product.map_or(Duration::from_secs(10), product::hold_down);
-        let recent: Vec<Failure> =
-            self.failures.iter().filter(|(gateway, _)| *gateway == root).map(|(_, failure)| *failure).collect();
-        let mut verdict = local::nothing_sent(case, &recent, hold_down);
+        let counts = |failure: &Failure| product::turns_away(product, failure.cause, failure.probe);
+        let own = self.failures.iter().filter(|(gateway, failure)| *gateway == root && counts(failure));
+        let recent: Vec<Failure> = own.map(|(_, failure)| *failure).collect();
+        let asked = case.root.exchange;
+        let at = asked.response_start.as_ref().map(|start| start.moment).or(asked.over).unwrap_or(asked.started);
+        let outage = self.pools.outage(asked, &recent, hold_down, at.at);
+        let mut verdict = local::nothing_sent(case, &outage, hold_down);
         if !case.upstream_visible {
             // Who answers may be the origin itself: then its own leg tells what happened.
             let own = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
-            if let Some(direct) = judge_attempt(&self.view(own, None, case)) {
+            if let Some(direct) = judge_attempt(&self.view(own, None, None)) {
                 let server = case.root.exchange.server;
                 verdict = verdict
                     .or_else(Some(direct.cause), format!("if {server} is no gateway but the origin: {}", direct.why));
@@ -312,7 +327,7 @@ impl Diagnoser {
         let named = exchange.request.as_ref().is_some_and(|request| product::probe(request).is_some());
         let probe = named || (known && exchange.key.number == 0);
         let attempt = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
-        let view = self.view(attempt, None, case);
+        let view = self.view(attempt, None, self.products.only(exchange.client.ip(), case.gateways));
         let verdict = judge_attempt(&view);
         if exchange.key.number == 0 && verdict.is_none() {
             self.unused_connections += 1;
@@ -327,7 +342,9 @@ impl Diagnoser {
             stats.probes(exchange.server, 1, u64::from(verdict.is_some()));
             if let Some(verdict) = &verdict {
                 let root = case.gateways.root(exchange.client.ip());
-                self.remember(root, exchange.server, verdict, exchange.over.unwrap_or(exchange.started), true);
+                self.note_failure(root, exchange, verdict, exchange.over.unwrap_or(exchange.started), true);
+            } else {
+                self.pools.served(exchange.server, exchange.started.at);
             }
             return None;
         }
@@ -346,7 +363,8 @@ impl Diagnoser {
             );
         }
         let root = case.gateways.root(exchange.client.ip());
-        self.remember(root, exchange.server, &verdict, exchange.over.unwrap_or(exchange.started), false);
+        // A request of a gateway whose clients are in the capture, and that none of them asked for, most likely is a probe.
+        self.note_failure(root, exchange, &verdict, exchange.over.unwrap_or(exchange.started), known);
         // The upstream's own error is worth a report only as what its client most likely got.
         let judged = vec![Judged { attempt, view, verdict: Some(verdict.clone()) }];
         let incident = self.incident(Kind::UpstreamFailure, case, judged, verdict);
@@ -378,8 +396,12 @@ impl Diagnoser {
             };
             // Nothing behind an attempt is surer than that the attempt belongs here.
             let pairing = behind.map_or(attempt.pairing, |outer| outer.pairing.min(attempt.pairing));
+            let before = case.attempts.get(..index).into_iter().flatten().filter(|before| before.hop == attempt.hop);
+            let bare = attempt.party.exchange.key.number == 0;
+            let pairing = verdicts::pairing_after(pairing, bare, before.map(|before| before.pairing));
             let attempt = &Try { pairing, ..*attempt };
-            let view = self.view(*attempt, given, case);
+            let maker = behind.map_or(case.root, |outer| outer.party).exchange.server;
+            let view = self.view(*attempt, given, self.products.at(maker, case.gateways));
             let mut verdict = judge_attempt(&view);
             let deeper = case.attempts.get(index + 1).is_some_and(|next| next.hop > attempt.hop);
             if !deeper && verdict.as_ref().is_some_and(|verdict| verdict.cause == Cause::RelayedError) {
@@ -391,7 +413,7 @@ impl Diagnoser {
                     Grade::Undetermined,
                     "the gateway tried again",
                     format!(
-                        "the gateway was not content with this attempt at {}, though nothing is wrong with it",
+                        "the gateway tried again after this attempt at {}, although it looks in order",
                         attempt.party.exchange.server
                     ),
                 ));
@@ -401,9 +423,8 @@ impl Diagnoser {
         judged
     }
 
-    fn view<'a>(&self, attempt: Try<'a>, given: Option<Given>, case: &Case<'_>) -> Attempt<'a> {
+    fn view<'a>(&self, attempt: Try<'a>, given: Option<Given>, product: Option<Product>) -> Attempt<'a> {
         let Party { exchange, conversation } = attempt.party;
-        let gateway = case.gateways.root(exchange.client.ip());
         let accepted = self.accepted.get(&exchange.server);
         let meanwhile = given.map(|given| (conversation.opened.at, given.at.at));
         Attempt {
@@ -411,7 +432,7 @@ impl Diagnoser {
             conversation,
             pairing: attempt.pairing,
             given,
-            product: self.products.get(gateway).map(|known| known.product),
+            product,
             endpoint_responds: self.responded.contains(&exchange.server),
             others_connected: accepted
                 .zip(meanwhile)
@@ -419,74 +440,20 @@ impl Diagnoser {
         }
     }
 
-    fn note_attempts(&mut self, case: &Case<'_>, judged: &[Judged<'_>], stats: &mut Stats) {
-        for Judged { attempt, verdict, view } in judged {
-            let Party { exchange, conversation } = attempt.party;
-            stats.attempt(exchange, conversation, verdict.is_some());
-            let Some(verdict) = verdict else { continue };
-            if verdict.cause == Cause::KeepaliveRace
-                && let (Some(idle), Some((close, ..))) = (exchange.idle, conversation.close(Side::Server))
-            {
-                // The upstream took the connection for idle when it closed.
-                stats.idle_close(exchange.server, idle + close.at.since(exchange.started.at));
-            }
-            if verdict.cause == Cause::ResponseTimeout
-                && let Some(moment) = gave_up_at(view)
-            {
-                stats.gave_up(
-                    exchange.server,
-                    moment.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at),
-                );
-            }
-            let root = case.gateways.root(exchange.client.ip());
-            if verdict.cause == Cause::ConnectTimeout
-                && let Some(given) = judged_end(view)
-            {
-                self.waits.time_out(root, given.since(conversation.opened.at));
-            }
-            let moment = verdict.evidence.last().map_or(exchange.started, |proof| proof.moment);
-            self.count_failed(exchange.server, verdict.cause, 1);
-            self.remember(root, exchange.server, verdict, moment, false);
-        }
-        if let Some(last) = judged.iter().rev().find(|judged| judged.attempt.hop == 0 && judged.verdict.is_none())
-            && let (Some(wait), Some(upstream)) =
-                (stats::wait(case.root.exchange), stats::wait(last.attempt.party.exchange))
-        {
-            stats.gateway_added.note(wait.saturating_sub(upstream));
-        }
-    }
-
-    fn count_failed(&mut self, upstream: Endpoint, cause: Cause, n: u64) {
-        if self.failed.len() < MOST_ENDPOINTS || self.failed.contains_key(&upstream) {
-            *self.failed.entry(upstream).or_default().entry(cause).or_default() += n;
-        }
-    }
-
-    /// Remembers a failure, by which later ones may be explained.
-    fn remember(&mut self, root: IpAddr, upstream: Endpoint, verdict: &Verdict, moment: Moment, probe: bool) {
-        if self.failures.len() >= 256 {
-            self.failures.pop_front();
-        }
-        self.failures.push_back((root, Failure { at: moment.at, moment, upstream, cause: verdict.cause, probe }));
-    }
-
     fn is_asked(&self, status: u16) -> bool {
         self.question.statuses.iter().any(|range| range.contains(&status))
     }
 
     fn incident(&self, kind: Kind, case: &Case<'_>, judged: Vec<Judged<'_>>, verdict: Verdict) -> Incident {
-        let product = self.products.get(case.gateways.root(case.root.exchange.server.ip())).map(|known| known.product);
-        compose(kind, case, judged, verdict, product)
+        let at = |front: Endpoint| self.products.at(front, case.gateways);
+        let responder = at(case.root.exchange.server);
+        let met = match case.role {
+            Role::Downstream => at(compose::met_by(case, &judged, &verdict)),
+            Role::Upstream => self.products.only(case.root.exchange.client.ip(), case.gateways),
+        };
+        compose(kind, case, judged, verdict, (responder, met))
     }
 }
 
-/// When the gateway closed on the upstream or turned to something else. What the upstream did after that is not waited for.
-fn gave_up_at(view: &Attempt<'_>) -> Option<Moment> {
-    let closed = view.gateway_close().map(|(moment, ..)| moment);
-    closed.into_iter().chain(view.given.map(|given| given.at)).min_by_key(|moment| moment.frame)
-}
-
-/// Endpoints whose failures are counted.
-const MOST_ENDPOINTS: usize = 512;
 /// Remarks that are counted, each by its text.
 const MOST_REMARKS: usize = 256;
