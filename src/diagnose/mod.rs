@@ -324,8 +324,7 @@ impl Diagnoser {
         let Party { exchange, conversation } = case.root;
         let known = case.gateways.is_front(case.gateways.root(exchange.client.ip()))
             || case.gateways.is_known(exchange.client.ip());
-        let named = exchange.request.as_ref().is_some_and(|request| product::probe(request).is_some());
-        let probe = named || (known && exchange.key.number == 0);
+        let probe = exchange.request.as_ref().is_some_and(|request| product::probe(request).is_some());
         let attempt = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
         let view = self.view(attempt, None, self.products.only(exchange.client.ip(), case.gateways));
         let verdict = judge_attempt(&view);
@@ -338,10 +337,10 @@ impl Diagnoser {
             return None;
         }
         let unheard = exchange.key.number > 0 && exchange.request_head.is_none();
+        let root = case.gateways.root(exchange.client.ip());
         if probe {
             stats.probes(exchange.server, 1, u64::from(verdict.is_some()));
             if let Some(verdict) = &verdict {
-                let root = case.gateways.root(exchange.client.ip());
                 self.note_failure(root, exchange, verdict, exchange.over.unwrap_or(exchange.started), true);
             } else {
                 self.pools.served(exchange.server, exchange.started.at);
@@ -356,13 +355,17 @@ impl Diagnoser {
             cause.into_iter().for_each(|cause| self.count_failed(exchange.server, cause, 1));
         }
         let mut verdict = verdict?;
+        if known && exchange.key.number == 0 {
+            // A failed connection alone does not tell whether anybody waited for it.
+            self.note_failure(root, exchange, &verdict, exchange.over.unwrap_or(exchange.started), true);
+            return None;
+        }
         if known {
             verdict.lower(
                 Grade::Consistent,
                 "which client's request this was for: this gateway's downstream leg is in the capture, and none fits",
             );
         }
-        let root = case.gateways.root(exchange.client.ip());
         // A request of a gateway whose clients are in the capture, and that none of them asked for, most likely is a probe.
         self.note_failure(root, exchange, &verdict, exchange.over.unwrap_or(exchange.started), known);
         // The upstream's own error is worth a report only as what its client most likely got.
