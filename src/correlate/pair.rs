@@ -427,10 +427,11 @@ impl Correlator {
             attempt.last_response,
             closes(conversation, Side::Server),
             closes(conversation, Side::Client),
-            conversation.unreachable.first().map(|(moment, _)| *moment),
         ]
         .into_iter()
         .flatten()
+        // Linux goes on sending the SYN after some ICMP errors: then it is the latest one that counts.
+        .chain(conversation.unreachable.iter().map(|(moment, _)| *moment))
         .filter(|moment| moment.at <= until && moment.frame >= attempt.started.frame)
         .max_by_key(|moment| moment.frame)
     }
