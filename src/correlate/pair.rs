@@ -77,20 +77,33 @@ impl Correlator {
         attempts
     }
 
-    /// Whether an exchange that was served may have had attempts before, to which exchanges that are still open have a
-    /// better claim.
+    /// Whether an exchange may have had attempts of which more is to be learned: to which exchanges that are still open have a
+    /// better claim, or which may not have been given up at all.
     pub(super) fn is_contested(&self, key: ExchangeKey) -> bool {
         let Some(front) = self.books.exchange(key) else { return false };
         if !self.has_orphans(front) {
             return false;
         }
         let served = front.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect::<SmallVec<[_; 2]>>();
-        self.windows(front, &served).into_iter().filter(|window| window.next.is_some()).any(|window| {
-            self.orphans_within(front, window).any(|key| {
-                let cost = self.books.exchange(key).and_then(|candidate| self.cost(front, candidate, window));
-                cost.is_some_and(|cost| self.rivals(front, cost).iter().any(Fit::is_tight))
+        self.windows(front, &served).into_iter().any(|window| {
+            self.orphans_within(front, window).filter_map(|key| self.books.exchange(key)).any(|candidate| {
+                self.cost(front, candidate, window).is_some_and(|cost| {
+                    let wanted = || window.next.is_some() && self.rivals(front, cost).iter().any(Fit::is_tight);
+                    self.may_go_on(candidate) || wanted()
+                })
             })
         })
+    }
+
+    /// Whether a SYN that nobody answered may yet be repeated: then the attempt has not been given up.
+    fn may_go_on(&self, candidate: &Exchange) -> bool {
+        candidate.key.number == 0
+            && candidate.over.is_none()
+            && self.books.conversation(candidate.key.connection).is_some_and(|conversation| {
+                let (latest, repeats) = conversation.syn;
+                let pause = FIRST_RETRANSMISSION * (1 << repeats.min(LATEST_WAITED_FOR));
+                conversation.syn_ack.is_none() && self.now.since(latest.at) <= pause
+            })
     }
 
     /// Whether no other attempt can have been made before an attempt.
@@ -370,7 +383,11 @@ impl Correlator {
             // Two attempts that nothing came of were waited for equally long.
             (Opening::Silence(before), None) => {
                 let (first, second) = (began.since(before), window.until.since(began));
-                first.abs_diff(second)
+                let difference = first.abs_diff(second);
+                if window.next.is_some() && difference > second / 4 + AT_ONCE {
+                    return None;
+                }
+                difference
             }
             _ => start,
         };
@@ -447,6 +464,10 @@ const SHORTEST_WINDOW: Duration = Duration::from_micros(20);
 const AT_ONCE: Duration = Duration::from_millis(5);
 /// No gateway waits less than this for an answer.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
+/// The pause before a SYN is repeated for the first time (RFC 6298: 1 s, and some slack); it doubles from then on.
+const FIRST_RETRANSMISSION: Duration = Duration::from_millis(1200);
+/// How often a SYN is repeated, at most, before no further repetition is waited for.
+const LATEST_WAITED_FOR: u32 = 2;
 /// Longest pause of a gateway before it tries an endpoint again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
 /// The cost up to which the only candidate is beyond doubt: one end tight, the other within a second.
