@@ -74,6 +74,14 @@ impl Correlator {
             attempts.push((fit, pairing));
             attempts.sort_by_key(|(attempt, _)| self.books.exchange(*attempt).map(|attempt| attempt.started.at));
         }
+        // Where one link of the chain is a guess, time alone does not make another one certain.
+        if attempts.iter().any(|(_, pairing)| *pairing == Pairing::Possible) {
+            for (attempt, pairing) in &mut attempts {
+                if self.books.exchange(*attempt).is_some_and(|attempt| !attempt.identified) {
+                    *pairing = Pairing::Likely.min(*pairing);
+                }
+            }
+        }
         attempts
     }
 
