@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::report::{self, Coverage, ExchangeRow, HalfClosed, Latency, Quantiles, Report, Spread, Totals};
 use crate::shard::{Captured, Shard};
 use crate::stats::{self, Spans, Stats};
+use crate::time::Timestamp;
 
 /// An analysis under way.
 pub struct Analysis<'r> {
@@ -36,6 +37,9 @@ struct Findings<'r> {
     /// Exchanges of the downstream legs whose response is of unknown length.
     unmeasured: u64,
     opaque_tls: u64,
+    /// While live: what settled and was not yet asked for. Identifiers are given in the order of settlement.
+    news: Option<Vec<Incident>>,
+    latest_id: u32,
     exchange_row: Option<&'r mut dyn FnMut(&ExchangeRow)>,
 }
 
@@ -63,9 +67,36 @@ impl<'r> Analysis<'r> {
                 cut_heads: [0; 2],
                 unmeasured: 0,
                 opaque_tls: 0,
+                news: None,
+                latest_id: 0,
                 exchange_row,
             },
             last: None,
+        }
+    }
+
+    /// From now on incidents can be asked for as they settle, with [`Analysis::news`], and keep the identifiers that they then
+    /// have.
+    #[must_use]
+    pub fn live(mut self) -> Self {
+        self.findings.news = Some(Vec::new());
+        self
+    }
+
+    /// The incidents that settled since this was last asked; none but while live.
+    pub fn news(&mut self) -> Vec<Incident> {
+        self.findings.news.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// All frames up to `at` were taken: what is due by then settles, though no frame says so.
+    pub fn pass_time(&mut self, at: Timestamp) {
+        let Some(last) = self.last.filter(|last| last.at < at) else { return };
+        self.shard.pass_time(Moment { at, ..last }, &mut self.events);
+        self.pass_on();
+        let Self { correlator, findings, .. } = self;
+        correlator.pass_time(at, &mut |finding| findings.take(finding));
+        for incident in findings.diagnoser.overdue(at) {
+            findings.keep(incident);
         }
     }
 
@@ -101,14 +132,17 @@ impl<'r> Analysis<'r> {
 
     fn report(self) -> Report {
         let counters = self.shard.counters();
-        let Findings { diagnoser, stats, mut incidents, mut totals, gaps, opaque_tls, cut_heads, unmeasured, .. } =
-            self.findings;
+        let Findings {
+            diagnoser, stats, mut incidents, mut totals, gaps, opaque_tls, cut_heads, unmeasured, news, ..
+        } = self.findings;
         incidents.sort_by_key(|incident| {
             let frame = incident.evidence.last().map(|proof| proof.moment.frame);
             (incident.time, frame)
         });
-        for (index, incident) in incidents.iter_mut().enumerate() {
-            incident.id = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        if news.is_none() {
+            for (index, incident) in incidents.iter_mut().enumerate() {
+                incident.id = u32::try_from(index + 1).unwrap_or(u32::MAX);
+            }
         }
         let episodes = episode::find(&mut incidents);
         advice::advise(&mut incidents, &stats);
@@ -236,7 +270,12 @@ impl Findings<'_> {
         }
     }
 
-    fn keep(&mut self, incident: Incident) {
+    fn keep(&mut self, mut incident: Incident) {
+        if let Some(news) = &mut self.news {
+            self.latest_id += 1;
+            incident.id = self.latest_id;
+            news.push(incident.clone());
+        }
         match incident.kind {
             Kind::GatewayError => self.totals.gateway_errors += 1,
             Kind::UpstreamFailure => self.totals.upstream_failures += 1,

@@ -43,6 +43,7 @@ use crate::diagnose::recognition::Products;
 use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, take_verdict};
 use crate::event::{Endpoint, GapJudged, Moment, Side};
 use crate::stats::{self, Stats, Taken};
+use crate::time::Timestamp;
 
 /// What the diagnosis is asked for.
 #[derive(Clone, Debug)]
@@ -295,6 +296,12 @@ impl Diagnoser {
             }
         }
         verdict
+    }
+
+    /// What was held back for long enough by `now`: requests of a gateway without a client's request, which may be health probes
+    /// yet, for all that was seen of them.
+    pub fn overdue(&mut self, now: Timestamp) -> Vec<Incident> {
+        self.lone.overdue(now)
     }
 
     /// What can be told only at the end: requests of a gateway that nobody asked it for and that are no health probes, and

@@ -2,6 +2,8 @@
 //! visible, is a health probe.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::correlate::Case;
 use crate::diagnose::cause::Cause;
@@ -10,7 +12,6 @@ use crate::event::Endpoint;
 use crate::mark::mark;
 use crate::stats::Taken;
 use crate::time::Timestamp;
-use std::net::IpAddr;
 
 /// Whose request, to whom, and a mark of method and target.
 type Key = (IpAddr, Endpoint, u64);
@@ -76,6 +77,17 @@ impl LoneRequests {
         } else {
             self.beyond += 1;
         }
+    }
+
+    /// Incidents that have been held back for as long as it takes to recognise most probes, and whose requests still come at
+    /// no even intervals.
+    pub(super) fn overdue(&mut self, now: Timestamp) -> Vec<Incident> {
+        let Self { kinds, held, .. } = self;
+        let is_due = |(key, incident): &mut (Key, Incident)| {
+            let held = now.since(incident.time) >= LONGEST_HOLD;
+            kinds.get(key).is_none_or(|alike| !alike.known || (held && !alike.is_probe()))
+        };
+        held.extract_if(.., is_due).map(|(_, incident)| incident).collect()
     }
 
     /// The incidents that are none of probes, how many there was no room for, and the requests that were noted.
@@ -156,6 +168,8 @@ const MOST_KINDS: usize = 512;
 const MOST_TIMES: usize = 4096;
 /// Instants of all kinds together: with what each request took, 80 octets each.
 const MOST_REMEMBERED: usize = 65_536;
+/// While live, incidents are held back for this long at most: three probes at the usual two seconds fall into it.
+const LONGEST_HOLD: Duration = Duration::from_secs(7);
 /// Incidents that are held back.
 const MOST_HELD: usize = 16_384;
 
