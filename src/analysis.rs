@@ -1,5 +1,6 @@
 //! The whole of the pure part: captured frames in, a report out.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::correlate::conversation::Exchange;
@@ -7,7 +8,7 @@ use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Correlator, Finding, Role};
 use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question, advice, episode};
-use crate::event::{Ending, Event, FirstSeen, GapJudged, Moment, Opaque, What};
+use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, What};
 use crate::limits::Limits;
 use crate::report::{self, Coverage, ExchangeRow, HalfClosed, Latency, Quantiles, Report, Spread, Totals};
 use crate::shard::{Captured, Shard};
@@ -98,6 +99,20 @@ impl<'r> Analysis<'r> {
         for incident in findings.diagnoser.overdue(at) {
             findings.keep(incident);
         }
+    }
+
+    /// Endpoints at which attempts were made, sorted.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<Endpoint> {
+        self.findings.stats.upstreams.keys().copied().collect()
+    }
+
+    /// All addresses of all gateways that are known, sorted.
+    #[must_use]
+    pub fn gateway_addresses(&self) -> Vec<IpAddr> {
+        let mut addresses: Vec<IpAddr> = self.correlator.gateways().groups().into_iter().flatten().collect();
+        addresses.sort_unstable();
+        addresses
     }
 
     /// Takes a frame.
