@@ -1,5 +1,6 @@
 //! The whole of the pure part: captured frames in, a report out.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::correlate::conversation::Exchange;
@@ -7,11 +8,12 @@ use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Correlator, Finding, Role};
 use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question, advice, episode};
-use crate::event::{Ending, Event, FirstSeen, GapJudged, Moment, Opaque, What};
+use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, What};
 use crate::limits::Limits;
 use crate::report::{self, Coverage, ExchangeRow, HalfClosed, Latency, Quantiles, Report, Spread, Totals};
 use crate::shard::{Captured, Shard};
-use crate::stats::{Spans, Stats};
+use crate::stats::{self, Spans, Stats};
+use crate::time::Timestamp;
 
 /// An analysis under way.
 pub struct Analysis<'r> {
@@ -36,6 +38,9 @@ struct Findings<'r> {
     /// Exchanges of the downstream legs whose response is of unknown length.
     unmeasured: u64,
     opaque_tls: u64,
+    /// While live: what settled and was not yet asked for. Identifiers are given in the order of settlement.
+    news: Option<Vec<Incident>>,
+    latest_id: u32,
     exchange_row: Option<&'r mut dyn FnMut(&ExchangeRow)>,
 }
 
@@ -63,10 +68,51 @@ impl<'r> Analysis<'r> {
                 cut_heads: [0; 2],
                 unmeasured: 0,
                 opaque_tls: 0,
+                news: None,
+                latest_id: 0,
                 exchange_row,
             },
             last: None,
         }
+    }
+
+    /// From now on incidents can be asked for as they settle, with [`Analysis::news`], and keep the identifiers that they then
+    /// have.
+    #[must_use]
+    pub fn live(mut self) -> Self {
+        self.findings.news = Some(Vec::new());
+        self
+    }
+
+    /// The incidents that settled since this was last asked; none but while live.
+    pub fn news(&mut self) -> Vec<Incident> {
+        self.findings.news.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// All frames up to `at` were taken: what is due by then settles, though no frame says so.
+    pub fn pass_time(&mut self, at: Timestamp) {
+        let Some(last) = self.last.filter(|last| last.at < at) else { return };
+        self.shard.pass_time(Moment { at, ..last }, &mut self.events);
+        self.pass_on();
+        let Self { correlator, findings, .. } = self;
+        correlator.pass_time(at, &mut |finding| findings.take(finding));
+        for incident in findings.diagnoser.overdue(at) {
+            findings.keep(incident);
+        }
+    }
+
+    /// Endpoints at which attempts were made, sorted.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<Endpoint> {
+        self.findings.stats.upstreams.keys().copied().collect()
+    }
+
+    /// All addresses of all gateways that are known, sorted.
+    #[must_use]
+    pub fn gateway_addresses(&self) -> Vec<IpAddr> {
+        let mut addresses: Vec<IpAddr> = self.correlator.gateways().groups().into_iter().flatten().collect();
+        addresses.sort_unstable();
+        addresses
     }
 
     /// Takes a frame.
@@ -85,7 +131,7 @@ impl<'r> Analysis<'r> {
         }
         let Self { correlator, findings, .. } = &mut self;
         correlator.finish(&mut |finding| findings.take(finding));
-        for incident in findings.diagnoser.late_incidents() {
+        for incident in findings.diagnoser.late_incidents(&mut findings.stats) {
             findings.keep(incident);
         }
         self.report()
@@ -101,24 +147,27 @@ impl<'r> Analysis<'r> {
 
     fn report(self) -> Report {
         let counters = self.shard.counters();
-        let Findings { diagnoser, stats, mut incidents, mut totals, gaps, opaque_tls, cut_heads, unmeasured, .. } =
-            self.findings;
+        let Findings {
+            diagnoser, stats, mut incidents, mut totals, gaps, opaque_tls, cut_heads, unmeasured, news, ..
+        } = self.findings;
         incidents.sort_by_key(|incident| {
             let frame = incident.evidence.last().map(|proof| proof.moment.frame);
             (incident.time, frame)
         });
-        for (index, incident) in incidents.iter_mut().enumerate() {
-            incident.id = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        if news.is_none() {
+            for (index, incident) in incidents.iter_mut().enumerate() {
+                incident.id = u32::try_from(index + 1).unwrap_or(u32::MAX);
+            }
         }
         let episodes = episode::find(&mut incidents);
         advice::advise(&mut incidents, &stats);
         totals.half_closed = stats.half_closed;
-        totals.health_probes = diagnoser.probes;
+        totals.health_probes = stats.probes;
         totals.unlisted_incidents += diagnoser.beyond;
         totals.unused_connections = diagnoser.unused_connections;
         let gateways = self.correlator.gateways().groups();
         let gateways = gateways.into_iter().map(|addresses| {
-            let known = addresses.first().and_then(|first| diagnoser.product(self.correlator.gateways().root(*first)));
+            let known = addresses.first().and_then(|first| diagnoser.product(*first, self.correlator.gateways()));
             report::Gateway {
                 product: known.map(|known| known.product.id().to_owned()),
                 product_evidence: known.map(|known| known.evidence.clone()),
@@ -220,7 +269,10 @@ impl Findings<'_> {
 
     fn take(&mut self, finding: Finding<'_>) {
         match finding {
-            Finding::Case(case) => {
+            Finding::Case(mut case) => {
+                if self.diagnoser.is_view_from_client(&case) {
+                    (case.role, case.upstream_visible) = (Role::Downstream, false);
+                }
                 self.count_case(&case);
                 if let Some(incident) = self.diagnoser.judge(&case, &mut self.stats) {
                     self.keep(incident);
@@ -233,7 +285,12 @@ impl Findings<'_> {
         }
     }
 
-    fn keep(&mut self, incident: Incident) {
+    fn keep(&mut self, mut incident: Incident) {
+        if let Some(news) = &mut self.news {
+            self.latest_id += 1;
+            incident.id = self.latest_id;
+            news.push(incident.clone());
+        }
         match incident.kind {
             Kind::GatewayError => self.totals.gateway_errors += 1,
             Kind::UpstreamFailure => self.totals.upstream_failures += 1,
@@ -250,7 +307,8 @@ impl Findings<'_> {
 
     fn count_case(&mut self, case: &Case<'_>) {
         let exchange = case.root.exchange;
-        if case.role != Role::Downstream || exchange.key.number == 0 {
+        let downstream = case.role == Role::Downstream || self.diagnoser.answers_clients(exchange.server);
+        if !downstream || exchange.key.number == 0 {
             return;
         }
         self.totals.exchanges += 1;
@@ -281,8 +339,8 @@ fn row(case: &Case<'_>) -> ExchangeRow {
     let own = |attempt: &&crate::correlate::Try<'_>| attempt.hop == 0;
     let last = case.attempts.iter().rev().find(own);
     let attempt = last.map(|attempt| attempt.party.exchange);
-    let client_wait = exchange.wait();
-    let upstream_wait = attempt.and_then(Exchange::wait);
+    let client_wait = stats::wait(exchange);
+    let upstream_wait = attempt.and_then(stats::wait);
     let octets = |exchange: &Exchange| {
         let start = exchange.response_start.as_ref().map_or(0, |start| start.at);
         exchange.response_end.map_or(0, |end| end.end.saturating_sub(start))
@@ -332,6 +390,7 @@ fn upstreams(stats: &Stats, diagnoser: &Diagnoser) -> Vec<report::Upstream> {
         report::Upstream {
             endpoint: *endpoint,
             attempts: upstream.attempts,
+            health_probes: upstream.probes,
             failed: diagnoser.failed(*endpoint),
             idle_close: server.and_then(|server| server.idle_close.as_deref()).and_then(spread),
             longest_reuse: upstream.longest_reuse,

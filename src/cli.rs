@@ -55,7 +55,7 @@ pub struct Cli {
     pub output: Option<PathBuf>,
 
     /// Show incident N in full.
-    #[arg(long, value_name = "N", conflicts_with_all = ["json", "ndjson"])]
+    #[arg(long, value_name = "N")]
     pub show: Option<u32>,
 
     /// Write every exchange as a row of FILE: .csv or .ndjson by its name.
@@ -79,7 +79,7 @@ pub struct Cli {
     pub verbose: bool,
 
     /// A libpcap filter expression: the focus.
-    #[arg(value_name = "EXPR", id = "expression", trailing_var_arg = true)]
+    #[arg(value_name = "EXPR", id = "expression")]
     pub expression: Vec<String>,
 }
 

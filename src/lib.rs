@@ -75,7 +75,7 @@
 //! | `hdrhistogram` | `stats` | quantiles in constant memory |
 //! | `pcap` | `capture::filter` | filter expressions |
 //! | `flate2`, `ruzstd` | `capture` | compressed inputs |
-//! | `clap`, `indicatif` | `cli`, `run` | the command line |
+//! | `clap`, `indicatif`, `terminal_size` | `cli`, `run` | the command line, and how wide it is |
 //!
 //! # Where things are
 //!
@@ -86,7 +86,7 @@
 //!   wire/ flow/ observe/ shard.rs                 below the waist
 //!   correlate/ stats.rs diagnose/                 above it
 //!   analysis.rs     both halves together
-//!   report/         a file a format; lines, ladder, sections are the parts of the text
+//!   report/         a file a format; lines, ladder, drawing, sections are the parts of the text
 //!   cli.rs run.rs main.rs                         the program
 //! captures/ stories: what a real gateway did, its packets, and what has to be found in them
 //! tests/    what holds for the whole; tests/lab makes the captures
@@ -133,6 +133,7 @@
 //! | no input makes it panic; memory stays within [`limits::Limits`] | `tests/robustness.rs` |
 //! | each story is found as its `expect` block says, and nothing besides | `tests/captures.rs` |
 //! | the command line's contract: flags, exit status, broken pipes | `tests/cli.rs` |
+//! | no line of text is wider than the terminal, no reason is cut, in a pipe an incident is a line | `tests/screen.rs` |
 //! | every octet of a stream is delivered once, in order, or declared a gap | `flow::assembler`: `every_octet_is_delivered_once_in_order`, `what_did_not_come_is_a_gap` |
 //! | the fast path decodes as the general one | `wire::packet`: `the_fast_path_agrees_with_the_general_one` |
 //! | files are read as another reader reads them, in pieces of any size | `capture`: `files_are_read_as_pcap_parser_reads_them`, `the_pieces_in_which_octets_arrive_do_not_matter` |

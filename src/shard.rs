@@ -104,6 +104,11 @@ impl Shard {
         }
     }
 
+    /// No more frames come from before `moment`: what has been silent for too long by then leaves.
+    pub fn pass_time(&mut self, moment: Moment, events: &mut Vec<Event>) {
+        self.expire(moment, events);
+    }
+
     /// The capture ended.
     pub fn finish(&mut self, moment: Moment, events: &mut Vec<Event>) {
         let Self { table, observers, limits, held, .. } = self;

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use hdrhistogram::Histogram;
 
 use crate::correlate::conversation::{Conversation, Exchange};
-use crate::event::{Endpoint, FirstSeen, GoneWhy, Side};
+use crate::event::{Endpoint, FirstSeen, GoneWhy, Moment, Side};
 
 /// Spans, as a histogram of microseconds up to an hour, two significant digits.
 /// The least and the greatest are exact.
@@ -64,8 +64,10 @@ impl Spans {
 /// What is known of an endpoint in the role of an upstream.
 #[derive(Clone, Debug, Default)]
 pub struct Upstream {
-    /// Attempts at it.
+    /// Attempts at it, health probes excluded.
     pub attempts: u64,
+    /// Health probes, and those of them that failed.
+    pub probes: (u64, u64),
     /// SYN to SYN-ACK.
     pub connect: Option<Box<Spans>>,
     /// Last octet of the request to first octet of the response.
@@ -95,6 +97,29 @@ pub struct Server {
     pub windows_closed: u64,
 }
 
+/// What one attempt took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Taken {
+    connect: Option<Duration>,
+    wait: Option<Duration>,
+    /// For how long the connection had been idle that was reused with success.
+    reuse: Option<Duration>,
+    announced_timeout: Option<Duration>,
+}
+
+impl Taken {
+    /// What a gateway's exchange with an upstream took. What a failure took says nothing of what success takes.
+    #[must_use]
+    pub fn of(exchange: &Exchange, conversation: &Conversation, failed: bool) -> Self {
+        Self {
+            connect: conversation.connect().filter(|_| !exchange.reused),
+            wait: wait(exchange).filter(|_| !failed),
+            reuse: exchange.idle.filter(|_| !failed && exchange.is_answered()),
+            announced_timeout: conversation.announced_timeout,
+        }
+    }
+}
+
 /// All numbers.
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -111,6 +136,8 @@ pub struct Stats {
     /// Upstreams.
     pub upstreams: BTreeMap<Endpoint, Upstream>,
     servers: HashMap<Endpoint, Server>,
+    /// Health probes that gateways sent, and those of them that failed.
+    pub probes: (u64, u64),
     /// Connections that stayed half-closed.
     pub half_closed: u64,
 }
@@ -118,27 +145,31 @@ pub struct Stats {
 impl Stats {
     /// A gateway's exchange with an upstream.
     pub fn attempt(&mut self, exchange: &Exchange, conversation: &Conversation, failed: bool) {
-        if self.upstreams.len() >= MOST_ENDPOINTS && !self.upstreams.contains_key(&exchange.server) {
-            return;
-        }
-        let upstream = self.upstreams.entry(exchange.server).or_default();
+        self.take(exchange.server, &Taken::of(exchange, conversation, failed));
+    }
+
+    /// The same of an attempt that was put by.
+    pub fn take(&mut self, endpoint: Endpoint, taken: &Taken) {
+        let Self { upstreams, upstream_connect, upstream_wait, .. } = self;
+        let Some(upstream) = upstream(upstreams, endpoint) else { return };
         upstream.attempts += 1;
-        if !exchange.reused
-            && let Some(connect) = conversation.connect()
-        {
-            self.upstream_connect.note(connect);
+        if let Some(connect) = taken.connect {
+            upstream_connect.note(connect);
             upstream.connect.get_or_insert_default().note(connect);
         }
-        upstream.announced_timeout = conversation.announced_timeout.or(upstream.announced_timeout);
-        if failed {
-            return;
-        }
-        if let Some(wait) = exchange.wait() {
-            self.upstream_wait.note(wait);
+        if let Some(wait) = taken.wait {
+            upstream_wait.note(wait);
             upstream.wait.get_or_insert_default().note(wait);
         }
-        if exchange.is_answered() {
-            upstream.longest_reuse = upstream.longest_reuse.max(exchange.idle);
+        upstream.longest_reuse = upstream.longest_reuse.max(taken.reuse);
+        upstream.announced_timeout = taken.announced_timeout.or(upstream.announced_timeout);
+    }
+
+    /// A gateway's health probes of an upstream, and how many of them failed. They are in no other number.
+    pub fn probes(&mut self, endpoint: Endpoint, sent: u64, failed: u64) {
+        self.probes = (self.probes.0 + sent, self.probes.1 + failed);
+        if let Some(upstream) = upstream(&mut self.upstreams, endpoint) {
+            upstream.probes = (upstream.probes.0 + sent, upstream.probes.1 + failed);
         }
     }
 
@@ -189,6 +220,29 @@ impl Stats {
         }
         Some(self.servers.entry(endpoint).or_default())
     }
+}
+
+/// An upstream's record, unless there are too many.
+fn upstream(upstreams: &mut BTreeMap<Endpoint, Upstream>, endpoint: Endpoint) -> Option<&mut Upstream> {
+    if upstreams.len() >= MOST_ENDPOINTS && !upstreams.contains_key(&endpoint) {
+        return None;
+    }
+    Some(upstreams.entry(endpoint).or_default())
+}
+
+/// Last octet of the request to first octet of the response. `None` for a response that did not wait for the end of the
+/// request: it says nothing of how long an answer takes.
+#[must_use]
+pub fn wait(exchange: &Exchange) -> Option<Duration> {
+    let start = exchange.response_start.as_ref()?.moment;
+    waited(exchange, start)
+}
+
+/// Last octet of the request to `until`, where that came later.
+#[must_use]
+pub fn waited(exchange: &Exchange, until: Moment) -> Option<Duration> {
+    let (sent, _) = exchange.request_end?;
+    (sent.at <= until.at).then(|| until.at.since(sent.at))
 }
 
 /// Whether a connection stayed half-closed: who had closed, for how long, and what the other side still sent.

@@ -65,7 +65,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("hdrhistogram", &["stats.rs"]),
     ("flate2", &["capture/decompress.rs"]),
     ("ruzstd", &["capture/decompress.rs"]),
-    ("indicatif", &["run.rs"]),
+    ("indicatif", &["run/progress.rs"]),
+    ("terminal_size", &["run/output.rs"]),
     ("jiff", &["time.rs"]),
     ("tokio", &["serve.rs"]),
 ];

@@ -19,7 +19,7 @@ const REFUSED: &str = "captures/nginx-connect-refused/capture.pcapng";
 const HEALTHY: &str = "captures/nginx-healthy-idle-closes/capture.pcapng";
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM).env_remove("NO_COLOR").args(arguments).output().unwrap()
+    Command::new(PROGRAM).env_remove("NO_COLOR").env_remove("COLUMNS").args(arguments).output().unwrap()
 }
 
 /// What is printed by a run that ends with `status`.
@@ -159,6 +159,45 @@ fn one_incident_is_shown_in_full() {
 }
 
 #[test]
+fn an_incident_in_full_is_text() {
+    for format in ["json", "ndjson", "csv"] {
+        let said = refusal(&["-r", REFUSED, "--show", "1", "--format", format]);
+        assert!(said.contains("--show prints text") && said.contains(format), "{said}");
+    }
+    check(&["-r", REFUSED, "--show", "1", "--format", "text"], 1);
+}
+
+/// A client that is answered before it has sent its request to the end has not waited.
+#[test]
+fn an_answer_before_the_end_of_the_request_is_no_latency() {
+    let path = story::path("nginx-early-413");
+    let report = json(&["-r", &path], 1);
+    assert_eq!(report["incidents"][0]["downstream"]["wait_us"], Value::Null);
+    assert_eq!(report["latency"]["failed_wait"]["n"], 0);
+    let shown = check(&["-r", &path, "--show", "1"], 1);
+    assert!(!shown.contains("after 0ms"), "{shown}");
+}
+
+/// The upstream answered half a second after the gateway had given up.
+#[test]
+fn a_late_answer_does_not_make_the_gateway_more_patient() {
+    let report = json(&["-r", &story::path("nginx-timeout-late-answer")], 1);
+    let gave_up = report["upstreams"][0]["gave_up_us"]["max"].as_u64().unwrap();
+    assert!((2_000_000..2_010_000).contains(&gave_up), "{gave_up}");
+}
+
+#[test]
+fn health_probes_are_no_attempts() {
+    let report = json(&["-r", &story::path("haproxy-health-checks-down")], 1);
+    let upstream = &report["upstreams"][0];
+    assert_eq!(upstream["attempts"], 3);
+    assert_eq!(upstream["failed"], serde_json::json!({}));
+    assert_eq!(upstream["health_probes"], serde_json::json!({"sent": 15, "failed": 6}));
+    assert_eq!(report["totals"]["health_probes"], upstream["health_probes"]);
+    assert_eq!(report["latency"]["upstream_wait"]["n"], 3);
+}
+
+#[test]
 fn json_is_one_object_with_the_keys_of_the_contract() {
     let report = json(&["-r", REFUSED], 1);
     assert_eq!(report["schema"], "netwatch502/report/1");
@@ -223,6 +262,15 @@ fn a_report_goes_where_o_says() {
 }
 
 #[test]
+fn of_an_empty_file_nothing_is_reported() {
+    let folder = Folder::new();
+    let output = run(&["-r", &folder.file("empty.pcap", b"")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).ends_with("empty.pcap: empty: zero bytes\n"));
+    assert!(!text(&output.stdout).contains("the rest of"));
+}
+
+#[test]
 fn every_exchange_is_a_row() {
     let folder = Folder::new();
     for name in ["nginx-connect-refused", "nginx-process-death", "chain-haproxy-nginx-refused"] {
@@ -265,6 +313,9 @@ fn an_expression_is_the_focus() {
     assert_eq!(focused["focus"], "port 8080");
     assert_eq!(focused["incidents"].as_array().unwrap().len(), all["incidents"].as_array().unwrap().len());
     assert_eq!(focused["incidents"][0]["cause"], "connect_refused", "the upstream's leg is seen all the same");
+    let after: Value = serde_json::from_str(&check(&["-r", REFUSED, "port", "8080", "--json"], 1)).unwrap();
+    assert_eq!(after, focused, "a flag behind the expression is a flag");
+    assert!(refusal(&["-r", REFUSED, "port", "8080", "--jason"]).contains("--json"));
     let nothing = json(&["-r", REFUSED, "port 9999"], 0);
     assert_eq!(nothing["incidents"].as_array().unwrap().len(), 0);
 }

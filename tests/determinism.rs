@@ -7,8 +7,16 @@ mod story;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use assert_cmd::Command;
+use netwatch502::analysis::Analysis;
+use netwatch502::capture::Source;
+use netwatch502::correlate::gateway::Gateways;
+use netwatch502::diagnose::Question;
+use netwatch502::diagnose::incident::Incident;
+use netwatch502::limits::Limits;
+use netwatch502::time::Timestamp;
 use packets::Packet;
 use tempfile::TempDir;
 
@@ -112,5 +120,46 @@ fn a_rotated_set_gives_the_incidents_of_the_whole() {
                 assert_eq!(set[key], whole[key], "{name} in {parts} parts: {key}");
             }
         }
+    }
+}
+
+/// What a report says of an incident, in a word each.
+fn told(incident: &Incident) -> (Timestamp, &'static str, &'static str) {
+    (incident.time, incident.cause.id(), incident.grade.id())
+}
+
+#[test]
+fn what_is_told_while_live_is_what_the_report_on_the_file_says() {
+    for name in story::names() {
+        let analysis = || Analysis::new(&Limits::default(), Gateways::default(), Question::default(), None);
+        let (mut whole, mut live) = (analysis(), analysis().live());
+        let mut source = Source::open(&[story::path(&name)]).unwrap();
+        let mut lines = Vec::new();
+        let mut last = None;
+        while let Some(frame) = source.next() {
+            whole.take(&frame);
+            // Between two frames nothing happens, and time passes.
+            live.pass_time(frame.at);
+            live.take(&frame);
+            lines.extend(live.news());
+            last = Some(frame.at);
+        }
+        let later = last.unwrap() + Duration::from_secs(30);
+        live.pass_time(later);
+        lines.extend(live.news());
+        let of_file = whole.finish().incidents;
+        let of_live = live.finish().incidents;
+        assert_eq!(
+            of_file.iter().map(told).collect::<Vec<_>>(),
+            of_live.iter().map(told).collect::<Vec<_>>(),
+            "{name}"
+        );
+        let mut ids: Vec<u32> = lines.iter().map(|line| line.id).collect();
+        assert_eq!(ids, (1..).take(ids.len()).collect::<Vec<_>>(), "{name}: in the order of settlement");
+        // What can be told only at the end comes with the report.
+        ids.extend(of_live.iter().map(|incident| incident.id).filter(|id| *id as usize > lines.len()));
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), of_live.len(), "{name}");
     }
 }

@@ -19,6 +19,7 @@ mod input;
 mod link_names;
 mod merge;
 mod names;
+pub mod reach;
 
 pub use error::Error;
 pub use link_names::link_name;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::correlate::conversation::ExchangeKey;
+use crate::correlate::conversation::{Exchange, ExchangeKey};
+use crate::correlate::marks::shared;
+use crate::correlate::pair::Window;
 
 /// How improbable it is that a candidate stands where it does by chance: the less the better. The cost is the sum of the
 /// logarithms of its slacks, in thousandths: one tight end and a loose one are worth more than two halfway ends.
@@ -25,6 +27,42 @@ impl Fit {
 pub(super) fn surprise(slack: Duration) -> u32 {
     let units = slack.as_secs_f64() / USUAL_SLACK.as_secs_f64();
     (units.ln_1p() * 1000.0) as u32
+}
+
+/// What speaks against a candidate; `None` where it cannot be.
+pub(super) fn mismatch(front: &Exchange, candidate: &Exchange, window: Window) -> Option<u32> {
+    let mut penalty = 0;
+    if let (Some(wanted), Some(sent)) = (&front.request, &candidate.request) {
+        if wanted.method() != sent.method() {
+            return None;
+        }
+        if wanted.content_length.zip(sent.content_length).is_some_and(|(wanted, sent)| wanted != sent) {
+            return None;
+        }
+        penalty += if wanted.target().len() == sent.target().len() { 0 } else { 1000 };
+        penalty += if shared(wanted, sent) { 0 } else { 1000 };
+    }
+    let success = front.status().is_some_and(|status| status < 500);
+    if window.next.is_some() {
+        // An answer below 500 gave the gateway no reason to try again.
+        let content = candidate.is_answered() && candidate.status().is_some_and(|status| status < 500);
+        return (!content).then_some(penalty);
+    }
+    if candidate.status() != front.status() && success {
+        // A response without a status line may have been passed on as HTTP/0.9.
+        let passed_as_is = candidate.status().is_none() && candidate.defect.is_some();
+        return passed_as_is.then_some(penalty + 3000);
+    }
+    if candidate.is_answered() && candidate.status() != front.status() {
+        penalty += 4000;
+    }
+    if let (Some(one), Some(other)) = (&front.response, &candidate.response)
+        && let (Some(one), Some(other)) = (one.content_length, other.content_length)
+        && one != other
+    {
+        penalty += 2000;
+    }
+    Some(penalty)
 }
 
 /// What a gateway takes to react.

@@ -215,6 +215,12 @@ impl Correlator {
         self.page_event(event, sink);
     }
 
+    /// No more events come from before `now`: what is due by then settles.
+    pub fn pass_time(&mut self, now: Timestamp, sink: &mut dyn FnMut(Finding<'_>)) {
+        self.now = self.now.max(now);
+        self.settle_due(self.now, sink);
+    }
+
     /// The capture ended: everything settles.
     pub fn finish(&mut self, sink: &mut dyn FnMut(Finding<'_>)) {
         let mut rest: Vec<ExchangeKey> = self.books.exchanges().map(|exchange| exchange.key).collect();

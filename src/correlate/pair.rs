@@ -14,7 +14,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
-use crate::correlate::fit::{Fit, surprise};
+use crate::correlate::fit::{Fit, mismatch, surprise};
 use crate::correlate::index::LAST;
 use crate::correlate::marks::shared;
 use crate::correlate::{Correlator, Pairing};
@@ -23,11 +23,11 @@ use crate::time::Timestamp;
 
 /// The part of a downstream exchange's time that no attempt accounts for.
 #[derive(Clone, Copy, Debug)]
-struct Window {
+pub(super) struct Window {
     from: Timestamp,
     until: Timestamp,
     /// The attempt after it; `None` where the response follows.
-    next: Option<Endpoint>,
+    pub(super) next: Option<Endpoint>,
     /// What stands at its beginning.
     opening: Opening,
 }
@@ -77,23 +77,44 @@ impl Correlator {
             attempts.push((fit, pairing));
             attempts.sort_by_key(|(attempt, _)| self.books.exchange(*attempt).map(|attempt| attempt.started.at));
         }
+        // Where one link of the chain is a guess, time alone does not make another one certain.
+        if attempts.iter().any(|(_, pairing)| *pairing == Pairing::Possible) {
+            for (attempt, pairing) in &mut attempts {
+                if self.books.exchange(*attempt).is_some_and(|attempt| !attempt.identified) {
+                    *pairing = Pairing::Likely.min(*pairing);
+                }
+            }
+        }
         attempts
     }
 
-    /// Whether an exchange that was served may have had attempts before, to which exchanges that are still open have a
-    /// better claim.
+    /// Whether an exchange may have had attempts of which more is to be learned: to which exchanges that are still open have a
+    /// better claim, or which may not have been given up at all.
     pub(super) fn is_contested(&self, key: ExchangeKey) -> bool {
         let Some(front) = self.books.exchange(key) else { return false };
         if !self.has_orphans(front) {
             return false;
         }
         let served = front.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect::<SmallVec<[_; 2]>>();
-        self.windows(front, &served).into_iter().filter(|window| window.next.is_some()).any(|window| {
-            self.orphans_within(front, window).any(|key| {
-                let cost = self.books.exchange(key).and_then(|candidate| self.cost(front, candidate, window));
-                cost.is_some_and(|cost| self.rivals(front, cost).iter().any(Fit::is_tight))
+        self.windows(front, &served).into_iter().any(|window| {
+            self.orphans_within(front, window).filter_map(|key| self.books.exchange(key)).any(|candidate| {
+                self.cost(front, candidate, window).is_some_and(|cost| {
+                    let wanted = || window.next.is_some() && self.rivals(front, cost).iter().any(Fit::is_tight);
+                    self.may_go_on(candidate) || wanted()
+                })
             })
         })
+    }
+
+    /// Whether a SYN that nobody answered may yet be repeated: then the attempt has not been given up.
+    fn may_go_on(&self, candidate: &Exchange) -> bool {
+        candidate.key.number == 0
+            && candidate.over.is_none()
+            && self.books.conversation(candidate.key.connection).is_some_and(|conversation| {
+                let (latest, repeats) = conversation.syn;
+                let pause = FIRST_RETRANSMISSION * (1 << repeats.min(LATEST_WAITED_FOR));
+                conversation.syn_ack.is_none() && self.now.since(latest.at) <= pause
+            })
     }
 
     /// Whether no other attempt can have been made before an attempt.
@@ -336,7 +357,7 @@ impl Correlator {
         if elsewhere || !self.gateways.same(front.server.ip(), candidate.client.ip()) {
             return None;
         }
-        let penalty = self.mismatch(front, candidate, window)?;
+        let penalty = mismatch(front, candidate, window)?;
         let start = match window.opening {
             Opening::Request => {
                 let ready = [Some(front.ready()), front.request_end.map(|(moment, _)| moment)];
@@ -351,6 +372,14 @@ impl Correlator {
             return None;
         }
         if let Some(next) = window.next {
+            // What failed before the request was complete, and was followed by an attempt only afterwards, was not what that
+            // attempt followed: this gateway reads requests whole before it turns to an upstream.
+            let failed = self.outcome(candidate, window.until);
+            let is_older =
+                |(end, _): (Moment, u64)| failed.is_some_and(|at| at.frame < end.frame) && end.at <= window.until;
+            if window.opening == Opening::Request && front.request_end.is_some_and(is_older) {
+                return None;
+            }
             // Another attempt followed: at once, or, at the same endpoint, after the gateway's pauses.
             let again = next == candidate.server;
             let pause = if again { LONGEST_PAUSE } else { AT_ONCE };
@@ -365,7 +394,11 @@ impl Correlator {
             // Two attempts that nothing came of were waited for equally long.
             (Opening::Silence(before), None) => {
                 let (first, second) = (began.since(before), window.until.since(began));
-                first.abs_diff(second)
+                let difference = first.abs_diff(second);
+                if window.next.is_some() && difference > second / 4 + AT_ONCE {
+                    return None;
+                }
+                difference
             }
             _ => start,
         };
@@ -399,42 +432,6 @@ impl Correlator {
         waited >= SHORTEST_PATIENCE && tried.is_none_or(|tried| tried <= window.until + AT_ONCE)
     }
 
-    /// What speaks against a candidate; `None` where it cannot be.
-    fn mismatch(&self, front: &Exchange, candidate: &Exchange, window: Window) -> Option<u32> {
-        let mut penalty = 0;
-        if let (Some(wanted), Some(sent)) = (&front.request, &candidate.request) {
-            if wanted.method() != sent.method() {
-                return None;
-            }
-            if wanted.content_length.zip(sent.content_length).is_some_and(|(wanted, sent)| wanted != sent) {
-                return None;
-            }
-            penalty += if wanted.target().len() == sent.target().len() { 0 } else { 1000 };
-            penalty += if shared(wanted, sent) { 0 } else { 1000 };
-        }
-        let success = front.status().is_some_and(|status| status < 500);
-        if window.next.is_some() {
-            // An answer below 500 gave the gateway no reason to try again.
-            let content = candidate.is_answered() && candidate.status().is_some_and(|status| status < 500);
-            return (!content).then_some(penalty);
-        }
-        if candidate.status() != front.status() && success {
-            // A response without a status line may have been passed on as HTTP/0.9.
-            let passed_as_is = candidate.status().is_none() && candidate.defect.is_some();
-            return passed_as_is.then_some(penalty + 3000);
-        }
-        if candidate.is_answered() && candidate.status() != front.status() {
-            penalty += 4000;
-        }
-        if let (Some(one), Some(other)) = (&front.response, &candidate.response)
-            && let (Some(one), Some(other)) = (one.content_length, other.content_length)
-            && one != other
-        {
-            penalty += 2000;
-        }
-        Some(penalty)
-    }
-
     /// When an attempt began: its SYN, where it opened a connection for itself.
     fn began(&self, attempt: &Exchange) -> Timestamp {
         let conversation = self.books.conversation(attempt.key.connection);
@@ -458,10 +455,11 @@ impl Correlator {
             attempt.last_response,
             closes(conversation, Side::Server),
             closes(conversation, Side::Client),
-            conversation.unreachable.first().map(|(moment, _)| *moment),
         ]
         .into_iter()
         .flatten()
+        // Linux goes on sending the SYN after some ICMP errors: then it is the latest one that counts.
+        .chain(conversation.unreachable.iter().map(|(moment, _)| *moment))
         .filter(|moment| moment.at <= until && moment.frame >= attempt.started.frame)
         .max_by_key(|moment| moment.frame)
     }
@@ -477,6 +475,10 @@ const SHORTEST_WINDOW: Duration = Duration::from_micros(20);
 const AT_ONCE: Duration = Duration::from_millis(5);
 /// No gateway waits less than this for an answer.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
+/// The pause before a SYN is repeated for the first time (RFC 6298: 1 s, and some slack); it doubles from then on.
+const FIRST_RETRANSMISSION: Duration = Duration::from_millis(1200);
+/// How often a SYN is repeated, at most, before no further repetition is waited for.
+const LATEST_WAITED_FOR: u32 = 2;
 /// Longest pause of a gateway before it tries an endpoint again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
 /// The cost up to which the only candidate is beyond doubt: one end tight, the other within a second.

@@ -1,11 +1,13 @@
 //! A judged case to the plain data of an incident.
 
 use crate::correlate::{Case, Party, Role, Try};
+use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Verdict};
 use crate::diagnose::incident::{self, Downstream, Grade, Incident, Kind};
 use crate::diagnose::ladder;
 use crate::diagnose::product::{self, Product};
-use crate::event::Side;
+use crate::event::{Endpoint, Side};
+use crate::stats;
 
 /// An attempt with its verdict.
 pub(super) struct Judged<'a> {
@@ -14,16 +16,31 @@ pub(super) struct Judged<'a> {
     pub(super) verdict: Option<Verdict>,
 }
 
-/// The incident that a case is.
+/// The endpoint whose gateway met with what the verdict says: of a chain, the one that made the attempt which failed so, or
+/// the one that made none.
+pub(super) fn met_by(case: &Case<'_>, judged: &[Judged<'_>], verdict: &Verdict) -> Endpoint {
+    let says_so = |judged: &Judged<'_>| judged.verdict.as_ref().is_some_and(|own| own.cause == verdict.cause);
+    let Some((index, found)) = judged.iter().enumerate().rfind(|(_, judged)| says_so(judged)) else {
+        return case.root.exchange.server;
+    };
+    if matches!(verdict.cause, Cause::NoUpstreamAttempt | Cause::UpstreamNotCaptured) {
+        return found.attempt.party.exchange.server;
+    }
+    let before = judged.get(..index).unwrap_or_default().iter();
+    let outer = before.rev().find(|outer| outer.attempt.hop + 1 == found.attempt.hop);
+    outer.map_or(case.root, |outer| outer.attempt.party).exchange.server
+}
+
+/// The incident that a case is, with the products that answered the client and that met with the failure.
 pub(super) fn compose(
     kind: Kind,
     case: &Case<'_>,
     judged: Vec<Judged<'_>>,
     verdict: Verdict,
-    product: Option<Product>,
+    (responder, product): (Option<Product>, Option<Product>),
 ) -> Incident {
     let root = case.root.exchange;
-    let downstream = (case.role == Role::Downstream).then(|| downstream(case, product));
+    let downstream = (case.role == Role::Downstream).then(|| downstream(case, responder));
     let status = downstream.as_ref().and_then(|downstream| downstream.status);
     let time = match &downstream {
         Some(downstream) => downstream.response.or(root.over).unwrap_or(root.started).at,
@@ -77,7 +94,7 @@ fn downstream(case: &Case<'_>, product: Option<Product>) -> Downstream {
         responder: named.or_else(|| product.map(|product| product.id().into())),
         request: request.map(|request| request.first),
         response,
-        wait: response.zip(exchange.request_end).map(|(response, (end, _))| response.at.since(end.at)),
+        wait: response.and_then(|response| stats::waited(exchange, response)),
     }
 }
 
@@ -104,6 +121,8 @@ fn attempt(judged: &Judged<'_>) -> incident::Attempt {
             Some(_) => "http/1.1",
             None => "tcp",
         },
+        method: exchange.request.as_ref().map(|request| request.method().into()),
+        target: exchange.request.as_ref().map(|request| request.target().into()),
         status: exchange.status(),
         outcome: judged.verdict.as_ref().map(|verdict| verdict.cause),
         grade: judged.verdict.as_ref().map_or(Grade::Proven, |verdict| verdict.grade),

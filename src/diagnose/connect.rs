@@ -134,9 +134,9 @@ fn unanswered(attempt: &Attempt<'_>) -> Option<Verdict> {
         .or_else(None, "a firewall or security group drops the packets")
         .or_else(
             Some(Cause::AcceptQueueFull),
-            "the listener's accept queue is full: `ss -ltn` and `nstat -az TcpExtListenOverflows` at the upstream tell",
+            "the listener's accept queue is full: check `ss -ltn` and `nstat -az TcpExtListenOverflows` on the upstream",
         )
-        .or_else(None, "nobody has the address any more: compare it with what the name resolves to now")
+        .or_else(None, "no host has this address any longer: compare it with what the name resolves to now")
         .unknown("which of these it is: they are the same packets at the gateway"),
     )
 }
@@ -157,7 +157,7 @@ fn queue_full(attempt: &Attempt<'_>) -> Option<Verdict> {
         Cause::AcceptQueueFull,
         Grade::Proven,
         format!("SYN-ACK repeated {count} × although acknowledged"),
-        format!("{server}'s accept queue is full: it keeps forgetting that the handshake was completed"),
+        format!("{server}'s accept queue is full: it drops the final ACK of the handshake again and again"),
     );
     if let Some(established) = conversation.established {
         verdict = verdict.proof(established, Actor::Gateway, "ACK of the SYN-ACK");

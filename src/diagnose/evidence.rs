@@ -316,7 +316,25 @@ pub fn given(case: &Case<'_>) -> Option<Given> {
     if case.role == crate::correlate::Role::Upstream {
         return None;
     }
-    given_on(case.root)
+    let mut given = given_on(case.root)?;
+    given.client_closed = given.client_closed.or_else(|| dropped_for_client(case));
+    Some(given)
+}
+
+/// The client's FIN, where the gateway took it for the end: it let go of the upstream before that had answered, and whatever
+/// it sent to its client then is not an answer.
+fn dropped_for_client(case: &Case<'_>) -> Option<Moment> {
+    let Party { exchange, conversation } = case.root;
+    let (fin, _) = conversation.fin(Side::Client)?;
+    let began = exchange.response_start.as_ref()?.moment;
+    let last = case.attempts.iter().rfind(|attempt| attempt.hop == 0)?.party;
+    let (dropped, ..) = last.conversation.close(Side::Client)?;
+    let upstream_silent = last.exchange.response_start.is_none()
+        && last.conversation.close(Side::Server).is_none_or(|(close, ..)| close.frame > dropped.frame);
+    let in_order = exchange.started.frame < fin.frame && fin.frame < dropped.frame && fin.frame < began.frame;
+    // Who gave up for want of an answer says so to its client.
+    let error = exchange.status().is_some_and(|status| status >= 500);
+    (in_order && upstream_silent && !error && dropped.at.since(fin.at) <= FOLLOWS).then_some(fin)
 }
 
 /// What was given on a leg.
@@ -366,3 +384,5 @@ fn broken_off(Party { exchange, conversation }: Party<'_>) -> Option<(Moment, bo
 
 /// Who closes this soon after its last octets does so because of what these are.
 const AT_ONCE: Duration = Duration::from_millis(50);
+/// A gateway that ends a request because its client has left does so within this span.
+const FOLLOWS: Duration = Duration::from_millis(250);

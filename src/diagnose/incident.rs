@@ -150,6 +150,10 @@ pub struct Attempt {
     pub reused: bool,
     /// `http/1.1`, `http/1.0`, or `tcp` where no request was sent.
     pub protocol: &'static str,
+    /// Method that the gateway sent.
+    pub method: Option<Box<str>>,
+    /// Request target that the gateway sent: reports cut its query values.
+    pub target: Option<Box<str>>,
     /// Status that the upstream sent.
     pub status: Option<u16>,
     /// How it failed; `None` where it did not.

@@ -1,9 +1,10 @@
 //! Both legs of a case, frame by frame: what a person would pick out of the packet list.
 
+use crate::correlate::conversation::ResponseEnd;
 use crate::correlate::{Case, Party, Role};
 use crate::diagnose::evidence::Verdict;
 use crate::diagnose::incident::{Actor, Leg, Step};
-use crate::event::{Closing, Moment, Side};
+use crate::event::{Closing, Ending, Moment, Side};
 
 /// The steps, in the order of the frames; the verdict's evidence gives some of them their role.
 #[must_use]
@@ -30,7 +31,32 @@ pub(super) fn steps(case: &Case<'_>, verdict: &Verdict) -> Vec<Step> {
         }
     }
     steps.sort_by_key(|step| step.moment.frame);
-    steps
+    one_a_frame(steps)
+}
+
+/// A frame is one row of its leg. That it also acknowledges the request is not worth a word beside what it carries.
+fn one_a_frame(steps: Vec<Step>) -> Vec<Step> {
+    let mut rows: Vec<Step> = Vec::with_capacity(steps.len());
+    for step in steps {
+        let same =
+            |row: &&mut Step| row.moment.frame == step.moment.frame && row.leg == step.leg && row.from == step.from;
+        // A frame has at most a row for each leg and sender.
+        match rows.iter_mut().rev().take(4).find(same) {
+            None => rows.push(step),
+            Some(_) if step.what == ACKNOWLEDGES => {}
+            Some(row) => {
+                if row.what == ACKNOWLEDGES {
+                    row.what = step.what;
+                } else if row.what != step.what {
+                    row.what = format!("{}, {}", row.what, step.what);
+                }
+                if row.role.is_empty() {
+                    row.role = step.role;
+                }
+            }
+        }
+    }
+    rows
 }
 
 fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
@@ -62,7 +88,7 @@ fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
         step(exchange.started, client, format!("{line} {place}"));
     }
     if let Some(moment) = exchange.acknowledged {
-        step(moment, server, String::from("ACK of the request"));
+        step(moment, server, String::from(ACKNOWLEDGES));
     }
     for repeat in conversation.repeats.iter().filter(|repeat| repeat.moment.frame > exchange.started.frame).take(4) {
         let from = if repeat.sender == Side::Client { client } else { server };
@@ -73,9 +99,13 @@ fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
         let reason = exchange.response.as_ref().map_or("", |response| response.reason());
         step(start.moment, server, format!("{status} {reason}").trim_end().to_owned());
     }
-    if let Some(end) =
-        exchange.response_end.filter(|end| exchange.response_start.as_ref().is_some_and(|s| s.moment != end.moment))
-    {
+    // A response that is cut short ends with whichever close came first; the other side's frame holds none of its octets.
+    let own = |end: &ResponseEnd| {
+        let closed = conversation.close(Side::Server).is_some_and(|(moment, ..)| moment.frame == end.moment.frame);
+        closed || matches!(end.how, Ending::Complete | Ending::Switched)
+    };
+    let apart = |end: &ResponseEnd| exchange.response_start.as_ref().is_some_and(|start| start.moment != end.moment);
+    if let Some(end) = exchange.response_end.filter(|end| end.content > 0 && apart(end) && own(end)) {
         step(end.moment, server, format!("… {} octets of content", end.content));
     }
     for (moment, error) in &conversation.unreachable {
@@ -87,10 +117,18 @@ fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
     }
     for (moment, closing) in conversation.resets.iter().filter(|(moment, _)| is_ours(moment)) {
         let from = if closing.by == Side::Client { client } else { server };
-        step(*moment, from, format!("RST seq={} {}", closing.at, ack(closing)).trim_end().to_owned());
+        let what = if closing.refuses_syn {
+            String::from("RST: refuses the SYN")
+        } else {
+            format!("RST seq={} {}", closing.at, ack(closing)).trim_end().to_owned()
+        };
+        step(*moment, from, what);
     }
 }
 
 fn ack(closing: &Closing) -> String {
     closing.acknowledged.map_or(String::new(), |ack| format!("ack={ack}"))
 }
+
+/// What a bare acknowledgement of the whole request shows as.
+const ACKNOWLEDGES: &str = "ACK of the request";

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::correlate::{Case, Pairing, Party};
-use crate::diagnose::cause::Cause;
+use crate::diagnose::cause::{Cause, Phase};
 use crate::diagnose::evidence::{Given, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade, Incident, Leg};
+use crate::diagnose::pools::Outage;
 use crate::event::{Endpoint, Moment, Side};
 use crate::time::Timestamp;
 
@@ -22,8 +23,10 @@ pub struct Failure {
     pub upstream: Endpoint,
     /// How.
     pub cause: Cause,
-    /// Whether a health probe failed.
+    /// Whether it was a request of the gateway's own: a health probe.
     pub probe: bool,
+    /// The status that the upstream answered, if it did.
+    pub status: Option<u16>,
 }
 
 /// The client closed before it had its answer. `failed_before` is when an attempt had failed by then, if one had.
@@ -62,7 +65,7 @@ pub fn client_abort(case: &Case<'_>, given: Given, failed_before: Option<Moment>
 
 /// Nothing was sent to an upstream for this request.
 #[must_use]
-pub fn nothing_sent(case: &Case<'_>, recent: &[Failure], hold_down: Duration) -> Verdict {
+pub fn nothing_sent(case: &Case<'_>, outage: &Outage, hold_down: Duration) -> Verdict {
     let Party { exchange, .. } = case.root;
     let answer = exchange.response_start.as_ref().map(|start| start.moment).or(exchange.over);
     let at = answer.unwrap_or(exchange.started);
@@ -100,37 +103,68 @@ pub fn nothing_sent(case: &Case<'_>, recent: &[Failure], hold_down: Duration) ->
             .or_else(Some(Cause::NoUpstreamAttempt), "the gateway answered by itself")
             .unknown("what went on inside the connections to the upstreams");
     }
-    let failures: Vec<&Failure> = recent
-        .iter()
-        .filter(|failure| {
-            failure.at <= at.at && at.at.since(failure.at) <= hold_down && takes_out_of_service(failure.cause)
-        })
-        .collect();
-    let mut verdict = match failures.last() {
-        Some(last) => Verdict::new(
-            Cause::NoUpstreamAttempt,
-            Grade::Consistent,
-            format!("nothing was sent; {} {} before", describe(last), span(at.at.since(last.at))),
-            format!(
-                "the gateway answered by itself: nothing was sent upstream, and {} of its upstreams failed within the {} before",
-                failures.len(),
-                span(hold_down)
-            ),
-        )
-        .detail("no_live_upstreams")
-        .proof(last.moment, Actor::Upstream, describe(last))
-        .or_else(None, "a queue, a connection limit or a breaker that is full"),
-        None => Verdict::new(
-            Cause::NoUpstreamAttempt,
-            Grade::Undetermined,
-            "nothing was sent; candidates: unix socket, no live upstream, ports",
-            format!("the gateway answered by itself after {}: nothing was sent upstream for this request", span(waited)),
-        )
-        .or_else(None, "no live upstream: all were marked as failed before the capture, or by probes that are not in it")
-        .or_else(None, "no route, or no neighbour answers: no SYN leaves the host then (ARP is not TCP)")
-        .or_else(None, "source ports or file descriptors ran out: `ss -s`, the gateway's error log")
-        .or_else(None, "a queue, a connection limit or a breaker that is full"),
+    // Who has no upstream left says so at once.
+    let error = exchange.status().is_some_and(|status| status >= 500);
+    let last = outage.failures.last().filter(|_| error && waited <= AT_ONCE && outage.is_complete());
+    let mut verdict = match last {
+        Some(last) => {
+            let (counted, within) = (counted(&outage.failures), hold_down.as_secs());
+            let mut verdict = Verdict::new(
+                Cause::NoUpstreamAttempt,
+                Grade::Consistent,
+                format!("nothing was sent; {}", in_short(&outage.failures, hold_down)),
+                format!(
+                    "the gateway answered by itself after {}: nothing was sent upstream. In the {within} s before: {counted}",
+                    span(waited)
+                ),
+            )
+            .detail("no_live_upstreams")
+            .proof(
+                last.moment,
+                Actor::Upstream,
+                match last.status.filter(|_| last.probe) {
+                    Some(status) => format!("the latest health check of {} answers {status}", last.upstream),
+                    None => format!("the latest failure of {} ({})", last.upstream, last.cause),
+                },
+            );
+            if outage.pool == 0 {
+                verdict =
+                    verdict.unknown("which upstreams such requests go to: the capture holds no other attempt for one");
+            }
+            verdict
+        }
+        None => {
+            let verdict = Verdict::new(
+                Cause::NoUpstreamAttempt,
+                Grade::Undetermined,
+                "nothing was sent; candidates: unix socket, no live upstream, ports",
+                format!(
+                    "the gateway answered by itself after {}: nothing was sent upstream for this request",
+                    span(waited)
+                ),
+            );
+            if outage.failures.is_empty() {
+                verdict.or_else(
+                    None,
+                    "no live upstream: all were marked as failed before the capture, or by probes that are not in it",
+                )
+            } else {
+                verdict.or_else(
+                    None,
+                    format!("no live upstream; in the {} s before: {}", hold_down.as_secs(), counted(&outage.failures)),
+                )
+            }
+        }
     };
+    if waited > AT_ONCE {
+        verdict = verdict.or_else(
+            None,
+            "an attempt was made, and nothing on it tells it from those of other requests at the same time",
+        );
+    }
+    verdict = verdict
+        .or_else(None, "the kernel refused the gateway's connect: no route, unanswered ARP or neighbour discovery, a local firewall, no free source port or descriptor; such failures leave no TCP packet (`ss -s`, the gateway's error log)")
+        .or_else(None, "a queue, a connection limit or a circuit breaker that was full");
     if let Some(answer) = answer {
         let what = exchange
             .status()
@@ -144,16 +178,44 @@ pub fn nothing_sent(case: &Case<'_>, recent: &[Failure], hold_down: Duration) ->
             "this gateway's other requests are in the capture with their attempts",
             None,
         )
-        .unknown("the gateway's own reason: its error log tells")
+        .unknown("the gateway's own reason: see its error log")
 }
 
-fn takes_out_of_service(cause: Cause) -> bool {
-    !matches!(cause, Cause::ClientAbort | Cause::NoUpstreamAttempt | Cause::UpstreamNotCaptured | Cause::Unknown)
+/// Failures in a few words.
+fn in_short(failures: &[Failure], within: Duration) -> String {
+    let within = within.as_secs();
+    if failures.iter().any(|failure| failure.probe) {
+        return format!("health checks failed in the {within} s before");
+    }
+    let plural = if failures.len() == 1 { "" } else { "s" };
+    format!("{} failure{plural} in the {within} s before", failures.len())
 }
 
-fn describe(failure: &Failure) -> String {
-    let what = if failure.probe { "probe failed" } else { "failed" };
-    format!("{} {what} ({})", failure.upstream, failure.cause)
+/// Failures in words: `3 connection failures to 10.0.0.7:80`.
+fn counted(failures: &[Failure]) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut upstreams: Vec<Endpoint> = failures.iter().map(|failure| failure.upstream).collect();
+    upstreams.sort_unstable();
+    upstreams.dedup();
+    for upstream in upstreams.iter().take(MOST_NAMED) {
+        let own = || failures.iter().filter(|failure| failure.upstream == *upstream);
+        if let Some(probe) = own().rfind(|failure| failure.probe) {
+            parts.push(match probe.status {
+                Some(status) => format!("the health check of {upstream} answered {status}"),
+                None => format!("the health check of {upstream} failed ({})", probe.cause),
+            });
+        } else {
+            let count = own().count();
+            let connecting = own().all(|failure| failure.cause.phase() == Phase::Connect);
+            let (what, at) = if connecting { ("connection failure", "to") } else { ("failure", "at") };
+            let plural = if count == 1 { "" } else { "s" };
+            parts.push(format!("{count} {what}{plural} {at} {upstream}"));
+        }
+    }
+    if upstreams.len() > MOST_NAMED {
+        parts.push(format!("{} more upstreams failed", upstreams.len() - MOST_NAMED));
+    }
+    parts.join(", ")
 }
 
 /// The gateway had a request for long before it sent anything upstream: the span, and what to say of it.
@@ -170,14 +232,20 @@ pub fn silent_wait(case: &Case<'_>) -> Option<(Duration, Verdict)> {
             Cause::NoUpstreamAttempt,
             Grade::Undetermined,
             format!("nothing was sent for {}, then {server} served it", span(wait)),
-            format!("the gateway sent nothing for {}, as long as its connection time-out, and then turned to {server}", span(wait)),
+            format!(
+                "the gateway sent nothing for {}, as long as its connection time-out, and then used {server}",
+                span(wait)
+            ),
         )
         .detail("silent_attempt")
         .proof_on(Leg::Downstream, ready, Actor::Client, "the request is complete")
         .proof(began, Actor::Gateway, format!("the first packet upstream, {} later", span(wait)))
-        .or_else(None, "an upstream host that is down: nobody answers the neighbour discovery, so that no SYN leaves (ARP is not TCP)")
+        .or_else(
+            None,
+            "an upstream host that is down: ARP or neighbour discovery gets no answer, so no SYN leaves the host",
+        )
         .or_else(None, "a queue or a rate limit that held the request back")
-        .unknown("which upstream was tried before: the gateway's log names it");
+        .unknown("which upstream was tried before: see the gateway's log");
         (wait, verdict)
     })
 }
@@ -219,6 +287,10 @@ impl SilentWaits {
     }
 }
 
+/// A gateway that does not try any upstream answers within this span.
+const AT_ONCE: Duration = Duration::from_millis(100);
+/// Upstreams that are named one by one.
+const MOST_NAMED: usize = 3;
 /// Shorter silences are not worth a word.
 const SHORTEST_SILENCE: Duration = Duration::from_millis(400);
 /// Spans that differ by less are the same time-out.
@@ -233,8 +305,8 @@ pub fn unknown(case: &Case<'_>) -> Verdict {
     let mut verdict = Verdict::new(
         Cause::Unknown,
         Grade::Undetermined,
-        "the attempt seems in order",
-        "the gateway answered with an error although nothing that was captured of its attempt is wrong",
+        "the attempt looks in order",
+        "the gateway answered with an error, although what was captured of its attempt looks in order",
     );
     for attempt in &case.attempts {
         let answer =
@@ -246,7 +318,7 @@ pub fn unknown(case: &Case<'_>) -> Verdict {
     if let Some(start) = &exchange.response_start {
         verdict = verdict.proof_on(Leg::Downstream, start.moment, Actor::Gateway, "the gateway's answer");
     }
-    verdict.unknown("why the gateway did not pass on what it got: its error log tells")
+    verdict.unknown("why the gateway did not pass on what it received: see its error log")
 }
 
 /// The gateway dropped a request in flight, and many other connections at the same moment.
@@ -266,5 +338,5 @@ pub fn crash(case: &Case<'_>, at: Moment, others: usize) -> Verdict {
     }
     verdict
         .or_else(None, "a worker died, was killed, or was restarted or reloaded without grace")
-        .unknown("which of these; the gateway's own log and `journalctl -k` tell")
+        .unknown("which of these: see the gateway's log and `journalctl -k`")
 }

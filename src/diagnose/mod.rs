@@ -13,9 +13,11 @@ pub mod incident;
 mod ladder;
 pub mod local;
 pub mod no_answer;
+mod pools;
 mod probes;
 pub mod product;
 mod recognition;
+mod remember;
 pub mod request;
 pub mod response;
 mod verdicts;
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Pairing, Party, Role, Try};
 use crate::diagnose::accepts::Accepts;
 use crate::diagnose::cause::Cause;
@@ -34,11 +37,13 @@ use crate::diagnose::compose::{Judged, compose};
 use crate::diagnose::evidence::{Attempt, Given, Verdict};
 use crate::diagnose::incident::{Grade, Incident, Kind};
 use crate::diagnose::local::Failure;
-use crate::diagnose::product::Recognition;
+use crate::diagnose::pools::Pools;
+use crate::diagnose::product::{Product, Recognition};
 use crate::diagnose::recognition::Products;
-use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, judged_end, take_verdict};
+use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, take_verdict};
 use crate::event::{Endpoint, GapJudged, Moment, Side};
-use crate::stats::Stats;
+use crate::stats::{self, Stats, Taken};
+use crate::time::Timestamp;
 
 /// What the diagnosis is asked for.
 #[derive(Clone, Debug)]
@@ -61,17 +66,18 @@ pub struct Diagnoser {
     question: Question,
     products: Products,
     failures: VecDeque<(IpAddr, Failure)>,
+    pools: Pools,
     /// When endpoints accepted connections.
     accepted: HashMap<Endpoint, Accepts>,
     /// Endpoints that ever sent a response.
     responded: HashSet<Endpoint>,
+    /// Endpoints at which gateways were seen to answer clients, without an upstream leg.
+    answering: HashSet<Endpoint>,
     waits: local::SilentWaits,
     lone: probes::LoneRequests,
     failed: HashMap<Endpoint, BTreeMap<Cause, u64>>,
     /// Targets of requests are cut off in this capture.
     cut_targets: bool,
-    /// Health probes sent, and those that failed.
-    pub probes: (u64, u64),
     /// Incidents for which there was no room.
     pub beyond: u64,
     /// Connections that a gateway opened and never used.
@@ -88,23 +94,24 @@ impl Diagnoser {
             question,
             products: Products::default(),
             failures: VecDeque::new(),
+            pools: Pools::default(),
             accepted: HashMap::new(),
             responded: HashSet::new(),
+            answering: HashSet::new(),
             waits: local::SilentWaits::default(),
             lone: probes::LoneRequests::default(),
             failed: HashMap::new(),
             cut_targets: false,
-            probes: (0, 0),
             beyond: 0,
             unused_connections: 0,
             remarks: BTreeMap::new(),
         }
     }
 
-    /// The product that was recognised at an address of a gateway.
+    /// The product that was recognised at an address of a gateway; the clearest one, where there are several.
     #[must_use]
-    pub fn product(&self, root: IpAddr) -> Option<&Recognition> {
-        self.products.get(root)
+    pub fn product(&self, address: IpAddr, gateways: &Gateways) -> Option<&Recognition> {
+        self.products.clearest(address, gateways)
     }
 
     /// How many attempts at an endpoint failed, by cause.
@@ -173,7 +180,9 @@ impl Diagnoser {
             return (exchange.request_head.is_some()).then(|| self.incident(Kind::ClientAbort, case, judged, verdict));
         }
         self.note_attempts(case, &judged, stats);
-        if let Some(wait) = exchange.wait() {
+        verdicts::leave_out_foreign(&mut judged, |upstream| self.pools.is_foreign(exchange, upstream));
+        self.learn_pools(case, &judged);
+        if let Some(wait) = stats::wait(exchange) {
             if error { stats.failed_wait.note(wait) } else { stats.client_wait.note(wait) }
         }
         let kind = if error || (no_answer && self.closed_without_answer(case)) {
@@ -268,15 +277,19 @@ impl Diagnoser {
     }
 
     fn without_attempt(&self, case: &Case<'_>, root: IpAddr) -> Verdict {
-        let product = self.products.get(root).map(|known| known.product);
+        let product = self.products.at(case.root.exchange.server, case.gateways);
         let hold_down = product.map_or(Duration::from_secs(10), product::hold_down);
-        let recent: Vec<Failure> =
-            self.failures.iter().filter(|(gateway, _)| *gateway == root).map(|(_, failure)| *failure).collect();
-        let mut verdict = local::nothing_sent(case, &recent, hold_down);
+        let counts = |failure: &Failure| product::turns_away(product, failure.cause, failure.probe);
+        let own = self.failures.iter().filter(|(gateway, failure)| *gateway == root && counts(failure));
+        let recent: Vec<Failure> = own.map(|(_, failure)| *failure).collect();
+        let asked = case.root.exchange;
+        let at = asked.response_start.as_ref().map(|start| start.moment).or(asked.over).unwrap_or(asked.started);
+        let outage = self.pools.outage(asked, &recent, hold_down, at.at);
+        let mut verdict = local::nothing_sent(case, &outage, hold_down);
         if !case.upstream_visible {
             // Who answers may be the origin itself: then its own leg tells what happened.
             let own = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
-            if let Some(direct) = judge_attempt(&self.view(own, None, case)) {
+            if let Some(direct) = judge_attempt(&self.view(own, None, None)) {
                 let server = case.root.exchange.server;
                 verdict = verdict
                     .or_else(Some(direct.cause), format!("if {server} is no gateway but the origin: {}", direct.why));
@@ -285,12 +298,24 @@ impl Diagnoser {
         verdict
     }
 
+    /// What was held back for long enough by `now`: requests of a gateway without a client's request, which may be health probes
+    /// yet, for all that was seen of them.
+    pub fn overdue(&mut self, now: Timestamp) -> Vec<Incident> {
+        self.lone.overdue(now)
+    }
+
     /// What can be told only at the end: requests of a gateway that nobody asked it for and that are no health probes, and
     /// exchanges that were served after a silence as long as the gateway's connection time-outs.
-    pub fn late_incidents(&mut self) -> Vec<Incident> {
+    pub fn late_incidents(&mut self, stats: &mut Stats) -> Vec<Incident> {
         let sifted = std::mem::take(&mut self.lone).sift();
-        self.probes.0 += sifted.sent;
-        self.probes.1 += sifted.failed;
+        for asked in &sifted.asked {
+            if asked.probe {
+                stats.probes(asked.upstream, asked.sent, asked.failed.values().sum());
+                continue;
+            }
+            asked.taken.iter().for_each(|taken| stats.take(asked.upstream, taken));
+            asked.failed.iter().for_each(|(cause, n)| self.count_failed(asked.upstream, *cause, *n));
+        }
         self.beyond += sifted.beyond;
         let mut incidents = sifted.incidents;
         incidents.extend(self.silent_waits());
@@ -306,40 +331,54 @@ impl Diagnoser {
         let Party { exchange, conversation } = case.root;
         let known = case.gateways.is_front(case.gateways.root(exchange.client.ip()))
             || case.gateways.is_known(exchange.client.ip());
-        let named = exchange.request.as_ref().is_some_and(|request| product::probe(request).is_some());
-        let probe = named || (known && exchange.key.number == 0);
+        let probe = exchange.request.as_ref().is_some_and(|request| product::probe(request).is_some());
         let attempt = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
-        let view = self.view(attempt, None, case);
+        let view = self.view(attempt, None, self.products.only(exchange.client.ip(), case.gateways));
         let verdict = judge_attempt(&view);
         if exchange.key.number == 0 && verdict.is_none() {
             self.unused_connections += 1;
             return None;
         }
+        if exchange.key.number == 0 && known && conversation.opaque.is_some() {
+            // It carried something, and nothing tells what it was for.
+            return None;
+        }
         let unheard = exchange.key.number > 0 && exchange.request_head.is_none();
+        let root = case.gateways.root(exchange.client.ip());
         if probe {
-            self.probes.0 += 1;
+            stats.probes(exchange.server, 1, u64::from(verdict.is_some()));
             if let Some(verdict) = &verdict {
-                self.probes.1 += 1;
-                let root = case.gateways.root(exchange.client.ip());
-                self.note_failure(root, exchange.server, verdict, exchange.over.unwrap_or(exchange.started), true);
+                self.note_failure(root, exchange, verdict, exchange.over.unwrap_or(exchange.started), true);
+            } else {
+                self.pools.served(exchange.server, exchange.started.at);
             }
             return None;
         }
-        self.lone.note(case);
-        stats.attempt(exchange, conversation, verdict.is_some());
-        let mut verdict = verdict.filter(|_| !unheard)?;
+        let taken = Taken::of(exchange, conversation, verdict.is_some());
+        let verdict = verdict.filter(|_| !unheard);
+        let cause = verdict.as_ref().map(|verdict| verdict.cause);
+        if !self.lone.note(case, known, taken, cause) {
+            stats.take(exchange.server, &taken);
+            cause.into_iter().for_each(|cause| self.count_failed(exchange.server, cause, 1));
+        }
+        let mut verdict = verdict?;
+        if known && exchange.key.number == 0 {
+            // A failed connection alone does not tell whether anybody waited for it.
+            self.note_failure(root, exchange, &verdict, exchange.over.unwrap_or(exchange.started), true);
+            return None;
+        }
         if known {
             verdict.lower(
                 Grade::Consistent,
                 "which client's request this was for: this gateway's downstream leg is in the capture, and none fits",
             );
         }
-        let root = case.gateways.root(exchange.client.ip());
-        self.note_failure(root, exchange.server, &verdict, exchange.over.unwrap_or(exchange.started), false);
+        // A request of a gateway whose clients are in the capture, and that none of them asked for, most likely is a probe.
+        self.note_failure(root, exchange, &verdict, exchange.over.unwrap_or(exchange.started), known);
         // The upstream's own error is worth a report only as what its client most likely got.
         let judged = vec![Judged { attempt, view, verdict: Some(verdict.clone()) }];
         let incident = self.incident(Kind::UpstreamFailure, case, judged, verdict);
-        self.lone.hold(case, incident, known);
+        self.lone.hold(case, incident);
         None
     }
 
@@ -367,8 +406,12 @@ impl Diagnoser {
             };
             // Nothing behind an attempt is surer than that the attempt belongs here.
             let pairing = behind.map_or(attempt.pairing, |outer| outer.pairing.min(attempt.pairing));
+            let before = case.attempts.get(..index).into_iter().flatten().filter(|before| before.hop == attempt.hop);
+            let bare = attempt.party.exchange.key.number == 0;
+            let pairing = verdicts::pairing_after(pairing, bare, before.map(|before| before.pairing));
             let attempt = &Try { pairing, ..*attempt };
-            let view = self.view(*attempt, given, case);
+            let maker = behind.map_or(case.root, |outer| outer.party).exchange.server;
+            let view = self.view(*attempt, given, self.products.at(maker, case.gateways));
             let mut verdict = judge_attempt(&view);
             let deeper = case.attempts.get(index + 1).is_some_and(|next| next.hop > attempt.hop);
             if !deeper && verdict.as_ref().is_some_and(|verdict| verdict.cause == Cause::RelayedError) {
@@ -380,7 +423,7 @@ impl Diagnoser {
                     Grade::Undetermined,
                     "the gateway tried again",
                     format!(
-                        "the gateway was not content with this attempt at {}, though nothing is wrong with it",
+                        "the gateway tried again after this attempt at {}, although it looks in order",
                         attempt.party.exchange.server
                     ),
                 ));
@@ -390,9 +433,8 @@ impl Diagnoser {
         judged
     }
 
-    fn view<'a>(&self, attempt: Try<'a>, given: Option<Given>, case: &Case<'_>) -> Attempt<'a> {
+    fn view<'a>(&self, attempt: Try<'a>, given: Option<Given>, product: Option<Product>) -> Attempt<'a> {
         let Party { exchange, conversation } = attempt.party;
-        let gateway = case.gateways.root(exchange.client.ip());
         let accepted = self.accepted.get(&exchange.server);
         let meanwhile = given.map(|given| (conversation.opened.at, given.at.at));
         Attempt {
@@ -400,7 +442,7 @@ impl Diagnoser {
             conversation,
             pairing: attempt.pairing,
             given,
-            product: self.products.get(gateway).map(|known| known.product),
+            product,
             endpoint_responds: self.responded.contains(&exchange.server),
             others_connected: accepted
                 .zip(meanwhile)
@@ -408,62 +450,20 @@ impl Diagnoser {
         }
     }
 
-    fn note_attempts(&mut self, case: &Case<'_>, judged: &[Judged<'_>], stats: &mut Stats) {
-        for Judged { attempt, verdict, view } in judged {
-            let Party { exchange, conversation } = attempt.party;
-            stats.attempt(exchange, conversation, verdict.is_some());
-            let Some(verdict) = verdict else { continue };
-            if verdict.cause == Cause::KeepaliveRace
-                && let (Some(idle), Some((close, ..))) = (exchange.idle, conversation.close(Side::Server))
-            {
-                // The upstream took the connection for idle when it closed.
-                stats.idle_close(exchange.server, idle + close.at.since(exchange.started.at));
-            }
-            if verdict.cause == Cause::ResponseTimeout
-                && let Some(moment) = verdict.evidence.last().map(|proof| proof.moment)
-            {
-                stats.gave_up(
-                    exchange.server,
-                    moment.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at),
-                );
-            }
-            let root = case.gateways.root(exchange.client.ip());
-            if verdict.cause == Cause::ConnectTimeout
-                && let Some(given) = judged_end(view)
-            {
-                self.waits.time_out(root, given.since(conversation.opened.at));
-            }
-            let moment = verdict.evidence.last().map_or(exchange.started, |proof| proof.moment);
-            self.note_failure(root, exchange.server, verdict, moment, false);
-        }
-        if let Some(last) = judged.iter().rev().find(|judged| judged.attempt.hop == 0 && judged.verdict.is_none())
-            && let (Some(wait), Some(upstream)) = (case.root.exchange.wait(), last.attempt.party.exchange.wait())
-        {
-            stats.gateway_added.note(wait.saturating_sub(upstream));
-        }
-    }
-
-    fn note_failure(&mut self, root: IpAddr, upstream: Endpoint, verdict: &Verdict, moment: Moment, probe: bool) {
-        if !probe && (self.failed.len() < MOST_ENDPOINTS || self.failed.contains_key(&upstream)) {
-            *self.failed.entry(upstream).or_default().entry(verdict.cause).or_default() += 1;
-        }
-        if self.failures.len() >= 256 {
-            self.failures.pop_front();
-        }
-        self.failures.push_back((root, Failure { at: moment.at, moment, upstream, cause: verdict.cause, probe }));
-    }
-
     fn is_asked(&self, status: u16) -> bool {
         self.question.statuses.iter().any(|range| range.contains(&status))
     }
 
     fn incident(&self, kind: Kind, case: &Case<'_>, judged: Vec<Judged<'_>>, verdict: Verdict) -> Incident {
-        let product = self.products.get(case.gateways.root(case.root.exchange.server.ip())).map(|known| known.product);
-        compose(kind, case, judged, verdict, product)
+        let at = |front: Endpoint| self.products.at(front, case.gateways);
+        let responder = at(case.root.exchange.server);
+        let met = match case.role {
+            Role::Downstream => at(compose::met_by(case, &judged, &verdict)),
+            Role::Upstream => self.products.only(case.root.exchange.client.ip(), case.gateways),
+        };
+        compose(kind, case, judged, verdict, (responder, met))
     }
 }
 
-/// Endpoints whose failures are counted.
-const MOST_ENDPOINTS: usize = 512;
 /// Remarks that are counted, each by its text.
 const MOST_REMARKS: usize = 256;

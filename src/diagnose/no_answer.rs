@@ -26,9 +26,11 @@ pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
     let whole = coverage == Coverage::Whole || (coverage == Coverage::Unknown && exchange.acknowledged.is_some());
     let cause = if reset { Cause::ResetWithoutResponse } else { Cause::ClosedWithoutResponse };
     let said = how(reset).to_uppercase();
+    let unread = reset && whole && maybe_unread(attempt, worked);
     let grade = match coverage {
         // Its sequence number says that it had sent something: the capture does not hold it.
         _ if closing.acknowledged.is_some() && closing.at > closing.received => Grade::Consistent,
+        _ if unread => Grade::Consistent,
         Coverage::Whole => Grade::Proven,
         Coverage::Unknown if whole => Grade::Proven,
         Coverage::Nothing | Coverage::Part | Coverage::Unknown => Grade::Consistent,
@@ -36,22 +38,39 @@ pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
     let extent = match coverage {
         Coverage::Nothing => "acknowledges nothing of the request",
         Coverage::Part => "acknowledges a part of the request",
+        Coverage::Whole if exchange.request_end.is_none() => "acknowledges all that was sent of the request",
         Coverage::Whole => "acknowledges the whole request",
-        Coverage::Unknown => "tells nothing of the request",
+        Coverage::Unknown => "says nothing about the request",
     };
     let verb = if reset { "reset the connection" } else { "closed the connection" };
     let mut verdict = Verdict::new(
         cause,
         grade,
         format!("{said} ({acks}) {} after the request, no response", span(worked)),
-        format!("{server} {verb} {} after the request, without an octet of response", span(worked)),
+        format!("{server} {verb} {} after the request, without sending a single octet of a response", span(worked)),
     )
     .proof(exchange.started, Actor::Gateway, "the request begins");
     if let Some(acknowledged) = exchange.acknowledged {
         verdict = verdict.proof(acknowledged, Actor::Upstream, "acknowledges the whole request");
     }
     verdict = verdict.proof(moment, Actor::Upstream, format!("{said}, {acks}: {extent}"));
-    verdict = if whole {
+    verdict = if unread {
+        let (cause, looks) = if exchange.reused {
+            (
+                Cause::KeepaliveRace,
+                "the process closed the connection as idle while the request lay unread in its socket: the kernel answers for it, with a reset",
+            )
+        } else {
+            (
+                Cause::ConnectReset,
+                "the process closed the connection without reading from it: the kernel answers for it, with a reset",
+            )
+        };
+        verdict
+            .rules_out(Cause::ResponseTimeout, "the upstream closed first", Some(moment.frame))
+            .or_else(Some(cause), looks)
+            .unknown("whether the process had read the request: its kernel acknowledged it")
+    } else if whole {
         verdict
             .rules_out(Cause::KeepaliveRace, "the upstream's kernel had the whole request", Some(moment.frame))
             .rules_out(Cause::ResponseTimeout, "the upstream closed first", Some(moment.frame))
@@ -69,6 +88,13 @@ pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
     } else {
         "why the process closed: a crash, a time limit of its own, and a deliberate close look the same"
     }))
+}
+
+/// Whether a RST that acknowledges the request may come from a process that never read it. A socket that is closed with
+/// octets unread sends such a RST: that of a connection taken for idle, or of a listener that serves nobody. No busy process
+/// leaves a socket unread for long.
+fn maybe_unread(attempt: &Attempt<'_>, worked: Duration) -> bool {
+    worked <= LONGEST_UNREAD && (attempt.exchange.reused || !attempt.endpoint_responds)
 }
 
 /// The gateway gave up waiting.
@@ -111,7 +137,7 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
         return Some(lost);
     }
     let summary = if in_body {
-        format!("{server} stopped sending in the middle of the response; the gateway gave up after {}", span(waited))
+        format!("{server} stopped sending in the middle of its response; the gateway gave up after {}", span(waited))
     } else {
         format!("{server} had the request and did not answer within {}; the gateway gave up", span(waited))
     };
@@ -140,7 +166,7 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
             "the upstream did not close first",
             closed.map(|(moment, ..)| moment.frame),
         )
-        .unknown("what the upstream was doing; its log and its own dependencies tell");
+        .unknown("what the upstream was doing: see its log and its dependencies");
     match attempt.given {
         None => verdict = verdict.or_else(Some(Cause::ClientAbort), "its client left: the client's leg would show it"),
         Some(given) if given.status.is_none() && !given.retried => {
@@ -152,7 +178,7 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     if grade == Grade::Consistent && waited < SHORTEST_WAIT {
         verdict = verdict.or_else(
             None,
-            "the gateway closed so soon that it may not have been for waiting: a reload, a limit, its client",
+            "the gateway closed so soon that a time-out is unlikely: a reload, a limit, or its client leaving",
         );
     }
     Some(verdict)
@@ -208,7 +234,7 @@ pub fn closed_before_request(attempt: &Attempt<'_>) -> Option<Verdict> {
             Cause::ClosedWithoutResponse,
             Grade::Consistent,
             "FIN before any request was sent",
-            format!("{server} accepted the connection and closed it before it got a request"),
+            format!("{server} accepted the connection and closed it before it received a request"),
         )
         .detail("before_request")
         .proof(attempt.conversation.opened, Actor::Gateway, "SYN")
@@ -241,5 +267,7 @@ pub fn opaque(attempt: &Attempt<'_>) -> Option<Verdict> {
     Some(verdict)
 }
 
+/// A request lies unread in the socket of a process that lives for no longer than this.
+const LONGEST_UNREAD: Duration = Duration::from_secs(1);
 /// A gateway that gives up sooner than this hardly does so for waiting.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);

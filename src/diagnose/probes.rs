@@ -1,14 +1,17 @@
 //! Requests that a gateway makes on its own account: what comes at even intervals, from a gateway whose clients are all
 //! visible, is a health probe.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::correlate::Case;
+use crate::diagnose::cause::Cause;
 use crate::diagnose::incident::{Candidate, Grade, Incident};
 use crate::event::Endpoint;
 use crate::mark::mark;
+use crate::stats::Taken;
 use crate::time::Timestamp;
-use std::net::IpAddr;
 
 /// Whose request, to whom, and a mark of method and target.
 type Key = (IpAddr, Endpoint, u64);
@@ -16,57 +19,99 @@ type Key = (IpAddr, Endpoint, u64);
 /// Requests of gateways for which no client's request is in the capture, although this gateway's clients are.
 #[derive(Debug, Default)]
 pub(super) struct LoneRequests {
-    times: BTreeMap<Key, Vec<Timestamp>>,
-    held: Vec<(Key, Incident, bool)>,
+    kinds: BTreeMap<Key, Alike>,
+    /// Instants remembered, over all kinds.
+    remembered: usize,
+    held: Vec<(Key, Incident)>,
     /// Incidents for which there was no room.
     beyond: u64,
 }
 
+/// Requests that are alike.
+#[derive(Debug, Default)]
+struct Alike {
+    /// Whether the gateway is one whose clients are in the capture.
+    known: bool,
+    times: Vec<Timestamp>,
+    taken: Vec<Taken>,
+    sent: u64,
+    failed: BTreeMap<Cause, u64>,
+    /// Whether they are probes, once no more instants are remembered.
+    settled: Option<bool>,
+}
+
+impl Alike {
+    fn is_probe(&self) -> bool {
+        self.known && self.settled.unwrap_or_else(|| is_regular(&self.times))
+    }
+}
+
 impl LoneRequests {
-    /// Notes a request.
-    pub(super) fn note(&mut self, case: &Case<'_>) {
-        if self.times.len() < MOST_KINDS || self.times.contains_key(&key(case)) {
-            let times = self.times.entry(key(case)).or_default();
-            if times.len() < MOST_TIMES {
-                times.push(case.root.exchange.started.at);
-            }
+    /// Notes a request of a gateway, whose clients are in the capture if it is `known`, and how it failed. `false` if there
+    /// is no room for it, so that it is to be counted as any other.
+    pub(super) fn note(&mut self, case: &Case<'_>, known: bool, taken: Taken, failed: Option<Cause>) -> bool {
+        let key = key(case);
+        if self.kinds.len() >= MOST_KINDS && !self.kinds.contains_key(&key) {
+            return false;
         }
+        let alike = self.kinds.entry(key).or_default();
+        alike.known |= known;
+        if alike.times.len() < MOST_TIMES && self.remembered < MOST_REMEMBERED {
+            self.remembered += 1;
+            alike.times.push(case.root.exchange.started.at);
+            alike.taken.push(taken);
+        } else if !*alike.settled.get_or_insert_with(|| is_regular(&alike.times)) {
+            return false;
+        }
+        alike.sent += 1;
+        if let Some(cause) = failed {
+            *alike.failed.entry(cause).or_default() += 1;
+        }
+        true
     }
 
-    /// Holds an incident back until it is known whether its request is a probe. `known` gateways are those whose clients are
-    /// in the capture.
-    pub(super) fn hold(&mut self, case: &Case<'_>, incident: Incident, known: bool) {
+    /// Holds an incident back until it is known whether its request is a probe.
+    pub(super) fn hold(&mut self, case: &Case<'_>, incident: Incident) {
         if self.held.len() < MOST_HELD {
-            self.held.push((key(case), incident, known));
+            self.held.push((key(case), incident));
         } else {
             self.beyond += 1;
         }
     }
 
-    /// The incidents that are none of probes; how many probes there were, how many failed, and how many incidents there was
-    /// no room for.
-    pub(super) fn sift(mut self) -> Sifted {
-        self.times.retain(|_, times| is_regular(times));
-        let Self { times, held, beyond } = self;
-        let mut sifted = Sifted { beyond, ..Sifted::default() };
-        let mut probed = BTreeSet::new();
-        for (key, mut incident, known) in held {
-            let regular = times.contains_key(&key);
-            if regular && known {
-                sifted.failed += 1;
-                probed.insert(key);
+    /// Incidents that have been held back for as long as it takes to recognise most probes, and whose requests still come at
+    /// no even intervals.
+    pub(super) fn overdue(&mut self, now: Timestamp) -> Vec<Incident> {
+        let Self { kinds, held, .. } = self;
+        let is_due = |(key, incident): &mut (Key, Incident)| {
+            let held = now.since(incident.time) >= LONGEST_HOLD;
+            kinds.get(key).is_none_or(|alike| !alike.known || (held && !alike.is_probe()))
+        };
+        held.extract_if(.., is_due).map(|(_, incident)| incident).collect()
+    }
+
+    /// The incidents that are none of probes, how many there was no room for, and the requests that were noted.
+    pub(super) fn sift(self) -> Sifted {
+        let Self { kinds, held, beyond, .. } = self;
+        let mut incidents = Vec::new();
+        for (key, mut incident) in held {
+            let alike = kinds.get(&key);
+            if alike.is_some_and(Alike::is_probe) {
                 continue;
             }
-            if regular {
+            if alike.is_some_and(|alike| is_regular(&alike.times)) {
                 // Without the clients' leg a client that asks at even intervals looks the same.
                 incident.grade = incident.grade.min(Grade::Consistent);
                 let what = String::from("a health probe of the gateway: the request comes at even intervals");
                 incident.candidates.push(Candidate { cause: None, what });
             }
-            sifted.incidents.push(incident);
+            incidents.push(incident);
         }
-        sifted.sent = times.iter().filter(|(key, _)| probed.contains(*key)).map(|(_, times)| times.len() as u64).sum();
-        sifted
+        let asked = kinds.into_iter().map(|((_, upstream, _), alike)| {
+            let probe = alike.is_probe();
+            Asked { upstream, probe, sent: alike.sent, failed: alike.failed, taken: alike.taken }
+        });
+        Sifted { incidents, asked: asked.collect(), beyond }
     }
 }
 
@@ -74,9 +119,19 @@ impl LoneRequests {
 #[derive(Debug, Default)]
 pub(super) struct Sifted {
     pub(super) incidents: Vec<Incident>,
-    pub(super) sent: u64,
-    pub(super) failed: u64,
+    pub(super) asked: Vec<Asked>,
     pub(super) beyond: u64,
+}
+
+/// Requests that are alike, sent to an upstream.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) upstream: Endpoint,
+    pub(super) probe: bool,
+    pub(super) sent: u64,
+    pub(super) failed: BTreeMap<Cause, u64>,
+    /// What each adds to the numbers, if it is no probe.
+    pub(super) taken: Vec<Taken>,
 }
 
 fn key(case: &Case<'_>) -> Key {
@@ -111,6 +166,10 @@ const SHORTEST_INTERVAL_MS: u128 = 100;
 /// Kinds of requests, and instants of each, that are remembered.
 const MOST_KINDS: usize = 512;
 const MOST_TIMES: usize = 4096;
+/// Instants of all kinds together: with what each request took, 80 octets each.
+const MOST_REMEMBERED: usize = 65_536;
+/// While live, incidents are held back for this long at most: three probes at the usual two seconds fall into it.
+const LONGEST_HOLD: Duration = Duration::from_secs(7);
 /// Incidents that are held back.
 const MOST_HELD: usize = 16_384;
 

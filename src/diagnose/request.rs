@@ -99,7 +99,7 @@ fn race(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -
     let answers =
         conversation.resets.iter().filter(|(answer, reset)| reset.by == Side::Server && answer.frame > moment.frame);
     for (answer, _) in answers {
-        verdict = verdict.proof(*answer, Actor::Upstream, "RST: answers what the closed socket got after that");
+        verdict = verdict.proof(*answer, Actor::Upstream, "RST: the closed socket's answer to what arrived after that");
     }
     verdict = verdict
         .rules_out(
@@ -196,7 +196,7 @@ fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
             Cause::IdleFlowDropped,
             Grade::Consistent,
             format!(
-                "after {} of silence nothing that the gateway sent to {server} on this connection arrived any more",
+                "after {} idle, nothing that the gateway sent to {server} on this connection was acknowledged",
                 span(idle)
             ),
         ),
@@ -282,7 +282,7 @@ pub(super) fn reset_verdict(attempt: &Attempt<'_>, moment: Moment, closing: &Clo
         Cause::ConnectReset,
         if attempt.has_beginning() { Grade::Proven } else { Grade::Consistent },
         format!("reset {} after the SYN-ACK", span(moment.at.since(open.at))),
-        format!("{server} accepted the connection and reset it at once, before it took anything of a request"),
+        format!("{server} accepted the connection and reset it at once, before it read any of the request"),
     )
     .proof(open, Actor::Upstream, "SYN-ACK");
     if attempt.exchange.key.number > 0 {

@@ -35,11 +35,24 @@ pub(super) fn rejected(attempt: &Attempt<'_>) -> bool {
         Some(given) if attempt.was_passed_on() => !given.whole,
         Some(given) => given.status.is_none_or(|status| status >= 500),
         // Nothing is known of the client's leg: a gateway that closes in the middle of a response rejects it.
-        None => {
-            let unfinished = attempt.exchange.response_end.is_none_or(|end| end.how == Ending::Truncated);
-            attempt.gateway_closed_first() && unfinished
-        }
+        None => attempt.gateway_closed_first() && (is_unfinished(attempt) || hung_up(attempt)),
     }
+}
+
+fn is_unfinished(attempt: &Attempt<'_>) -> bool {
+    attempt.exchange.response_end.is_none_or(|end| end.how == Ending::Truncated)
+}
+
+/// Whether the gateway closed at once after a complete response, on a connection that both sides had agreed to keep. It may
+/// have rejected the response; or it just had no use for the connection.
+fn hung_up(attempt: &Attempt<'_>) -> bool {
+    let exchange = attempt.exchange;
+    let (Some(request), Some(response)) = (&exchange.request, &exchange.response) else { return false };
+    let last = exchange.last_response.unwrap_or(exchange.started);
+    request.persistent
+        && response.persistent
+        && attempt.conversation.highest == exchange.key.number
+        && attempt.gateway_close().is_some_and(|(close, ..)| close.at.since(last.at) < AT_ONCE)
 }
 
 pub(super) fn server_moved_first(attempt: &Attempt<'_>) -> Option<(Moment, Closing, bool)> {
@@ -81,7 +94,7 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
         grade,
         format!("upstream answered {status} after {sent} octets of the request"),
         format!(
-            "{} did answer: {status}. It answered before it had read the whole request, and did not read on; {fate}",
+            "{} answered {status} before it had read the whole request, and stopped reading; {fate}",
             attempt.conversation.server
         ),
     )
@@ -117,7 +130,7 @@ fn unsolicited(attempt: &Attempt<'_>) -> Option<Verdict> {
         Verdict::new(
             Cause::UnsolicitedResponse,
             Grade::Consistent,
-            "octets came that nobody had asked for",
+            "unsolicited octets before the request",
             format!("{} sent octets on the idle connection before this request; the gateway may have taken them for the answer", attempt.conversation.server),
         )
         .proof(notice, Actor::Upstream, "octets while no request was outstanding")
@@ -148,11 +161,9 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
         grade,
         format!("{said} at offset {} of the response", defect.within),
         if attempt.given.is_some() || grade == Grade::Proven {
-            format!("{server} sent something that HTTP does not allow ({said}), and the gateway would not have it")
+            format!("{server} sent {said}, and the gateway rejected the response")
         } else {
-            format!(
-                "{server} sent something that HTTP does not allow ({said}); what the gateway made of it is not visible"
-            )
+            format!("{server} sent {said}; how the gateway handled it is not visible")
         },
     )
     .detail(detail);
@@ -171,7 +182,10 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
             Some(close.frame),
         );
     }
-    Some(verdict.unknown("how strictly this version of the gateway judges; the defect and the rejection are facts"))
+    if attempt.given.is_none() && hung_up(attempt) {
+        verdict = verdict.or_else(None, NO_USE);
+    }
+    Some(verdict.unknown("how strict this version of the gateway is; the defect and the rejection are facts"))
 }
 
 /// The request in clear was answered by a TLS alert record: the port speaks TLS.
@@ -194,6 +208,7 @@ fn tls_alert(attempt: &Attempt<'_>, moment: Moment) -> Option<Verdict> {
 /// Without the client's leg: the gateway hung up on the defect at once.
 fn closed_on_it(attempt: &Attempt<'_>, moment: Moment) -> bool {
     attempt.given.is_none()
+        && is_unfinished(attempt)
         && attempt.gateway_closed_first()
         && attempt.gateway_close().is_some_and(|(close, ..)| close.at.since(moment.at) < AT_ONCE)
 }
@@ -202,12 +217,12 @@ fn closed_on_it(attempt: &Attempt<'_>, moment: Moment) -> bool {
 #[must_use]
 pub fn describe(kind: DefectKind) -> (&'static str, &'static str) {
     match kind {
-        DefectKind::BadStatusLine => ("bad_status_line", "a status line that is none"),
+        DefectKind::BadStatusLine => ("bad_status_line", "an invalid status line"),
         DefectKind::BadHeader => ("bad_header", "an invalid field line"),
         DefectKind::BadContentLength => ("bad_content_length", "an invalid Content-Length"),
         DefectKind::FramingConflict => ("framing_conflict", "contradictory framing"),
         DefectKind::BadChunk => ("bad_chunk", "an invalid chunk"),
-        DefectKind::NotHttp => ("not_http", "no HTTP at all"),
+        DefectKind::NotHttp => ("not_http", "data that is not HTTP"),
     }
 }
 
@@ -295,23 +310,27 @@ fn too_large(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     let server = attempt.conversation.server;
     let limit = attempt.product.and_then(|product| Some((product, product::response_header_limit_bytes(product)?)));
-    let over = limit.is_none_or(|(_, (limit, _))| octets > limit);
+    let seen = attempt.given.is_some() || is_unfinished(attempt);
+    let over = seen && limit.is_none_or(|(_, (limit, _))| octets > limit);
     let at_least = if complete.is_some() { "" } else { "at least " };
     let mut verdict = Verdict::new(
         Cause::ResponseHeaderTooLarge,
         if over { Grade::Proven } else { Grade::Consistent },
         format!("header section of {at_least}{octets} octets"),
-        format!("{server} sent a header section of {at_least}{octets} octets, and the gateway would not have it"),
+        format!("{server} sent a header section of {at_least}{octets} octets, and the gateway rejected it"),
     )
     .proof(start, Actor::Upstream, format!("the response begins; header section {at_least}{octets} octets"));
     if let Some((moment, _, reset)) = close {
         verdict = verdict.proof(moment, Actor::Gateway, format!("{}: the gateway hangs up", how(reset).to_uppercase()));
     }
-    if let Some((product, (limit, setting))) = limit {
-        verdict = verdict
-            .unknown(format!("the configured limit; {}'s default is {limit} octets ({setting})", product.name()));
+    if !seen {
+        verdict = verdict.or_else(None, NO_USE);
     }
-    Some(verdict.rules_out(Cause::MalformedResponse, "no octet of it breaks a rule of HTTP", None))
+    if let Some((product, (limit, setting))) = limit {
+        verdict =
+            verdict.unknown(format!("the configured limit; {}'s default is {limit} octets: {setting}", product.name()));
+    }
+    Some(verdict.rules_out(Cause::MalformedResponse, "nothing in it violates HTTP", None))
 }
 
 fn upgrade(attempt: &Attempt<'_>) -> Option<Verdict> {
@@ -324,8 +343,8 @@ fn upgrade(attempt: &Attempt<'_>) -> Option<Verdict> {
         Verdict::new(
             Cause::UnexpectedUpgrade,
             Grade::Proven,
-            "101 that nobody had asked for",
-            format!("{} switched protocols although the request did not ask for it", attempt.conversation.server),
+            "101 although the request asked for no upgrade",
+            format!("{} switched protocols although the request did not ask for that", attempt.conversation.server),
         )
         .proof(start, Actor::Upstream, "status 101"),
     )
@@ -343,21 +362,33 @@ fn relayed(attempt: &Attempt<'_>) -> Option<Verdict> {
     let passed_on = attempt.given.is_none_or(|given| given.status == Some(status));
     let fate = match attempt.given {
         Some(given) if given.retried => "; the gateway tried again",
-        Some(given) if given.status.is_none() => "; its client got nothing",
+        Some(given) if given.status.is_none() => "; its client got no response",
         Some(_) if passed_on => "; the gateway passed it on",
         Some(_) | None => "",
     };
+    // On one leg alone, who asked may be a client, and who answered a gateway: unless the request says that it was sent for
+    // somebody else.
+    let forwarded = exchange.request.as_deref().is_some_and(|request| request.forwarded);
+    let lone =
+        attempt.given.is_none() && !(forwarded && product::recognise(response).is_none_or(|found| !found.own_page));
+    let answered = passed_on || attempt.given.is_some_and(|given| given.retried);
     let mut verdict = Verdict::new(
         Cause::RelayedError,
-        if passed_on || attempt.given.is_some_and(|given| given.retried) { Grade::Proven } else { Grade::Consistent },
+        if answered && !lone { Grade::Proven } else { Grade::Consistent },
         format!("upstream itself answered {status}{by}"),
         format!("{server} itself answered {status}{fate}. Look one hop deeper"),
     )
     .proof(start, Actor::Upstream, format!("status {status}{by}"))
     .rules_out(Cause::ClosedWithoutResponse, format!("a response, {status}, came"), Some(start.frame))
-    .unknown(format!("why {server} answers {status}: its own log tells, or a capture there"));
+    .unknown(format!("why {server} answers {status}: see its own log, or capture there"));
+    if lone {
+        verdict = verdict.or_else(
+            Some(Cause::UpstreamNotCaptured),
+            format!("{server} is a gateway itself: then its own upstream leg, which is not in this capture, tells"),
+        );
+    }
     if let Some(given) = changed {
-        verdict = verdict.unknown(format!("why the gateway made {given} of it"));
+        verdict = verdict.unknown(format!("why the gateway turned it into {given}"));
     }
     Some(verdict)
 }
@@ -375,3 +406,5 @@ pub fn remark(attempt: &Attempt<'_>) -> Option<String> {
 const AT_ONCE: Duration = Duration::from_millis(150);
 /// No product has a smaller default limit for a response's header section.
 pub(super) const SMALLEST_LIMIT: u64 = 4000;
+/// Why a gateway may close after a good response.
+const NO_USE: &str = "the gateway accepted the response and closed for a reason of its own: a full pool, a limit of requests per connection";

@@ -7,7 +7,7 @@ use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{Attempt, Given, Verdict};
 use crate::diagnose::incident::Grade;
 use crate::diagnose::{connect, no_answer, request, response};
-use crate::event::Side;
+use crate::event::{Endpoint, Side};
 use crate::time::Timestamp;
 
 /// Whether the first failing attempt was ended by the gateway, and only after the client had closed.
@@ -22,6 +22,12 @@ pub(super) fn ended_by_gateway(judged: &[Judged<'_>], given: Given) -> bool {
 /// When the gateway gave up on an attempt, by what it did next.
 pub(super) fn judged_end(view: &Attempt<'_>) -> Option<Timestamp> {
     view.given.map(|given| given.at.at)
+}
+
+/// How sure it is that an attempt belongs to its case, next to the attempts before it. A connection that carries no request
+/// was found by time alone, as the next in a row: it is no surer than the row.
+pub(super) fn pairing_after(own: Pairing, bare: bool, before: impl Iterator<Item = Pairing>) -> Pairing {
+    if bare { before.fold(own, Pairing::min) } else { own }
 }
 
 /// How an attempt failed, by the rules in the order of the phases; graded no higher than its pairing and its packets allow.
@@ -76,6 +82,19 @@ fn stands_on_headers(view: &Attempt<'_>, verdict: &Verdict) -> bool {
     }
 }
 
+/// Leaves out connections that carried no request, and that time alone places before the attempt that served this one, where
+/// they led to an upstream of other requests: failures of these that fell into the same moment.
+pub(super) fn leave_out_foreign(judged: &mut Vec<Judged<'_>>, is_foreign: impl Fn(Endpoint) -> bool) {
+    let served = judged.iter().rfind(|judged| judged.attempt.hop == 0);
+    if served.is_some_and(|served| served.verdict.is_none() && served.attempt.pairing == Pairing::Certain) {
+        judged.retain(|judged| {
+            let bare = judged.view.exchange.key.number == 0;
+            let guessed = judged.attempt.hop == 0 && judged.attempt.pairing < Pairing::Certain;
+            !(bare && guessed && is_foreign(judged.view.exchange.server))
+        });
+    }
+}
+
 /// The verdict that speaks for the case: the last failing attempt's (the first one's for a masked failure), and behind it
 /// the one of the gateway that merely passed an error on.
 pub(super) fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verdict> {
@@ -106,4 +125,17 @@ pub(super) fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verd
         }
     }
     judged.get(chosen).and_then(|judged| judged.verdict.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_without_a_request_is_no_surer_than_the_attempts_before_it() {
+        let before = [Pairing::Certain, Pairing::Possible];
+        assert_eq!(pairing_after(Pairing::Certain, true, before.into_iter()), Pairing::Possible);
+        assert_eq!(pairing_after(Pairing::Certain, true, [].into_iter()), Pairing::Certain);
+        assert_eq!(pairing_after(Pairing::Certain, false, before.into_iter()), Pairing::Certain);
+    }
 }

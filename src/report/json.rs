@@ -136,6 +136,7 @@ struct UpstreamRecord<'a> {
     endpoint: Endpoint,
     attempts: u64,
     failed: &'a BTreeMap<Cause, u64>,
+    health_probes: Probes,
     idle_close_us: Option<SpreadRecord>,
     longest_reuse_us: Option<u64>,
     gave_up_us: Option<SpreadRecord>,
@@ -177,7 +178,6 @@ fn input(input: &Input) -> InputRecord<'_> {
 }
 
 fn totals(totals: &Totals) -> TotalsRecord<'_> {
-    let (sent, failed) = totals.health_probes;
     TotalsRecord {
         tcp_connections: totals.tcp_connections,
         exchanges: totals.exchanges,
@@ -192,10 +192,14 @@ fn totals(totals: &Totals) -> TotalsRecord<'_> {
         resets: totals.resets,
         half_closed: totals.half_closed,
         tls_handshake_failures: totals.tls_handshake_failures,
-        health_probes: Probes { sent, failed },
+        health_probes: probes(totals.health_probes),
         unlisted_incidents: totals.unlisted_incidents,
         unused_connections: totals.unused_connections,
     }
+}
+
+const fn probes((sent, failed): (u64, u64)) -> Probes {
+    Probes { sent, failed }
 }
 
 fn gateway(gateway: &Gateway) -> GatewayRecord<'_> {
@@ -211,6 +215,7 @@ fn upstream(upstream: &Upstream) -> UpstreamRecord<'_> {
         endpoint: upstream.endpoint,
         attempts: upstream.attempts,
         failed: &upstream.failed,
+        health_probes: probes(upstream.health_probes),
         idle_close_us: upstream.idle_close.map(spread),
         longest_reuse_us: upstream.longest_reuse.map(us),
         gave_up_us: upstream.gave_up.map(spread),

@@ -2,26 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::time::Duration;
 
-use crate::diagnose::incident::{Actor, Attempt, Grade, Incident, Leg, Step};
+use crate::diagnose::incident::{Actor, Attempt, Grade, Incident, Leg};
 use crate::event::{Frame, Moment};
 use crate::report::style::Paint;
-use crate::report::{Report, Style, lines, text, units};
-use crate::time::Timestamp;
-
-/// Columns of a lane between two actors.
-const LANE: std::ops::RangeInclusive<usize> = 24..=44;
-
-/// Columns of the frame's number and of the time.
-const FRAME: usize = 7;
-const TIME: usize = 12;
-
-/// A silence of this length is drawn.
-const SILENCE: Duration = Duration::from_millis(250);
-
-/// Rows of a ladder; beyond it the middle is left out, and counted.
-const STEPS: usize = 60;
+use crate::report::{Report, Style, drawing, lines, text, units};
 
 /// Writes one incident in full. Frames are numbered as Wireshark does.
 ///
@@ -31,7 +16,7 @@ const STEPS: usize = 60;
 pub fn write(report: &Report, incident: &Incident, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     verdict(incident, style, out)?;
     attempts(incident, style, out)?;
-    drawing(incident, style, out)?;
+    drawing::write(incident, style, out)?;
     reasons(incident, style, out)?;
     writeln!(out)?;
     text::paragraph("SAME CAUSE", &[same_cause(report, incident)], style, out)?;
@@ -42,16 +27,24 @@ pub fn write(report: &Report, incident: &Incident, style: &Style, out: &mut dyn 
 
 fn verdict(incident: &Incident, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let detail = incident.detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+    let (number, outcome, request) =
+        (format!("INCIDENT {}", incident.id), lines::outcome(incident), lines::request(incident, style));
+    let what = format!("{}{detail}, {}", incident.cause.id(), incident.grade.id());
+    let when = format!("{} {} UTC", units::date(incident.time), units::time_of_day(incident.time));
+    let columns = |parts: &[&String]| parts.iter().map(|part| part.chars().count() + 3).sum::<usize>() - 3;
+    let exceeds = |parts: &[&String]| style.columns.is_some_and(|limit| columns(parts) > limit);
+    let gap = |breaks: bool| if breaks { "\n" } else { "   " };
+    let broken = exceeds(&[&number, &outcome, &request, &what, &when]);
+    let gaps = [gap(broken), gap(broken && exceeds(&[&what, &when]))];
     writeln!(
         out,
-        "{}   {} {}   {}{detail}, {}   {} {} UTC",
-        style.paint(Paint::Bold, &format!("INCIDENT {}", incident.id)),
-        style.paint(lines::kind_paint(incident.kind), &lines::outcome(incident)),
-        lines::request(incident, style),
+        "{}   {} {request}{}{}{detail}, {}{}{when}",
+        style.paint(Paint::Bold, &number),
+        style.paint(lines::kind_paint(incident.kind), &outcome),
+        gaps[0],
         style.paint(Paint::Bold, incident.cause.id()),
         style.paint(lines::grade_paint(incident.grade), incident.grade.id()),
-        units::date(incident.time),
-        units::time_of_day(incident.time),
+        gaps[1],
     )?;
     let sure = match (incident.grade, incident.candidates.is_empty()) {
         (Grade::Proven, _) => "proven: the packets exclude every other cause",
@@ -64,12 +57,19 @@ fn verdict(incident: &Incident, style: &Style, out: &mut dyn Write) -> io::Resul
     units::wrap(&summary, style.width).iter().try_for_each(|line| writeln!(out, "{line}"))?;
     writeln!(out, "{sure}")?;
     if let Some(leg) = &incident.downstream {
-        let wait = leg.wait.map(|wait| format!(" after {}", units::span(wait))).unwrap_or_default();
+        let early = leg.response.is_some() && leg.request.is_some();
+        let wait = match leg.wait {
+            Some(wait) => format!(" after {}", units::span(wait)),
+            None if early => ", and no end of the request was seen before it".to_owned(),
+            None => String::new(),
+        };
         let host = leg.host.as_deref().map(|host| format!("host {}; ", style.cut_host(host))).unwrap_or_default();
         let by = leg.responder.as_deref().map(|by| format!("; answered by {by}")).unwrap_or_default();
         let outcome = incident.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
         let facts = format!("{host}exchange {} of its connection; {outcome}{wait}{by}", leg.exchange);
-        writeln!(out, "{}", style.paint(Paint::Dim, &style.prose(&facts)))?;
+        for line in units::wrap(&style.prose(&facts), style.width) {
+            writeln!(out, "{}", style.paint(Paint::Dim, &line))?;
+        }
     }
     Ok(())
 }
@@ -81,7 +81,21 @@ fn attempts(incident: &Incident, style: &Style, out: &mut dyn Write) -> io::Resu
     writeln!(out)?;
     let rows =
         incident.attempts.iter().enumerate().map(|(index, attempt)| format!("{}  {}", index + 1, tried(attempt)));
-    listed("ATTEMPTS", rows, style, out)
+    match style.columns {
+        None => listed("ATTEMPTS", rows, style, out),
+        Some(limit) => {
+            listed("ATTEMPTS", rows.flat_map(|row| hanging(&row, limit.saturating_sub(text::LABEL))), style, out)
+        }
+    }
+}
+
+/// A numbered row, wrapped, with what follows the first line further in.
+fn hanging(row: &str, width: usize) -> Vec<String> {
+    let Some((number, rest)) = row.split_once("  ") else { return vec![row.to_owned()] };
+    let indent = number.chars().count() + 2;
+    let lines = units::wrap(rest, width.saturating_sub(indent));
+    let number = |index: usize| if index == 0 { format!("{number}  ") } else { " ".repeat(indent) };
+    lines.iter().enumerate().map(|(index, line)| format!("{}{line}", number(index))).collect()
 }
 
 fn tried(attempt: &Attempt) -> String {
@@ -106,158 +120,16 @@ fn tried(attempt: &Attempt) -> String {
     format!("{gateway} -> {upstream}  {connection}; {outcome}; pairing {pairing}{hop}")
 }
 
-/// Three lines for client, gateway and upstream, with an arrow for each frame.
-fn drawing(incident: &Incident, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let Some(first) = incident.ladder.first() else { return Ok(()) };
-    writeln!(out)?;
-    let request = incident.downstream.as_ref().and_then(|leg| leg.request);
-    let request = request.or_else(|| lines::blamed(incident).and_then(|attempt| attempt.request));
-    let origin = request.unwrap_or(first.moment).at;
-    let labels: Vec<String> = incident.ladder.iter().map(|step| style.prose(&step.what)).collect();
-    let lane = |leg: Leg| {
-        let longest = incident
-            .ladder
-            .iter()
-            .zip(&labels)
-            .filter(|(step, _)| step.leg == leg)
-            .map(|(_, label)| label.chars().count());
-        longest.max().map_or(*LANE.start(), |longest| (longest + 10).clamp(*LANE.start(), *LANE.end()))
-    };
-    let lanes = [lane(Leg::Downstream), lane(Leg::Upstream)];
-    heads(incident, lanes, style, out)?;
-    let middle = incident.ladder.len().saturating_sub(STEPS);
-    let mut before: Option<Timestamp> = None;
-    for (index, (step, label)) in incident.ladder.iter().zip(&labels).enumerate() {
-        if middle > 0 && (STEPS / 2..STEPS / 2 + middle).contains(&index) {
-            if index == STEPS / 2 {
-                let more = format!("… {} between, not drawn", units::count(middle as u64, "frame"));
-                writeln!(out, "{}", blank_row(lanes, ':', &more))?;
-            }
-            before = Some(step.moment.at);
-            continue;
-        }
-        let silence = before.map(|before| step.moment.at.since(before)).filter(|span| *span >= SILENCE);
-        if let Some(silence) = silence {
-            let passed = format!(". . . {} . . .", units::span(silence));
-            writeln!(out, "{}", style.paint(Paint::Dim, &blank_row(lanes, ':', &passed)))?;
-        }
-        before = Some(step.moment.at);
-        let is_last = incident.ladder.get(index + 1).is_none_or(|next| !is_same_packet(step, next));
-        let role = role(incident, step, is_last);
-        row(step, [label, &role], lanes, origin, style, out)?;
-    }
-    Ok(())
-}
-
-fn heads(
-    incident: &Incident,
-    [downstream, upstream]: [usize; 2],
-    style: &Style,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let ends = incident.downstream.as_ref();
-    let mut pairs: Vec<_> = incident.attempts.iter().map(|attempt| (attempt.gateway, attempt.upstream)).collect();
-    pairs.dedup();
-    let there = match pairs.as_slice() {
-        [] => [String::new(), String::new()],
-        [(gateway, upstream)] => [gateway.to_string(), upstream.to_string()],
-        [_, ..] => [String::new(), "see ATTEMPTS".to_owned()],
-    };
-    let client = ends.map(|leg| leg.client.to_string()).unwrap_or_default();
-    let gateway = ends.map(|leg| leg.gateway.to_string()).unwrap_or_default();
-    let [gateway_there, upstream_end] = there;
-    let named = format!(
-        "{:>FRAME$}  {:>TIME$}  {:<w$}{:<v$}upstream",
-        "frame",
-        "seconds",
-        "client",
-        "gateway",
-        w = downstream + 1,
-        v = upstream + 1
-    );
-    writeln!(out, "{}", style.paint(Paint::Bold, &named))?;
-    let indent = FRAME + TIME + 4;
-    let ends = format!("{:indent$}{client:<w$}{gateway:<v$}{upstream_end}", "", w = downstream + 1, v = upstream + 1);
-    writeln!(out, "{}", ends.trim_end())?;
-    if gateway_there.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "{:indent$}{:w$}{gateway_there}", "", "", w = downstream + 1)
-}
-
-fn blank_row([downstream, upstream]: [usize; 2], post: char, what: &str) -> String {
-    let indent = FRAME + TIME + 4;
-    format!("{:indent$}{post}{:downstream$}{post}{what:^upstream$}{post}", "", "")
-}
-
-fn row(
-    step: &Step,
-    [label, role]: [&str; 2],
-    [downstream, upstream]: [usize; 2],
-    origin: Timestamp,
-    style: &Style,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let frame = format!("#{}", style.frame(step.moment.frame));
-    let time = units::offset(step.moment.at, origin);
-    let (left, right) = match step.leg {
-        Leg::Downstream => (arrow(step, label, downstream), " ".repeat(upstream)),
-        Leg::Upstream => (" ".repeat(downstream), arrow(step, label, upstream)),
-    };
-    let line = format!("{frame:>FRAME$}  {time:>TIME$}  |{left}|{right}|");
-    let blanks = if role.is_empty() { "" } else { "  " };
-    writeln!(out, "{line}{blanks}{}", style.paint(Paint::Dim, role))
-}
-
-/// The numbers under WHY that a frame has, behind the last row of the frame; where there are several attempts, before
-/// them the one that it is of. It is told by the frames alone, so where two overlap nothing is said.
-fn role(incident: &Incident, step: &Step, is_last: bool) -> String {
-    let proves = |reason: &&Reason<'_>| {
-        let frames = &reason.frames;
-        is_last && reason.leg == step.leg && frames.contains(&step.moment.frame)
-    };
-    let reasons = reasons_of(incident);
-    let numbers = (1..).zip(&reasons).filter(|(_, reason)| proves(reason)).map(|(number, _): (usize, _)| number);
-    let numbers = units::join(numbers, ", ");
-    let role = if numbers.is_empty() { numbers } else { format!("why {numbers}") };
-    let spans = |attempt: &Attempt| (attempt.first.frame..=attempt.last.frame).contains(&step.moment.frame);
-    let mut of = (1..).zip(&incident.attempts).filter(|(_, attempt)| spans(attempt));
-    match (of.next(), of.next()) {
-        (Some((number, _)), None) if step.leg == Leg::Upstream && incident.attempts.len() > 1 => {
-            format!("attempt {number}  {role}").trim_end().to_owned()
-        }
-        _ => role,
-    }
-}
-
-/// An arrow that fills its lane, away from whoever sent it. What the network says begins in the middle.
-fn arrow(step: &Step, label: &str, lane: usize) -> String {
-    let label = units::fit(label, lane.saturating_sub(8));
-    let shaft = "-".repeat(lane.saturating_sub(label.chars().count() + 6));
-    match (step.leg, step.from) {
-        (Leg::Downstream, Actor::Client) | (Leg::Upstream, Actor::Gateway) => format!("--- {label} {shaft}>"),
-        (Leg::Downstream, Actor::Network) => {
-            let shaft = shaft.get(2..).unwrap_or_default();
-            format!("  *-- {label} {shaft}>")
-        }
-        (Leg::Upstream, Actor::Network) => {
-            let shaft = shaft.get(2..).unwrap_or_default();
-            format!("<{shaft} {label} --*  ")
-        }
-        _ => format!("<{shaft} {label} ---"),
-    }
-}
-
 /// A fact, and the frames that show it.
-struct Reason<'a> {
-    frames: Vec<Frame>,
-    leg: Leg,
+pub(super) struct Reason<'a> {
+    pub(super) frames: Vec<Frame>,
+    pub(super) leg: Leg,
     from: Actor,
     what: &'a str,
 }
 
 /// The evidence; a fact that follows itself in further frames is one.
-fn reasons_of(incident: &Incident) -> Vec<Reason<'_>> {
+pub(super) fn reasons_of(incident: &Incident) -> Vec<Reason<'_>> {
     let mut reasons: Vec<Reason<'_>> = Vec::new();
     for one in &incident.evidence {
         let frame = one.moment.frame;
@@ -269,10 +141,6 @@ fn reasons_of(incident: &Incident) -> Vec<Reason<'_>> {
         }
     }
     reasons
-}
-
-fn is_same_packet(one: &Step, other: &Step) -> bool {
-    one.moment.frame == other.moment.frame && one.leg == other.leg
 }
 
 fn reasons(incident: &Incident, style: &Style, out: &mut dyn Write) -> io::Result<()> {

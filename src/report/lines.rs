@@ -6,11 +6,14 @@ use std::io::{self, Write};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::incident::{Attempt, Grade, Incident, Kind};
 use crate::report::style::Paint;
-use crate::report::table::{self, Cell, Column};
+use crate::report::table::{self, Align, Cell, Column};
 use crate::report::{Report, Style, escape, units};
 
 /// Up to this many incidents are all printed.
 const ALL: usize = 40;
+
+/// Beyond this many the causes and what to do stand before them, so that they are on the first screen.
+pub(super) const FEW: usize = 12;
 
 /// Beyond it, of every cause and kind that many from the beginning, and that many from the end.
 const FIRST: usize = 5;
@@ -19,7 +22,10 @@ const LAST: usize = 2;
 /// Fewer than that many in a row are not left out.
 const WORTH: usize = 3;
 
+/// A longer request is cut: `--show` has all of it. On a narrow terminal it may come down to the lesser number.
 const REQUEST_COLUMNS: usize = 32;
+const LEAST_REQUEST: usize = 14;
+/// A longer reason is not cut, but shifts what follows it.
 const WHY_COLUMNS: usize = 72;
 const FRAMES: usize = 4;
 
@@ -32,7 +38,7 @@ const LIVE: &[Column] = &[
     Column { width: 19, ..Column::left("UPSTREAM") },
     Column { width: 23, ..Column::left("CAUSE") },
     Column { width: 12, ..Column::left("GRADE") },
-    Column { width: 56, ..Column::left("WHY") },
+    Column { width: 56, ..Column::prose("WHY") },
     Column::left("FRAMES"),
 ];
 
@@ -65,9 +71,10 @@ pub(super) fn blamed(incident: &Incident) -> Option<&Attempt> {
 pub(super) fn list(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let shown = shown(&report.incidents);
     let rows: Vec<[Cell; 9]> = report.incidents.iter().map(|incident| cells(incident, "", style)).collect();
-    let kept = rows.iter().zip(&shown).filter_map(|(row, shown)| shown.then_some(row.as_slice()));
-    let columns = table::fit(&LIVE.iter().map(|column| Column { width: 0, ..*column }).collect::<Vec<_>>(), kept);
-    writeln!(out, "{}", table::head(&columns, style))?;
+    let kept: Vec<&[Cell]> =
+        rows.iter().zip(&shown).filter_map(|(row, shown)| shown.then_some(row.as_slice())).collect();
+    let layout = Layout::of(&kept, style.columns);
+    layout.head(style).iter().try_for_each(|line| writeln!(out, "{line}"))?;
     // One day is named where the report says what was looked at; of several each is named where it begins.
     let [first, last] =
         [report.incidents.first(), report.incidents.last()].map(|end| end.map(|one| units::date(one.time)));
@@ -84,11 +91,95 @@ pub(super) fn list(report: &Report, style: &Style, out: &mut dyn Write) -> io::R
             writeln!(out, "{}", style.paint(Paint::Bold, &format!("      {}", today.as_deref().unwrap_or_default())))?;
             date = today;
         }
-        writeln!(out, "{}", table::line(&columns, row, style))?;
+        layout.row(row, style).iter().try_for_each(|line| writeln!(out, "{line}"))?;
     }
     skipped(&mut left_out, style, out)?;
     legend(&report.incidents, style, out)
 }
+
+/// Where the cells of an incident stand.
+struct Layout {
+    /// The columns of its first line, by their place in [`LIVE`].
+    columns: Vec<(usize, Column)>,
+    /// Columns of the line, where the rest of the cells stands below as a sentence.
+    below: Option<usize>,
+}
+
+impl Layout {
+    /// One line if the terminal is wide enough for it. Else the reason is wrapped, stands below with its frames, and on
+    /// narrow terminals the upstream with them.
+    fn of(rows: &[&[Cell]], limit: Option<usize>) -> Self {
+        let columns: Vec<Column> = LIVE.iter().map(|column| Column { width: 0, ..*column }).collect();
+        let mut columns: Vec<(usize, Column)> =
+            table::fit(&columns, rows.iter().copied()).into_iter().enumerate().collect();
+        let total =
+            |columns: &[(usize, Column)]| table::total(&columns.iter().map(|(_, column)| *column).collect::<Vec<_>>());
+        let mut whole = Self { columns: columns.clone(), below: None };
+        let why = whole.columns.get_mut(WHY).map(|(_, column)| column);
+        let Some(limit) = limit else {
+            why.into_iter().for_each(|why| why.width = why.width.min(WHY_COLUMNS));
+            return whole;
+        };
+        let excess = total(&columns).saturating_sub(limit);
+        if let Some(why) = why.filter(|why| excess == 0 || why.width >= excess + table::LEAST_PROSE) {
+            why.width -= excess;
+            return whole;
+        }
+        columns.truncate(WHY);
+        let spare = columns.get(REQUEST).map_or(0, |(_, request)| request.width.saturating_sub(LEAST_REQUEST));
+        if total(&columns) > limit + spare {
+            columns.remove(UPSTREAM);
+        }
+        let excess = total(&columns).saturating_sub(limit);
+        if let Some((_, request)) = columns.get_mut(REQUEST) {
+            request.width = request.width.saturating_sub(excess).max(LEAST_REQUEST.min(request.width));
+        }
+        Self { columns, below: Some(limit) }
+    }
+
+    fn head(&self, style: &Style) -> Vec<String> {
+        let head: Vec<Cell> = LIVE.iter().map(|column| Cell::painted(column.head, Paint::Bold)).collect();
+        self.row(&head, style)
+    }
+
+    fn row(&self, cells: &[Cell], style: &Style) -> Vec<String> {
+        let columns: Vec<Column> = self.columns.iter().map(|(_, column)| *column).collect();
+        let first: Vec<Cell> = self.columns.iter().filter_map(|(index, _)| cells.get(*index).cloned()).collect();
+        let Some(limit) = self.below else { return self.lines(&columns, &first, style) };
+        let first = first.into_iter().zip(&columns).map(|(cell, column)| match column.align {
+            Align::Left => Cell { text: units::fit(&cell.text, column.width), ..cell },
+            Align::Right | Align::Prose => cell,
+        });
+        let mut lines = vec![table::line(&columns, &first.collect::<Vec<_>>(), style)];
+        let text = |index: usize| cells.get(index).map_or("", |cell| cell.text.as_str());
+        let indent = columns.first().map_or(0, |id| id.width) + 2;
+        let upstream = if self.columns.iter().any(|(index, _)| *index == UPSTREAM) || text(UPSTREAM) == "-" {
+            String::new()
+        } else {
+            format!("{}: ", text(UPSTREAM))
+        };
+        let sentence = format!("{upstream}{} [{}]", text(WHY), text(FRAMES_CELL));
+        let paint = cells.get(WHY).map_or(Paint::Plain, |cell| cell.paint);
+        let wrapped = units::wrap(&sentence, limit.saturating_sub(indent));
+        lines.extend(wrapped.iter().map(|line| format!("{:indent$}{}", "", style.paint(paint, line))));
+        lines
+    }
+
+    /// Where nothing limits the line, a long reason is not wrapped.
+    fn lines(&self, columns: &[Column], cells: &[Cell], style: &Style) -> Vec<String> {
+        if style.columns.is_none() {
+            vec![table::line(columns, cells, style)]
+        } else {
+            table::lines(columns, cells, style)
+        }
+    }
+}
+
+/// Places of cells in [`LIVE`].
+const REQUEST: usize = 3;
+const UPSTREAM: usize = 4;
+const WHY: usize = 7;
+const FRAMES_CELL: usize = 8;
 
 /// Which incidents are printed: the first and the last few of each cause and kind.
 fn shown(incidents: &[Incident]) -> Vec<bool> {
@@ -120,8 +211,9 @@ fn skipped(left_out: &mut BTreeMap<Cause, u64>, style: &Style, out: &mut dyn Wri
     }
     let causes = units::join(left_out.iter().map(|(cause, n)| format!("{n} more {cause}")), ", ");
     left_out.clear();
-    let line = format!("      … {causes} (all: --format ndjson)");
-    writeln!(out, "{}", style.paint(Paint::Dim, &line))
+    let line = format!("… {causes} (all: --format ndjson)");
+    let lines = style.columns.map_or_else(|| vec![line.clone()], |limit| units::wrap(&line, limit.saturating_sub(6)));
+    lines.iter().try_for_each(|line| writeln!(out, "      {}", style.paint(Paint::Dim, line)))
 }
 
 /// What the marks in the column OUT mean, as far as they occur.
@@ -134,11 +226,18 @@ fn legend(incidents: &[Incident], style: &Style, out: &mut dyn Write) -> io::Res
         (has(Kind::ClientAbort, false), "gone: the client left first"),
         (has(Kind::UpstreamFailure, false), "?: the client's leg is not visible"),
     ];
-    let marks = units::join(marks.iter().filter_map(|(occurs, mark)| occurs.then_some(mark)), "   ");
-    if marks.is_empty() {
-        return Ok(());
+    let mut line = String::from("OUT:");
+    for mark in marks.iter().filter_map(|(occurs, mark)| occurs.then_some(*mark)) {
+        let blanks = if line.ends_with(':') { " " } else { "   " };
+        let columns = line.chars().count() + blanks.len() + mark.chars().count();
+        if style.columns.is_some_and(|limit| columns > limit) {
+            writeln!(out, "{}", style.paint(Paint::Dim, &line))?;
+            line = format!("     {mark}");
+            continue;
+        }
+        line = format!("{line}{blanks}{mark}");
     }
-    writeln!(out, "{}", style.paint(Paint::Dim, &format!("OUT: {marks}")))
+    if line == "OUT:" { Ok(()) } else { writeln!(out, "{}", style.paint(Paint::Dim, &line)) }
 }
 
 fn cells(incident: &Incident, mark: &str, style: &Style) -> [Cell; 9] {
@@ -151,7 +250,7 @@ fn cells(incident: &Incident, mark: &str, style: &Style) -> [Cell; 9] {
         upstream.into(),
         Cell::painted(incident.cause.id(), Paint::Bold),
         Cell::painted(incident.grade.id(), grade_paint(incident.grade)),
-        units::fit(&style.prose(&incident.why), WHY_COLUMNS).into(),
+        style.prose(&incident.why).into(),
         frames(incident, style).into(),
     ]
 }
@@ -168,13 +267,16 @@ pub(super) fn outcome(incident: &Incident) -> String {
     }
 }
 
-/// Method and target, `-` for what was not seen: always two words.
+/// Method and target, `-` for what was not seen: always two words. Where the client's leg is not visible, those that the
+/// gateway sent.
 pub(super) fn request(incident: &Incident, style: &Style) -> String {
-    let leg = incident.downstream.as_ref();
-    let method = leg.and_then(|leg| leg.method.as_deref()).unwrap_or("-");
-    let target =
-        leg.and_then(|leg| leg.target.as_deref()).map_or_else(|| "-".to_owned(), |target| style.target(target));
-    format!("{} {target}", escape::text(method))
+    let (method, target) = match (&incident.downstream, blamed(incident)) {
+        (Some(leg), _) => (leg.method.as_deref(), leg.target.as_deref()),
+        (None, Some(attempt)) => (attempt.method.as_deref(), attempt.target.as_deref()),
+        (None, None) => (None, None),
+    };
+    let target = target.map_or_else(|| "-".to_owned(), |target| style.target(target));
+    format!("{} {target}", escape::text(method.unwrap_or("-")))
 }
 
 pub(super) const fn kind_paint(kind: Kind) -> Paint {

@@ -4,6 +4,7 @@
 //! (a terminal obeys nothing that is printed), or [`json`]'s own formatter, which hides no octet and lets none act.
 
 pub mod csv;
+mod drawing;
 mod escape;
 pub mod exchanges;
 pub mod json;
@@ -173,8 +174,10 @@ pub struct Gateway {
 pub struct Upstream {
     /// The endpoint.
     pub endpoint: Endpoint,
-    /// Attempts at it.
+    /// Attempts at it, health probes excluded.
     pub attempts: u64,
+    /// Health probes of it, and those that failed.
+    pub health_probes: (u64, u64),
     /// Of these, failed, by cause.
     pub failed: BTreeMap<Cause, u64>,
     /// After what idle time it closed unused connections.

@@ -28,7 +28,7 @@ pub(super) struct IncidentRecord<'a> {
     time: Time,
     product: Option<&'static str>,
     downstream: Option<DownstreamRecord<'a>>,
-    attempts: Vec<AttemptRecord>,
+    attempts: Vec<AttemptRecord<'a>>,
     evidence: Vec<EvidenceRecord<'a>>,
     ruled_out: Vec<RuledOutRecord<'a>>,
     candidates: Vec<CandidateRecord<'a>>,
@@ -55,13 +55,15 @@ struct DownstreamRecord<'a> {
 }
 
 #[derive(Serialize)]
-struct AttemptRecord {
+struct AttemptRecord<'a> {
     gateway: Endpoint,
     upstream: Endpoint,
     stream: u64,
     exchange: u32,
     reused: bool,
     protocol: &'static str,
+    method: Option<&'a str>,
+    target: Option<Cow<'a, str>>,
     status: Option<u16>,
     outcome: Option<Cause>,
     grade: &'static str,
@@ -212,7 +214,7 @@ fn downstream<'a>(leg: &'a Downstream, style: &Style) -> DownstreamRecord<'a> {
     }
 }
 
-fn attempt(attempt: &Attempt, style: &Style) -> AttemptRecord {
+fn attempt<'a>(attempt: &'a Attempt, style: &Style) -> AttemptRecord<'a> {
     AttemptRecord {
         gateway: attempt.gateway,
         upstream: attempt.upstream,
@@ -220,6 +222,8 @@ fn attempt(attempt: &Attempt, style: &Style) -> AttemptRecord {
         exchange: attempt.exchange,
         reused: attempt.reused,
         protocol: attempt.protocol,
+        method: attempt.method.as_deref(),
+        target: attempt.target.as_deref().map(|target| style.cut_target(target)),
         status: attempt.status,
         outcome: attempt.outcome,
         grade: attempt.grade.id(),

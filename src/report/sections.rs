@@ -146,7 +146,7 @@ pub(super) fn episodes(report: &Report, style: &Style, out: &mut dyn Write) -> i
         Column::left("FROM"),
         Column::right("LASTED"),
         Column::left("INCIDENTS"),
-        Column::left("WHAT HAPPENED"),
+        Column::prose("WHAT HAPPENED"),
     ];
     let rows = report.episodes.iter().take(ROWS).map(|episode| {
         let more =
@@ -174,6 +174,7 @@ pub(super) fn upstreams(report: &Report, style: &Style, out: &mut dyn Write) -> 
         Column::left("UPSTREAM"),
         Column::right("ATTEMPTS"),
         Column::right("FAILED"),
+        Column::left("HEALTH PROBES"),
         Column::left("CLOSED IDLE AFTER"),
         Column::left("ANNOUNCES"),
         Column::left("REUSED UP TO"),
@@ -200,6 +201,7 @@ pub(super) fn upstreams(report: &Report, style: &Style, out: &mut dyn Write) -> 
             upstream.endpoint.to_string().into(),
             units::thousands(upstream.attempts).into(),
             Cell::painted(some(failed), Paint::Red),
+            probes(upstream.health_probes).into(),
             upstream.idle_close.map(spread).unwrap_or_default().into(),
             upstream.announced_timeout.map(units::span).unwrap_or_default().into(),
             upstream.longest_reuse.map(units::span).unwrap_or_default().into(),
@@ -214,6 +216,14 @@ pub(super) fn upstreams(report: &Report, style: &Style, out: &mut dyn Write) -> 
     });
     table::write(&columns, rows.collect(), style, out)?;
     rest(report.upstreams.len(), "upstream", style, out)
+}
+
+fn probes((sent, failed): (u64, u64)) -> String {
+    match (sent, failed) {
+        (0, _) => String::new(),
+        (sent, 0) => units::thousands(sent),
+        (sent, failed) => format!("{} ({} failed)", units::thousands(sent), units::thousands(failed)),
+    }
 }
 
 /// The middle, and in brackets how far it spreads over how many.
@@ -261,7 +271,7 @@ pub(super) fn latency(latency: &Latency, style: &Style, out: &mut dyn Write) -> 
         Column::right("p99"),
         Column::right("p99.9"),
         Column::right("max"),
-        Column::left(""),
+        Column::prose(""),
     ];
     table::write(&columns, rows, style, out)
 }

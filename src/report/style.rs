@@ -14,13 +14,16 @@ pub struct Style {
     pub show_secrets: bool,
     /// Whether there is more than one input, so that a frame's number alone does not name it.
     pub several_inputs: bool,
-    /// Columns within which sentences are wrapped. Tables are as wide as they are.
+    /// Columns within which sentences are wrapped.
     pub width: usize,
+    /// Columns of the terminal, which tables have to fit. `None` where nothing cuts or wraps lines: then what is one row
+    /// is one line, however long, for `grep` and `awk`.
+    pub columns: Option<usize>,
 }
 
 impl Default for Style {
     fn default() -> Self {
-        Self { color: false, show_secrets: false, several_inputs: false, width: 100 }
+        Self { color: false, show_secrets: false, several_inputs: false, width: 100, columns: None }
     }
 }
 
@@ -55,6 +58,12 @@ impl Paint {
 }
 
 impl Style {
+    /// For a terminal of so many columns, or for none. Sentences are hard to read in lines of more than a hundred.
+    #[must_use]
+    pub fn within(self, columns: Option<usize>) -> Self {
+        Self { width: columns.map_or(100, |columns| columns.clamp(40, 100)), columns, ..self }
+    }
+
     /// `text`, which is ours or was escaped before, in a colour.
     pub(super) fn paint<'a>(&self, paint: Paint, text: &'a str) -> Cow<'a, str> {
         if !self.color || paint == Paint::Plain || text.is_empty() {

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::exchanges::{Layout, Writer};
 use super::{ExchangeRow, FORMATS, Report, Style, csv, escape, json, ladder, ndjson, text};
-use crate::diagnose::incident::{Incident, Pairing};
+use crate::diagnose::incident::{Incident, Kind, Pairing};
 
 fn printed(write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> String {
     let mut out = Vec::new();
@@ -65,6 +65,47 @@ fn lines_while_live_stand_in_fixed_columns() {
     lines.extend(report.incidents.iter().map(|incident| text::incident_line(incident, &style)));
     lines.push(text::amended_line(&report.incidents[0], &style));
     assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn on_a_narrow_terminal_tables_and_reasons_are_wrapped() {
+    for columns in [80, 100, 140] {
+        let style = Style::default().within(Some(columns));
+        let printed = as_text(&fixtures::report(), &style) + &as_ladder(&fixtures::report(), 1, &style);
+        let lines = printed.lines().filter(|line| !line.contains("tcp.stream"));
+        assert!(lines.clone().all(|line| line.chars().count() <= columns), "{columns}:\n{printed}");
+    }
+    assert_snapshot!(as_text(&fixtures::report(), &Style::default().within(Some(80))));
+    assert_snapshot!(as_ladder(&fixtures::report(), 0, &Style::default().within(Some(80))));
+    assert_snapshot!(as_text(&fixtures::report(), &Style::default().within(Some(120))));
+}
+
+#[test]
+fn what_the_marks_mean_fits_as_well() {
+    let mut report = fixtures::report();
+    report.incidents.push(Incident { status: Some(200), kind: Kind::BrokenSuccess, ..fixtures::race() });
+    report.incidents.push(Incident { status: None, ..fixtures::race() });
+    let printed = as_text(&report, &Style::default().within(Some(80)));
+    assert!(
+        printed.contains("OUT: * a retry served the client   closed: no answer was sent\n     ! broken"),
+        "{printed}"
+    );
+    assert!(printed.lines().all(|line| line.chars().count() <= 80), "{printed}");
+}
+
+#[test]
+fn a_long_reason_is_not_cut() {
+    let mut incident = fixtures::race();
+    incident.why = "word ".repeat(40).trim_end().to_owned();
+    let line = |columns| as_text(&only(incident.clone()), &Style::default().within(columns));
+    assert!(line(None).lines().any(|line| line.contains(&incident.why)));
+    assert_eq!(line(Some(80)).matches("word").count(), 40);
+}
+
+#[test]
+fn without_the_clients_leg_the_gateways_request_is_named() {
+    let incident = Incident { downstream: None, kind: Kind::UpstreamFailure, ..fixtures::race() };
+    assert!(text::incident_line(&incident, &Style::default()).contains("?       POST /victim?card=…"));
 }
 
 #[test]
@@ -198,12 +239,13 @@ fn every_key_of_the_contract_is_there() {
     keys("/incidents/0/downstream", "client gateway stream exchange method target host status responder");
     keys("/incidents/0/downstream", "request_frame response_frame wait_us");
     keys("/incidents/0/attempts/0", "gateway upstream stream exchange reused protocol status outcome grade pairing");
-    keys("/incidents/0/attempts/0", "idle_us request_frame first_frame last_frame");
+    keys("/incidents/0/attempts/0", "idle_us request_frame first_frame last_frame method target");
     keys("/incidents/0/evidence/0", "frame leg from what");
     keys("/incidents/0/ruled_out/0", "cause because frame");
     keys("/incidents/3/candidates/0", "cause what");
     keys("/episodes/0", "id kind upstream first last incidents");
     keys("/upstreams/1", "endpoint attempts failed idle_close_us half_closed retransmitted zero_windows latency");
+    keys("/upstreams/0/health_probes", "sent failed");
     keys("/upstreams/1/idle_close_us", "n min median max");
     keys("/upstreams/1/half_closed", "n by longest_us");
     keys("/upstreams/1/latency/connect", "n p50_us p90_us p99_us p999_us max_us");

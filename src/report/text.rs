@@ -17,11 +17,18 @@ pub(super) const LABEL: usize = 14;
 /// Those of `out`.
 pub fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     opening(report, style, out)?;
+    let many = report.incidents.len() > lines::FEW;
+    if many {
+        verdict(report, style, out)?;
+    }
     if !report.incidents.is_empty() {
         writeln!(out)?;
         lines::list(report, style, out)?;
     }
-    closing(report, style, out)
+    if !many {
+        verdict(report, style, out)?;
+    }
+    measured(report, style, out)
 }
 
 /// Writes the report without the lines of the incidents, for a run that printed them as they happened.
@@ -31,7 +38,8 @@ pub fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<
 /// Those of `out`.
 pub fn summary(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     opening(report, style, out)?;
-    closing(report, style, out)
+    verdict(report, style, out)?;
+    measured(report, style, out)
 }
 
 fn opening(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
@@ -40,7 +48,7 @@ fn opening(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()
     paragraph("FOUND", &[found(report)], style, out)
 }
 
-fn closing(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+fn verdict(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     sections::causes(report, style, out)?;
     sections::episodes(report, style, out)?;
     if !report.do_first.is_empty() {
@@ -48,6 +56,10 @@ fn closing(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()
         let sentences: Vec<String> = report.do_first.iter().map(|sentence| style.prose(sentence)).collect();
         paragraph("DO FIRST", &sentences, style, out)?;
     }
+    Ok(())
+}
+
+fn measured(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     sections::upstreams(report, style, out)?;
     sections::latency(&report.latency, style, out)
 }
@@ -95,8 +107,10 @@ fn looked_at(report: &Report, style: &Style) -> Vec<String> {
         ));
     }
     let totals = &report.totals;
-    let statuses =
-        units::join(totals.responses.iter().map(|(status, n)| format!("{status} × {}", units::thousands(*n))), ", ");
+    let unanswered = totals.exchanges.saturating_sub(totals.responses.values().sum());
+    let unanswered = (unanswered > 0).then(|| format!("no answer seen × {}", units::thousands(unanswered)));
+    let statuses = totals.responses.iter().map(|(status, n)| format!("{status} × {}", units::thousands(*n)));
+    let statuses = units::join(statuses.chain(unanswered), ", ");
     let statuses = if statuses.is_empty() { String::new() } else { format!(": {statuses}") };
     said.push(format!(
         "{} on {}{statuses}",
@@ -152,7 +166,10 @@ fn not_seen(report: &Report, style: &Style) -> Vec<String> {
         .map(|(n, what, how)| format!("{} {how}", units::count(*n, what)))
         .collect();
     let cut_short = report.inputs.iter().filter(|input| !input.ended.is_empty() && input.ended != "complete");
-    said.extend(cut_short.map(|input| style.prose(&format!("the rest of {}: {}", input.name, input.ended))));
+    said.extend(cut_short.map(|input| {
+        let rest = if input.packets > 0 { "the rest of " } else { "" };
+        style.prose(&format!("{rest}{}: {}", input.name, input.ended))
+    }));
     said.extend(coverage.notes.iter().map(|note| style.prose(note)));
     if said.is_empty() && report.totals.exchanges > 0 {
         said.push("nothing is known to be missing: no drops, no cut packets, no gaps".to_owned());
@@ -188,9 +205,9 @@ fn found(report: &Report) -> String {
                 units::count(totals.upstream_failures, "failed attempt")
             ),
         ),
-        (totals.masked, format!("{} masked by a retry", units::thousands(totals.masked))),
-        (totals.broken, format!("{} broken after a success status", units::thousands(totals.broken))),
-        (totals.client_aborts, format!("{} given up by the client", units::thousands(totals.client_aborts))),
+        (totals.masked, format!("{} masked by a retry", units::count(totals.masked, "failure"))),
+        (totals.broken, format!("{} broken after a success status", units::count(totals.broken, "response"))),
+        (totals.client_aborts, format!("{} given up by the client", units::count(totals.client_aborts, "request"))),
     ];
     units::join(parts.iter().filter_map(|(n, part)| (*n > 0).then_some(part)), "; ")
 }

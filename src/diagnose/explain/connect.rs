@@ -9,14 +9,14 @@ pub(super) const DNS_NXDOMAIN: Explanation = Explanation {
         afterwards.",
     look_alikes: "Search domains: `app.default.svc` is tried as several names, and NXDOMAIN for the first ones is \
         normal when a later one succeeds. Only the last answer counts.",
-    todo: "Ask the same server the same question: `dig @RESOLVER NAME A` and AAAA. Look for a typing error, a \
+    todo: "Ask the same server the same question: `dig @RESOLVER NAME A` and AAAA. Look for a typo, a \
         deleted service or record, or a split-horizon zone. In Kubernetes: `kubectl get svc,endpoints`, and write \
         the name in full.",
 };
 
 pub(super) const DNS_FAILURE: Explanation = Explanation {
     meaning: "The gateway's name server answered, but with an error of its own (SERVFAIL, REFUSED), or its host \
-        said that nobody listens there.",
+        reported that nothing listens there.",
     proof: "The final answer to the gateway's query has rcode 2 or 5, or an ICMP unreachable quotes the query; no \
         SYN follows.",
     look_alikes: "A wrong name gives NXDOMAIN, which is dns_nxdomain; silence is dns_timeout.",
@@ -46,7 +46,7 @@ pub(super) const CONNECT_REFUSED: Explanation = Explanation {
 };
 
 pub(super) const CONNECT_TIMEOUT: Explanation = Explanation {
-    meaning: "The gateway tried to connect, several times as a rule, and nobody answered at all.",
+    meaning: "The gateway tried to connect, usually several times, and got no answer at all.",
     proof: "The SYN and its repetitions (after 1, 3, 7 s …) stay unanswered until the gateway gives up.",
     look_alikes: "A firewall that drops, a dead host, a wrong route back and a full accept queue are the same \
         packets here. If other connections to the same port succeed in the same seconds, suspect accept_queue_full.",
@@ -56,7 +56,7 @@ pub(super) const CONNECT_TIMEOUT: Explanation = Explanation {
 };
 
 pub(super) const CONNECT_UNREACHABLE: Explanation = Explanation {
-    meaning: "The network said that it has no way to the upstream: the host is down, or a route is missing.",
+    meaning: "The network reported that it cannot reach the upstream: the host is down, or a route is missing.",
     proof: "An ICMP network or host unreachable that quotes the gateway's SYN; or the gateway's ARP or neighbour \
         requests for the upstream stay unanswered and no SYN leaves.",
     look_alikes: "A firewall's refusal has other ICMP codes: that is connect_prohibited. Errors of the same router \
@@ -66,7 +66,7 @@ pub(super) const CONNECT_UNREACHABLE: Explanation = Explanation {
 };
 
 pub(super) const CONNECT_PROHIBITED: Explanation = Explanation {
-    meaning: "A firewall rejected the connection, and was polite enough to say so by ICMP.",
+    meaning: "A firewall rejected the connection, and reported that by ICMP.",
     proof: "An ICMP administratively prohibited or port unreachable that quotes the gateway's SYN. A TCP stack \
         itself never answers a SYN like that.",
     look_alikes: "A host that is down gives host or network unreachable (connect_unreachable); a rule that rejects \
@@ -76,8 +76,8 @@ pub(super) const CONNECT_PROHIBITED: Explanation = Explanation {
 };
 
 pub(super) const ACCEPT_QUEUE_FULL: Explanation = Explanation {
-    meaning: "The upstream is alive, but its program does not accept new connections as fast as they come, and its \
-        queue of them overflowed.",
+    meaning: "The upstream is alive, but its program does not accept new connections as fast as they arrive, and \
+        its accept queue overflowed.",
     proof: "The upstream repeats its SYN-ACK although the gateway acknowledged it, and does not acknowledge the \
         request that follows. Or SYNs are dropped while others to the same port succeed: then it is consistent, not \
         proven.",
@@ -89,13 +89,12 @@ pub(super) const ACCEPT_QUEUE_FULL: Explanation = Explanation {
 };
 
 pub(super) const CONNECT_RESET: Explanation = Explanation {
-    meaning: "The connection was accepted and thrown away at once, before the upstream had taken anything of the \
-        request.",
+    meaning: "The connection was accepted and reset at once, before the upstream had read any of the request.",
     proof: "A complete handshake on a fresh connection, then a RST from the upstream's side that acknowledges no \
         octet of the request.",
     look_alikes: "A crash on the request acknowledges the request first (reset_without_response). On a connection \
         that had served before, it is keepalive_race.",
-    todo: "Look for what accepts in the program's place: a layer-4 balancer or Kubernetes service without ready \
+    todo: "Look for something that accepts connections in the program's place: a layer-4 balancer or Kubernetes service without ready \
         members, `sysctl net.ipv4.tcp_abort_on_overflow`, TCP wrappers, a SYN proxy. On the upstream: `nstat -az \
         TcpExtTCPAbortOnClose TcpExtListenOverflows`.",
 };

@@ -7,12 +7,12 @@ pub(super) const CLIENT_ABORT: Explanation = Explanation {
         may have been slow.",
     proof: "The client's FIN or RST comes before the gateway's close of the upstream leg.",
     look_alikes: "If the gateway closes upstream first and the client reacts to that, it is a time-out of the gateway.",
-    todo: "How long had the client waited? Equal round waits are a time-out of the client or of a proxy before this \
+    todo: "How long had the client waited? Equal, round waits point to a time-out of the client or of a proxy before this \
         one. Otherwise users leave: look at the latency table.",
 };
 
 pub(super) const NO_UPSTREAM_ATTEMPT: Explanation = Explanation {
-    meaning: "The gateway answered by itself. For this request it sent nothing to any upstream, although its \
+    meaning: "The gateway answered on its own. For this request it sent nothing to any upstream, although its \
         upstream leg is visible in this capture.",
     proof: "No SYN, no request and no query that fits, between the client's request and the answer, while other \
         requests of the same gateway do show up upstream. That alone does not tell why.",
@@ -26,7 +26,7 @@ pub(super) const NO_UPSTREAM_ATTEMPT: Explanation = Explanation {
 
 pub(super) const GATEWAY_CRASH: Explanation = Explanation {
     meaning: "The gateway's process ended with requests in flight: it crashed, was killed, restarted, or reloaded \
-        without patience.",
+        without waiting for them.",
     proof: "Within milliseconds the gateway's kernel closes or resets many connections on both legs, and no \
         upstream acted first. Packets cannot tell a crash from a restart, so it is never proven.",
     look_alikes: "An upstream that dies closes its own connections only. A network failure leaves silence, not FINs.",
@@ -46,7 +46,7 @@ pub(super) const UPSTREAM_NOT_CAPTURED: Explanation = Explanation {
 
 pub(super) const UNKNOWN: Explanation = Explanation {
     meaning: "Something failed, and none of the known causes fits what the packets show.",
-    proof: "There is none: the report lists the frames of both legs, and what each known cause lacks.",
+    proof: "None: the report lists the frames of both legs, and what each known cause lacks.",
     look_alikes: "Missing packets make anything look unknown: read first what the report says about drops, the \
         snaplen and the legs that were seen.",
     todo: "Look at the frames in Wireshark with the filter that the report prints, and at the gateway's log at that \

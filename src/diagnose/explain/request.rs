@@ -3,33 +3,33 @@
 use crate::diagnose::explain::Explanation;
 
 pub(super) const KEEPALIVE_RACE: Explanation = Explanation {
-    meaning: "The upstream closed a connection that had been idle, in the same moment in which the gateway sent a \
+    meaning: "The upstream closed a connection that had been idle, at the very moment when the gateway sent a \
         request on it. The request was never read: it can be repeated safely.",
     proof: "The connection had served before; the upstream's FIN (or RST) does not acknowledge the request, and \
         left before the request can have arrived.",
     look_alikes: "A crash on the request acknowledges it first: closed_without_response or reset_without_response. \
         If the gateway had already acknowledged the FIN, it is stale_reuse; if nothing comes back at all, \
-        idle_flow_dropped.",
-    todo: "Make the gateway give up idle connections sooner than the upstream does: its idle limit below the \
-        upstream's keep-alive time-out, by a second or more. Or raise the latter (Node.js had 5 s for long, \
-        gunicorn 2 s, uvicorn 5 s). If idle times are short, look for a limit of requests per connection.",
+        idle_flow_dropped. A process that closes with the request unread resets: that looks like a crash.",
+    todo: "Make the gateway close idle connections before the upstream does: set its idle limit a second or \
+        more below the upstream's keep-alive time-out. Or raise the latter (defaults: Node.js 5 s, gunicorn 2 s, \
+        uvicorn 5 s). If idle times are short, look for a limit of requests per connection.",
 };
 
 pub(super) const STALE_REUSE: Explanation = Explanation {
     meaning: "The upstream had closed the connection, the gateway's kernel had acknowledged that, and the gateway \
-        used it all the same.",
+        used it nevertheless.",
     proof: "The upstream's FIN, the gateway's acknowledgement of it, and only then the request; a RST answers it.",
-    look_alikes: "In keepalive_race the FIN and the request cross on the way. Here the gateway could have known.",
+    look_alikes: "In keepalive_race the FIN and the request cross on the way. Here the gateway could have known about it.",
     todo: "The cure is the same as for a race: the gateway's idle limit below the upstream's. A gateway that does \
-        this often has a blocked event loop: look at its CPU load and at slow disk writes, and for a fixed version.",
+        this often has a blocked event loop: look at its CPU load and at slow disk writes, and for a newer version that fixes it.",
 };
 
 pub(super) const IDLE_FLOW_DROPPED: Explanation = Explanation {
     meaning: "The connection had been idle, and a device in between (NAT, firewall, balancer) has forgotten it. The \
-        request goes nowhere.",
+        request is lost there.",
     proof: "After an idle gap the request and its repetitions stay unacknowledged while the upstream answers on \
         other connections; or a RST comes that only a device in between can have sent.",
-    look_alikes: "A dead upstream answers nobody. An upstream that has closed answers with a RST of its own at \
+    look_alikes: "A dead upstream answers on no connection. An upstream that has closed answers with a RST of its own at \
         once: keepalive_race.",
     todo: "Compare the idle gaps with the time-outs on the path (350 s at AWS NLB and NAT, 4 min at Azure's \
         balancer). Send TCP keep-alives sooner than that (`sysctl net.ipv4.tcp_keepalive_time` and the socket \
@@ -43,7 +43,7 @@ pub(super) const MIDDLEBOX_RESET: Explanation = Explanation {
         exclude.",
     look_alikes: "An upstream behind a proxy of the same address varies little in TTL, too; the verdict gives both \
         TTLs, and how many packets they rest on.",
-    todo: "The TTL tells how far away the sender is: `traceroute -T -p PORT HOST` names who stands there. Look at \
+    todo: "The TTL tells how far away the sender is: `traceroute -T -p PORT HOST` shows what is at that distance. Look at \
         that device's log for the connection's ports.",
 };
 
@@ -70,11 +70,11 @@ pub(super) const UPSTREAM_NOT_READING: Explanation = Explanation {
 };
 
 pub(super) const EARLY_RESPONSE: Explanation = Explanation {
-    meaning: "The upstream answered (with 413 or 401, as a rule) before the request was completely sent, and \
+    meaning: "The upstream answered (usually with 413 or 401) before the request was completely sent, and \
         closed. The reset that followed made the gateway lose the answer.",
     proof: "A response on the upstream leg that begins before the end of the request, then FIN or RST while the \
         gateway still sends; downstream another status. The report gives the one that the upstream sent.",
     look_alikes: "A crash during an upload sends no response first: reset_without_response.",
-    todo: "The status that the upstream sent is the real problem: too large, not allowed. Let the gateway apply the \
-        same limit of size first, or let the upstream read the rest of the request before it closes.",
+    todo: "The status that the upstream sent names the real problem: too large, not allowed. Let the gateway apply the \
+        same size limit first, or let the upstream read the rest of the request before it closes.",
 };

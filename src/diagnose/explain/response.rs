@@ -3,43 +3,44 @@
 use crate::diagnose::explain::Explanation;
 
 pub(super) const CLOSED_WITHOUT_RESPONSE: Explanation = Explanation {
-    meaning: "The upstream got the whole request and closed the connection in good order, without a single octet of \
-        an answer. The work may have been done or not.",
+    meaning: "The upstream got the whole request and closed the connection cleanly, without a single octet of \
+        a response. The work may have been done or not.",
     proof: "The upstream's FIN acknowledges the whole request; no octet of a response before it.",
     look_alikes: "A FIN that does not acknowledge the request is keepalive_race. Several connections that end in \
-        the same millisecond are one death of the process: see the episode.",
+        the same millisecond mean that the process died: see the episode.",
     todo: "The upstream's log at that second: an unhandled exception, a worker killed by its time-out (gunicorn \
-        `--timeout`, uWSGI `harakiri`, PHP-FPM `request_terminate_timeout`), a worker recycled after its number of \
+        `--timeout`, uWSGI `harakiri`, PHP-FPM `request_terminate_timeout`), a worker recycled after its maximum number of \
         requests, a shutdown that does not wait. Then `journalctl -k`.",
 };
 
 pub(super) const RESET_WITHOUT_RESPONSE: Explanation = Explanation {
-    meaning: "The upstream got the request and threw the connection away, without an answer. The work may have been \
+    meaning: "The upstream got the request and reset the connection without answering. The work may have been \
         done or not.",
     proof: "A RST from the upstream after it had acknowledged the request, with no octet of a response before it.",
     look_alikes: "A RST that acknowledges nothing of the request, on a connection that served before, is \
-        keepalive_race. One with a foreign TTL is middlebox_reset.",
+        keepalive_race. A process that closes a reused connection with the request unread sends the same RST: then the \
+        verdict is not proven. One with a foreign TTL is middlebox_reset.",
     todo: "On the upstream: `journalctl -k | grep -i -e oom -e segfault`, `dmesg`; a process killed with unread \
-        data resets. So does a program that closes without reading the body: look at its log and its limits of size.",
+        data resets. So does a program that closes without reading the body: look at its log and its size limits.",
 };
 
 pub(super) const TRUNCATED_HEADER: Explanation = Explanation {
     meaning: "The upstream began to answer and broke off before the end of the header section.",
     proof: "Octets of a response without the empty line that ends the header section, then FIN or RST (that is the \
         detail).",
-    look_alikes: "If the gateway closes first, its time-out or its limit of size did it: response_timeout or \
+    look_alikes: "If the gateway closes first, its time-out or its size limit did it: response_timeout or \
         response_header_too_large.",
     todo: "The upstream's process died or was killed while it wrote: its log at that second, `journalctl -k`, its \
         memory limit. The last octets that it sent are in the evidence.",
 };
 
 pub(super) const RESPONSE_TIMEOUT: Explanation = Explanation {
-    meaning: "The upstream got the request and did not answer before the gateway lost patience.",
+    meaning: "The upstream got the request and did not answer before the gateway gave up.",
     proof: "The request is acknowledged, the response does not come or not completely, and the gateway closes \
         first, after the interval that the report gives. A late answer is reported as well.",
     look_alikes: "If the request was not acknowledged, it is idle_flow_dropped or request_lost. If the client went \
         first, client_abort.",
-    todo: "The same round interval each time is the gateway's time-out. Find out why the upstream is slow (a query, \
+    todo: "The same round number each time means the gateway's time-out. Find out why the upstream is slow (a query, \
         a lock, a call of its own, no free worker) before you raise it; its latency just before is in the table.",
 };
 
@@ -50,17 +51,17 @@ pub(super) const RESPONSE_LOST: Explanation = Explanation {
         acknowledgements show that it misses them, not the capture.",
     look_alikes: "Drops in the capture: there the gateway acknowledges what the capture lacks. An upstream that \
         sends nothing is response_timeout.",
-    todo: "A small MTU on the way with ICMP filtered is the classic: `ping -M do -s 1472 HOST` from the upstream to \
+    todo: "The usual reason is a smaller MTU on the path with ICMP filtered: `ping -M do -s 1472 HOST` from the upstream to \
         the gateway, `tracepath HOST`. Let ICMP type 3 code 4 pass, or clamp the MSS.",
 };
 
 pub(super) const RESPONSE_HEADER_TOO_LARGE: Explanation = Explanation {
-    meaning: "The response's header section is larger than the gateway takes, and it refused the whole response.",
+    meaning: "The response's header section is larger than the gateway accepts, so it rejected the whole response.",
     proof: "The gateway closes during or right after a header section that exceeds its limit; the report gives the \
         size and the limits of the known gateways.",
     look_alikes: "A header section of that size that the gateway passed on elsewhere in the capture excludes it; \
         then look at malformed_response.",
-    todo: "Which fields are that long? Set-Cookie most often, then Content-Security-Policy and Link. Make them \
+    todo: "Which fields are that long? Usually Set-Cookie, then Content-Security-Policy and Link. Make them \
         shorter, or raise the gateway's limit (nginx: `proxy_buffer_size`).",
 };
 
@@ -68,8 +69,8 @@ pub(super) const MALFORMED_RESPONSE: Explanation = Explanation {
     meaning: "The upstream answered with something that HTTP does not allow, and the gateway rejected it.",
     proof: "The octet at which the response breaks the rules (the report gives its offset and which rule), followed \
         by the gateway's own answer.",
-    look_alikes: "The beginning tells of mixed-up ports: 15 03 or 16 03 is TLS, 01 is FastCGI, 00 00 is HTTP/2. \
-        Some gateways take what others reject, so that the same response may be harmless elsewhere.",
+    look_alikes: "The first octets reveal mixed-up ports: 15 03 or 16 03 is TLS, 01 is FastCGI, 00 00 is HTTP/2. \
+        Some gateways accept what others reject, so that the same response may be harmless elsewhere.",
     todo: "Fix what wrote it: an application that prints before its header, two layers that both set \
         Content-Length, a line feed in a field value. `curl -v --raw` straight to the upstream shows it.",
 };
@@ -85,7 +86,7 @@ pub(super) const UNEXPECTED_UPGRADE: Explanation = Explanation {
 };
 
 pub(super) const UNSOLICITED_RESPONSE: Explanation = Explanation {
-    meaning: "The upstream sent octets on an idle connection, which no request had asked for. The next request on \
+    meaning: "The upstream sent octets on an idle connection, although no request was outstanding. The next request on \
         it got the wrong answer, or none.",
     proof: "Octets from the upstream while no request was outstanding, and then a failure of the exchange that \
         follows.",
@@ -113,7 +114,7 @@ pub(super) const H2_GOAWAY: Explanation = Explanation {
 };
 
 pub(super) const H2_STREAM_ERROR: Explanation = Explanation {
-    meaning: "The upstream cancelled this one HTTP/2 stream with an error, while its connection lives on.",
+    meaning: "The upstream cancelled this one HTTP/2 stream with an error, but kept the connection open.",
     proof: "RST_STREAM from the upstream for the request's stream; the error code is in the evidence.",
     look_alikes: "Code 7 is h2_refused_stream. A RST_STREAM from the gateway's side with code 8 (CANCEL) follows a \
         client that has gone.",
@@ -151,7 +152,7 @@ pub(super) const FCGI_PROTOCOL_ERROR: Explanation = Explanation {
 };
 
 pub(super) const RELAYED_ERROR: Explanation = Explanation {
-    meaning: "The gateway is only the messenger: the upstream itself answered with this status.",
+    meaning: "The gateway only passed it on: the upstream itself answered with this status.",
     proof: "The same status on the upstream leg, in a complete response.",
     look_alikes: "Where the gateway puts its own page over an upstream's error, the page looks like its own; the \
         status on the upstream leg decides.",
@@ -160,13 +161,13 @@ pub(super) const RELAYED_ERROR: Explanation = Explanation {
 };
 
 pub(super) const TRUNCATED_BODY: Explanation = Explanation {
-    meaning: "The header section was good, but the body broke off. The client usually has a 200 already, with half \
+    meaning: "The header section was valid, but the body broke off. The client usually has a 200 already, with half \
         a body; some gateways even hide that.",
     proof: "Fewer octets than Content-Length, or no last chunk, then FIN or RST from the upstream (that is the \
         detail).",
     look_alikes: "If the gateway closes first after a pause, it is stalled_body; if the client goes first, \
         client_abort. A wrong Content-Length truncates every response of a kind at the same place.",
-    todo: "The upstream's log at that second, `journalctl -k`, and its limits of memory and time. If the place is \
+    todo: "The upstream's log at that second, `journalctl -k`, and its memory and time limits. If the place is \
         always the same: is Content-Length computed before compression?",
 };
 
@@ -176,6 +177,6 @@ pub(super) const STALLED_BODY: Explanation = Explanation {
     proof: "Octets of the body, then a pause of the length that the report gives, and the gateway closes first.",
     look_alikes: "A closed receive window of the client stalls the upstream as well: look for window zero \
         downstream. Lost segments are response_lost.",
-    todo: "What does the upstream do in that pause: a slow query, a stream without news? Let streams send something \
+    todo: "Find out what the upstream does in that pause: a slow query, an idle stream? Have streams send something \
         more often than the gateway's read time-out, or raise it for this path.",
 };

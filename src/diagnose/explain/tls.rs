@@ -49,7 +49,7 @@ pub(super) const CERTIFICATE_REJECTED: Explanation = Explanation {
     look_alikes: "A gateway may close after the handshake because its client has gone: then the client's FIN or RST \
         comes first. An alert from the upstream is about the gateway's certificate.",
     todo: "`openssl s_client -connect HOST:PORT -servername NAME -showcerts` and read the dates, the names and the \
-        chain. Usual reasons: renewed without the intermediate, private CA not in the gateway's store, connecting \
+        chain. Common reasons: renewed without the intermediate, private CA not in the gateway's store, connecting \
         by address, a wrong clock.",
 };
 
@@ -65,7 +65,7 @@ pub(super) const CLIENT_CERTIFICATE_REQUIRED: Explanation = Explanation {
 };
 
 pub(super) const TLS_TO_PLAINTEXT: Explanation = Explanation {
-    meaning: "The gateway started TLS on a port where the upstream speaks something else, plain HTTP most often.",
+    meaning: "The gateway started TLS on a port where the upstream speaks something else, usually plain HTTP.",
     proof: "The ClientHello is answered by bytes that are not a TLS record, an HTTP 400 for instance, or is \
         acknowledged and ignored by a port that speaks plainly to others.",
     look_alikes: "A TLS server that hangs also ignores the ClientHello: tls_handshake_timeout, unless plain \

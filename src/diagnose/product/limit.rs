@@ -76,6 +76,37 @@ pub const fn hold_down(product: Product) -> Duration {
     }
 }
 
+/// Whether the product, as it is usually set up, turns away from an upstream for such a failure: of a request, or of a
+/// health probe.
+#[must_use]
+pub fn turns_away(product: Option<Product>, cause: Cause, probe: bool) -> bool {
+    let phase = cause.phase();
+    let reached = matches!(phase, Phase::Request | Phase::ResponseHead);
+    let connecting = matches!(phase, Phase::Resolve | Phase::Connect | Phase::Tls);
+    if probe || !(reached || connecting) {
+        return probe;
+    }
+    match product {
+        // By health checks alone.
+        Some(
+            Product::Haproxy | Product::Traefik | Product::AwsAlb | Product::AzureApplicationGateway | Product::Gclb,
+        ) => false,
+        // Failures to connect alone.
+        Some(
+            Product::Apache
+            | Product::Varnish
+            | Product::TrafficServer
+            | Product::Squid
+            | Product::Lighttpd
+            | Product::Nghttpx
+            | Product::H2o,
+        ) => connecting,
+        // Outlier detection counts what it relays as well.
+        Some(Product::Envoy) => true,
+        _ => cause != Cause::RelayedError,
+    }
+}
+
 /// Whether the gateway gave up waiting, rather than being told.
 const fn unanswered(cause: Cause) -> bool {
     matches!(
@@ -245,6 +276,19 @@ mod tests {
         check(Product::Cloudflare, Cause::ConnectRefused, Some(521));
         check(Product::Nginx, Cause::TruncatedBody, None);
         check(Product::Nginx, Cause::RelayedError, None);
+    }
+
+    #[test]
+    fn an_error_that_was_passed_on_takes_a_server_out_only_where_it_is_counted() {
+        assert!(!turns_away(Some(Product::Nginx), Cause::RelayedError, false));
+        assert!(!turns_away(None, Cause::RelayedError, false));
+        assert!(turns_away(Some(Product::Envoy), Cause::RelayedError, false));
+        assert!(turns_away(Some(Product::Haproxy), Cause::RelayedError, true));
+        assert!(!turns_away(Some(Product::Haproxy), Cause::ConnectRefused, false));
+        assert!(turns_away(Some(Product::Apache), Cause::ConnectRefused, false));
+        assert!(!turns_away(Some(Product::Apache), Cause::ResponseTimeout, false));
+        assert!(turns_away(Some(Product::Nginx), Cause::ResponseTimeout, false));
+        assert!(!turns_away(Some(Product::Nginx), Cause::ClientAbort, false));
     }
 
     #[test]

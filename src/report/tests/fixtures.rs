@@ -61,6 +61,8 @@ fn attempt(upstream: &str, outcome: Option<Cause>, frames: [Moment; 3]) -> Attem
         exchange: 2,
         reused: true,
         protocol: "http/1.1",
+        method: Some("POST".into()),
+        target: Some("/victim?card=4111".into()),
         status: None,
         outcome,
         grade: Grade::Proven,
@@ -312,6 +314,7 @@ fn upstream(endpoint: &str, attempts: u64, failed: &[(Cause, u64)]) -> Upstream 
         endpoint: end(endpoint),
         attempts,
         failed: failed.iter().copied().collect(),
+        health_probes: (0, 0),
         idle_close: None,
         longest_reuse: None,
         gave_up: None,
@@ -374,7 +377,7 @@ pub(crate) fn report() -> Report {
             summary: "after 10.77.3.2:9000 timed out, the gateway held it for dead".into(),
         }],
         upstreams: vec![
-            upstream("[2001:db8::1]:9600", 41_000, &[]),
+            Upstream { health_probes: (40, 3), ..upstream("[2001:db8::1]:9600", 41_000, &[]) },
             Upstream {
                 idle_close: Some(close),
                 longest_reuse: Some(ms(5_981)),

@@ -1,0 +1,104 @@
+//! What the kernel is to hand over while live: in come the focus and what was learned of the gateway, out comes an
+//! expression in libpcap's language.
+//!
+//! A focus such as `port 8080` names one leg. The verdicts need the other legs of the same gateway, the errors that the
+//! network sends about them, and the beginnings and ends of connections that carry no request at all. So the capture
+//! begins wide, and narrows to what turned out to matter once the gateway's other leg is known; connections that the
+//! gateway's host opens to endpoints not seen before stay in reach.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use crate::event::Endpoint;
+
+/// What was learned of the gateway, sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Legs {
+    /// Endpoints at which it made attempts.
+    pub upstreams: Vec<Endpoint>,
+    /// Addresses that it made them from.
+    pub backs: Vec<IpAddr>,
+}
+
+/// Everything that a verdict may need while nothing is known: all of TCP, errors, names, and fragments.
+#[must_use]
+pub fn wide() -> String {
+    format!("tcp or {ALWAYS}")
+}
+
+/// The focus, the upstreams, and what the gateway's addresses open from `ephemeral` ports; of the rest the segments that
+/// open and close connections. The wide expression where no leg was learned, or so many that the kernel would not take them.
+#[must_use]
+pub fn narrow(focus: &str, legs: &Legs, ephemeral: &RangeInclusive<u16>) -> String {
+    if legs.upstreams.is_empty() || legs.upstreams.len() > MOST_UPSTREAMS || legs.backs.len() > MOST_BACKS {
+        return wide();
+    }
+    let mut expression = format!("({focus}) or {ALWAYS} or {ENDS}");
+    let mut ports: BTreeMap<IpAddr, Vec<u16>> = BTreeMap::new();
+    for upstream in &legs.upstreams {
+        ports.entry(upstream.ip()).or_default().push(upstream.port());
+    }
+    for (host, ports) in ports {
+        let ports: Vec<String> = ports.iter().map(|port| format!("port {port}")).collect();
+        // Writing to a String does not fail.
+        let _ = write!(expression, " or (tcp and host {host} and ({}))", ports.join(" or "));
+    }
+    let (first, last) = (ephemeral.start(), ephemeral.end());
+    for back in &legs.backs {
+        let _ = write!(
+            expression,
+            " or (tcp and ((src host {back} and src portrange {first}-{last}) or (dst host {back} and dst portrange {first}-{last})))"
+        );
+    }
+    expression
+}
+
+/// Errors about connections, names, and the later fragments of anything.
+const ALWAYS: &str = "icmp or icmp6 or port 53 or (ip[6:2] & 0x1fff != 0)";
+/// Segments with SYN, FIN or RST. libpcap knows the flags of IPv4 by name, those of IPv6 by their place.
+const ENDS: &str = "(tcp[tcpflags] & (tcp-syn|tcp-fin|tcp-rst) != 0) or (ip6[6] == 6 and ip6[53] & 0x07 != 0)";
+/// Beyond this the program grows too long for the kernel.
+const MOST_UPSTREAMS: usize = 128;
+const MOST_BACKS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::filter::Filter;
+
+    fn legs(upstreams: u16) -> Legs {
+        let upstreams =
+            (0..upstreams).map(|n| format!("10.0.{}.{}:{}", n / 200, n % 200, 3000 + n % 3).parse().unwrap());
+        Legs { upstreams: upstreams.collect(), backs: vec!["10.0.9.1".parse().unwrap(), "fd00::1".parse().unwrap()] }
+    }
+
+    #[test]
+    fn libpcap_takes_what_is_asked_of_it() {
+        let ephemeral = 32768..=60999;
+        Filter::compile(&wide()).unwrap();
+        for upstreams in [1, 3, 60, 128] {
+            let narrow = narrow("port 8080 or host 192.0.2.1", &legs(upstreams), &ephemeral);
+            assert!(narrow.starts_with("(port 8080 or host 192.0.2.1) or "), "{narrow}");
+            Filter::compile(&narrow).unwrap();
+        }
+    }
+
+    #[test]
+    fn without_an_upstream_and_with_too_many_the_reach_stays_wide() {
+        for upstreams in [0, 129] {
+            assert_eq!(narrow("port 8080", &legs(upstreams), &(1024..=65535)), wide());
+        }
+    }
+
+    #[test]
+    fn the_ports_of_one_host_stand_together() {
+        let upstreams = ["10.0.0.1:80", "10.0.0.1:81", "10.0.0.2:80"].map(|endpoint| endpoint.parse().unwrap());
+        let narrow = narrow("tcp", &Legs { upstreams: upstreams.into(), backs: Vec::new() }, &(1..=2));
+        assert!(
+            narrow
+                .contains("(tcp and host 10.0.0.1 and (port 80 or port 81)) or (tcp and host 10.0.0.2 and (port 80))")
+        );
+    }
+}

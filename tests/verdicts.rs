@@ -1,0 +1,367 @@
+//! Verdicts on conversations that are built packet by packet: what a rule may say, and above all what it may not.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod packets;
+
+use netwatch502::diagnose::cause::Cause;
+use netwatch502::diagnose::incident::{Grade, Incident, Kind};
+use netwatch502::diagnose::product::Product;
+use netwatch502::limits::Limits;
+use packets::{End, Packet, segment};
+
+const CLIENT: [u8; 4] = [10, 50, 1, 2];
+const FRONT: End = ([10, 50, 1, 1], 8080);
+const BACK: [u8; 4] = [10, 50, 2, 1];
+const APP: End = ([10, 50, 2, 2], 9000);
+
+/// Packets in the order in which they are added, 0.1 ms apart.
+#[derive(Default)]
+struct Scene {
+    now_ms: i64,
+    packets: Vec<Packet>,
+}
+
+impl Scene {
+    fn at(&mut self, ms: i64) -> &mut Self {
+        self.now_ms = ms;
+        self
+    }
+
+    /// A connection, opened within 0.3 ms.
+    fn connect(&mut self, client: End, server: End) -> Talk {
+        let mut talk = Talk { client, server, sent: 1000, answered: 2000 };
+        self.syn(client, server);
+        self.send((server, client), "SA", (1999, 1000), b"");
+        talk.acknowledge(self);
+        talk
+    }
+
+    fn syn(&mut self, client: End, server: End) {
+        self.send((client, server), "S", (999, 0), b"");
+    }
+
+    fn refuse(&mut self, client: End, server: End) {
+        self.syn(client, server);
+        self.send((server, client), "RA", (0, 1000), b"");
+    }
+
+    fn send(&mut self, way: (End, End), flags: &str, numbers: (u32, u32), data: &[u8]) {
+        let number = self.packets.len() as u64 + 1;
+        let at_ns = 1_795_181_638_000_000_000 + self.now_ms * 1_000_000 + number as i64 * 100_000;
+        self.packets.push(Packet { number, ..segment(at_ns, way, flags, numbers, data) });
+    }
+
+    /// The only incident.
+    fn incident(&self) -> Incident {
+        let mut incidents = self.incidents();
+        assert_eq!(incidents.len(), 1, "{:#?}", incidents.iter().map(summary).collect::<Vec<_>>());
+        incidents.remove(0)
+    }
+
+    fn incidents(&self) -> Vec<Incident> {
+        packets::analyse(&self.packets, &Limits::default()).incidents
+    }
+}
+
+/// A connection and how far its sides have come.
+struct Talk {
+    client: End,
+    server: End,
+    sent: u32,
+    answered: u32,
+}
+
+impl Talk {
+    fn ask(&mut self, scene: &mut Scene, request: &str) {
+        scene.send((self.client, self.server), "PA", (self.sent, self.answered), request.as_bytes());
+        self.sent += request.len() as u32;
+    }
+
+    fn answer(&mut self, scene: &mut Scene, response: &str) {
+        scene.send((self.server, self.client), "PA", (self.answered, self.sent), response.as_bytes());
+        self.answered += response.len() as u32;
+    }
+
+    fn acknowledge(&mut self, scene: &mut Scene) {
+        scene.send((self.client, self.server), "A", (self.sent, self.answered), b"");
+    }
+
+    fn client_closes(&mut self, scene: &mut Scene, flags: &str) {
+        scene.send((self.client, self.server), flags, (self.sent, self.answered), b"");
+        self.sent += 1;
+    }
+
+    fn server_closes(&mut self, scene: &mut Scene, flags: &str) {
+        scene.send((self.server, self.client), flags, (self.answered, self.sent), b"");
+    }
+}
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: app.lab\r\nX-Request-ID: id-of-{}\r\n\r\n", target.replace('/', "-"))
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad";
+
+fn summary(incident: &Incident) -> String {
+    format!("{:?} {} {:?}: {}", incident.kind, incident.cause, incident.grade, incident.why)
+}
+
+fn is_candidate(incident: &Incident, cause: Cause) -> bool {
+    incident.candidates.iter().any(|candidate| candidate.cause == Some(cause))
+}
+
+fn is_ruled_out(incident: &Incident, cause: Cause) -> bool {
+    incident.ruled_out.iter().any(|row| row.cause == cause)
+}
+
+/// A request that the upstream resets `after_ms` with all of it acknowledged: on a connection that was used before, or not.
+fn reset_after(after_ms: i64, reused: bool) -> Incident {
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 50_000), APP);
+    let mut at = 10;
+    if reused {
+        down.ask(&mut scene, &get("/first"));
+        up.ask(&mut scene, &get("/first"));
+        up.answer(&mut scene, OK);
+        down.answer(&mut scene, OK);
+        at += 5000;
+    }
+    scene.at(at);
+    down.ask(&mut scene, &get("/second"));
+    up.ask(&mut scene, &get("/second"));
+    scene.at(at + after_ms);
+    up.server_closes(&mut scene, "RA");
+    down.answer(&mut scene, BAD_GATEWAY);
+    scene.incident()
+}
+
+#[test]
+fn a_reset_of_a_reused_connection_does_not_prove_that_the_request_was_read() {
+    let incident = reset_after(20, true);
+    assert_eq!((incident.cause, incident.grade), (Cause::ResetWithoutResponse, Grade::Consistent));
+    assert!(is_candidate(&incident, Cause::KeepaliveRace) && !is_ruled_out(&incident, Cause::KeepaliveRace));
+}
+
+#[test]
+fn a_reset_by_a_listener_that_answers_nobody_does_not_prove_that_the_request_was_read() {
+    let incident = reset_after(20, false);
+    assert_eq!((incident.cause, incident.grade), (Cause::ResetWithoutResponse, Grade::Consistent));
+    assert!(is_candidate(&incident, Cause::ConnectReset));
+}
+
+#[test]
+fn a_reset_long_after_the_request_proves_that_the_upstream_had_it() {
+    let incident = reset_after(3000, true);
+    assert_eq!((incident.cause, incident.grade), (Cause::ResetWithoutResponse, Grade::Proven));
+    assert!(is_ruled_out(&incident, Cause::KeepaliveRace));
+}
+
+const NGINX_502: &str = "HTTP/1.1 502 Bad Gateway\r\nServer: nginx/1.22.1\r\nDate: Fri, 20 Nov 2026 13:42:56 GMT\r\n\
+    Content-Type: text/html\r\nContent-Length: 157\r\n\r\n<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
+    <center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n";
+const OTHER_APP: End = ([10, 50, 2, 3], 9000);
+
+/// A gateway that has served `/app/…` from one upstream and `/shop/…` from another.
+fn two_pools(scene: &mut Scene) -> Talk {
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    for (at, port, target, upstream) in [(10, 50_000, "/app/1", APP), (30, 50_001, "/shop/1", OTHER_APP)] {
+        scene.at(at);
+        down.ask(scene, &get(target));
+        let mut up = scene.connect((BACK, port), upstream);
+        up.ask(scene, &get(target));
+        up.answer(scene, OK);
+        down.answer(scene, OK);
+    }
+    down
+}
+
+/// A request to which nobody listens, and one that the gateway answers `wait_ms` later without asking anybody.
+fn refused_then(target: &str, wait_ms: i64) -> Incident {
+    let mut scene = Scene::default();
+    let mut down = two_pools(&mut scene);
+    scene.at(1000);
+    down.ask(&mut scene, &get("/app/2"));
+    scene.refuse((BACK, 50_002), APP);
+    down.answer(&mut scene, NGINX_502);
+    scene.at(3000);
+    down.ask(&mut scene, &get(target));
+    scene.at(3000 + wait_ms);
+    down.answer(&mut scene, NGINX_502);
+    scene.incidents().pop().unwrap()
+}
+
+#[test]
+fn no_upstream_is_left_where_the_only_one_of_the_pool_has_failed() {
+    let incident = refused_then("/app/3", 0);
+    assert_eq!((incident.cause, incident.detail), (Cause::NoUpstreamAttempt, Some("no_live_upstreams")));
+    assert!(
+        incident.summary.ends_with("In the 10 s before: 1 connection failure to 10.50.2.2:9000"),
+        "{}",
+        incident.summary
+    );
+    assert!(incident.candidates.iter().any(|candidate| candidate.what.contains("leave no TCP packet")));
+}
+
+#[test]
+fn the_failure_of_another_pool_leaves_the_reason_open() {
+    let incident = refused_then("/shop/2", 0);
+    assert_eq!((incident.cause, incident.detail), (Cause::NoUpstreamAttempt, None));
+    assert_eq!(incident.grade, Grade::Undetermined);
+}
+
+#[test]
+fn a_gateway_that_answers_late_may_have_had_upstreams() {
+    let incident = refused_then("/app/3", 2000);
+    assert_eq!((incident.cause, incident.detail), (Cause::NoUpstreamAttempt, None));
+}
+
+#[test]
+fn an_error_that_was_passed_on_takes_no_upstream_out() {
+    let mut scene = Scene::default();
+    let mut down = two_pools(&mut scene);
+    scene.at(1000);
+    down.ask(&mut scene, &get("/app/2"));
+    let mut up = scene.connect((BACK, 50_002), APP);
+    up.ask(&mut scene, &get("/app/2"));
+    up.answer(&mut scene, BAD_GATEWAY);
+    down.answer(&mut scene, BAD_GATEWAY);
+    scene.at(3000);
+    down.ask(&mut scene, &get("/app/3"));
+    down.answer(&mut scene, NGINX_502);
+    let incidents = scene.incidents();
+    let causes: Vec<_> = incidents.iter().map(|incident| (incident.cause, incident.detail)).collect();
+    assert_eq!(causes, [(Cause::RelayedError, None), (Cause::NoUpstreamAttempt, None)]);
+}
+
+#[test]
+fn a_failed_connection_to_another_pool_is_no_failure_behind_a_success() {
+    let masked = |target: &str| {
+        let mut scene = Scene::default();
+        let mut down = two_pools(&mut scene);
+        scene.at(1000);
+        down.ask(&mut scene, &get(target));
+        scene.refuse((BACK, 50_002), OTHER_APP);
+        let mut up = scene.connect((BACK, 50_003), APP);
+        up.ask(&mut scene, &get(target));
+        up.answer(&mut scene, OK);
+        down.answer(&mut scene, OK);
+        scene.incidents().len()
+    };
+    assert_eq!((masked("/app/2"), masked("/new/1")), (0, 1));
+}
+
+/// What a capture at `host` holds, on Linux's cooked link: each packet says whether it came in or went out.
+fn seen_at(host: [u8; 4], packets: &[Packet]) -> Vec<Packet> {
+    let cooked = |packet: &Packet| {
+        let outgoing = packet.octets.get(26..30).unwrap() == host;
+        let mut octets = vec![0, if outgoing { 4 } else { 0 }, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0, 8, 0];
+        octets.extend(packet.octets.get(14..).unwrap());
+        Packet { link: 113, length: octets.len() as u32, octets, ..packet.clone() }
+    };
+    packets.iter().map(cooked).collect()
+}
+
+fn one_leg(host: [u8; 4], response: &str, request: &str) -> Incident {
+    let mut scene = Scene::default();
+    let mut talk = scene.connect((CLIENT, 40_000), FRONT);
+    talk.ask(&mut scene, request);
+    talk.answer(&mut scene, response);
+    scene.packets = seen_at(host, &scene.packets);
+    scene.incident()
+}
+
+#[test]
+fn a_gateway_s_own_error_page_seen_at_its_client_says_nothing_of_the_upstream() {
+    let incident = one_leg(CLIENT, NGINX_502, &get("/app/1"));
+    assert_eq!((incident.kind, incident.cause), (Kind::GatewayError, Cause::UpstreamNotCaptured));
+    assert_eq!((incident.grade, incident.product), (Grade::Undetermined, Some(Product::Nginx)));
+    assert_eq!(incident.downstream.unwrap().gateway, FRONT.into());
+}
+
+#[test]
+fn an_error_on_one_leg_is_proven_to_be_the_application_s_only_where_a_gateway_asked() {
+    let incident = one_leg(CLIENT, BAD_GATEWAY, &get("/app/1"));
+    assert_eq!((incident.cause, incident.grade), (Cause::RelayedError, Grade::Consistent));
+    assert!(is_candidate(&incident, Cause::UpstreamNotCaptured));
+    let forwarded = get("/app/1").replace("\r\n\r\n", "\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n");
+    let incident = one_leg(CLIENT, BAD_GATEWAY, &forwarded);
+    assert_eq!((incident.cause, incident.grade), (Cause::RelayedError, Grade::Proven));
+}
+
+const HAPROXY_502: &str = "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 107\r\ncache-control: no-cache\r\ncontent-type: text/html\r\n\r\n\
+    <html><body><h1>502 Bad Gateway</h1>\nThe server returned an invalid or incomplete response.\n</body></html>\n";
+
+#[test]
+fn of_two_gateways_on_one_host_each_has_its_own_product() {
+    let inner: End = ([127, 0, 0, 1], 8081);
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut middle = scene.connect(([127, 0, 0, 1], 45_000), inner);
+    let mut at = 0;
+    let mut ask = |scene: &mut Scene, target: &str, port: u16| {
+        at += 100;
+        scene.at(at);
+        down.ask(scene, &get(target));
+        middle.ask(scene, &get(target));
+        if port > 0 {
+            let mut up = scene.connect((BACK, port), APP);
+            up.ask(scene, &get(target));
+            up.server_closes(scene, "RA");
+            middle.answer(scene, NGINX_502);
+            down.answer(scene, NGINX_502);
+        } else {
+            middle.server_closes(scene, "FA");
+            down.answer(scene, HAPROXY_502);
+        }
+    };
+    ask(&mut scene, "/app/1", 50_000);
+    ask(&mut scene, "/app/2", 50_001);
+    ask(&mut scene, "/app/3", 0);
+    let found: Vec<_> = scene.incidents().iter().map(|incident| (incident.cause, incident.product)).collect();
+    let reset = (Cause::ConnectReset, Some(Product::Nginx));
+    assert_eq!(found, [reset, reset, (Cause::ClosedWithoutResponse, Some(Product::Haproxy))]);
+}
+
+#[test]
+fn an_empty_success_after_the_client_s_fin_is_the_client_s_abort() {
+    let mut scene = Scene::default();
+    let mut down = two_pools(&mut scene);
+    scene.at(1000);
+    down.ask(&mut scene, &get("/app/2"));
+    let mut up = scene.connect((BACK, 50_002), APP);
+    up.ask(&mut scene, &get("/app/2"));
+    scene.at(1500);
+    down.client_closes(&mut scene, "FA");
+    up.client_closes(&mut scene, "FA");
+    down.answer(&mut scene, "HTTP/1.1 200 OK\r\nServer: Caddy\r\nContent-Length: 0\r\n\r\n");
+    let incident = scene.incident();
+    assert_eq!((incident.kind, incident.cause), (Kind::ClientAbort, Cause::ClientAbort));
+}
+
+/// The upstream's leg alone: a good exchange, then a response with a header section of `octets`, after which the gateway closes.
+fn hung_up_after(octets: usize, after_ms: i64) -> Vec<Incident> {
+    let mut scene = Scene::default();
+    let mut up = scene.connect((BACK, 50_000), APP);
+    let ask = |target: &str| get(target).replace("\r\n\r\n", "\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n");
+    up.ask(&mut scene, &ask("/app/1"));
+    up.answer(&mut scene, OK);
+    up.ask(&mut scene, &ask("/app/2"));
+    let field = format!("Set-Cookie: {}\r\n\r\n", "c".repeat(octets));
+    up.answer(&mut scene, &OK.replace("\r\n\r\n", &format!("\r\n{field}")));
+    scene.at(after_ms);
+    up.client_closes(&mut scene, "FA");
+    scene.packets = seen_at(BACK, &scene.packets);
+    scene.incidents()
+}
+
+#[test]
+fn without_the_client_s_leg_a_gateway_that_hangs_up_on_a_large_header_section_is_reported() {
+    let incidents = hung_up_after(9000, 5);
+    let found: Vec<_> = incidents.iter().map(|incident| (incident.cause, incident.grade)).collect();
+    assert_eq!(found, [(Cause::ResponseHeaderTooLarge, Grade::Consistent)]);
+    assert!(hung_up_after(9000, 5000).is_empty(), "an idle connection was closed");
+    assert!(hung_up_after(500, 5).is_empty(), "a small header section");
+}
