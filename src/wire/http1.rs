@@ -19,13 +19,9 @@ pub struct Field<'a> {
 
 impl Field<'_> {
     /// Whether it has a name, which is given in lower case.
-    #[inline]
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
-        // All of them are letters, which have the bit 0x40, and hyphens: no branch for each octet.
-        let same = |own: u8, sought: u8| own | (sought & 0x40) >> 1 == sought;
-        let pairs = self.name.iter().zip(name.as_bytes());
-        self.name.len() == name.len() && pairs.fold(true, |all, (own, sought)| all & same(*own, *sought))
+        self.name.len() == name.len() && self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 }
 
@@ -43,9 +39,7 @@ pub struct RequestHead<'a> {
     pub minor_version: u8,
     /// Whether there is no version: a Simple-Request (RFC 1945 section 5).
     pub is_simple: bool,
-    /// Octets up to and with the empty line that ends it; `None` where there is none.
-    pub length: Option<usize>,
-    /// Whether the octets end before the header section does, and no more will come.
+    /// Whether the octets end before the header section does.
     pub is_cut: bool,
     /// Whether they hold the whole target.
     pub target_is_whole: bool,
@@ -66,9 +60,7 @@ pub struct ResponseHead<'a> {
     pub fields: Fields<'a>,
     /// The first violation, and where: offset within the header section.
     pub defect: Option<(DefectKind, usize)>,
-    /// Octets up to and with the empty line that ends it; `None` where there is none.
-    pub length: Option<usize>,
-    /// Whether the octets end before the header section does, and no more will come.
+    /// Whether the octets end before the header section does.
     pub is_cut: bool,
 }
 
@@ -125,13 +117,12 @@ pub fn head_end(octets: &[u8], from: usize) -> Option<usize> {
 /// Takes a request's header section apart. `None` where the first line is no request line at all.
 #[must_use]
 pub fn request(head: &[u8]) -> Option<RequestHead<'_>> {
-    let mut lines = head;
+    let mut head = head;
     // RFC 9112 section 2.2: empty lines before a request line are ignored.
-    while let Some(after) = lines.strip_prefix(b"\r\n").or(lines.strip_prefix(b"\n")) {
-        lines = after;
+    while let Some(after) = head.strip_prefix(b"\r\n").or(head.strip_prefix(b"\n")) {
+        head = after;
     }
-    let (line, rest) = split_line(lines);
-    let offset = head.len() - rest.len();
+    let (line, rest) = split_line(head);
     let mut parts = line.splitn(2, |octet| *octet == b' ');
     let method = parts.next().filter(|method| is_token(method))?;
     let tail = parts.next()?;
@@ -148,12 +139,11 @@ pub fn request(head: &[u8]) -> Option<RequestHead<'_>> {
         target,
         minor_version: version.unwrap_or(0),
         is_simple: version.is_none(),
-        length: None,
         is_cut: false,
         target_is_whole: true,
         fields: Fields::new(),
     };
-    (head.length, _) = read_fields(rest, offset, &mut head.fields);
+    read_fields(rest, 0, &mut head.fields);
     Some(head)
 }
 
@@ -168,16 +158,8 @@ pub fn cut_request(head: &[u8]) -> Option<RequestHead<'_>> {
     let method = words.next().filter(|method| is_token(method))?;
     let target = words.next()?;
     let target_is_whole = words.next().is_some_and(|version| version.iter().zip(b"HTTP/1.").all(|(a, b)| a == b));
-    Some(RequestHead {
-        method,
-        target,
-        minor_version: 1,
-        is_simple: false,
-        length: None,
-        is_cut: true,
-        target_is_whole,
-        fields: Fields::new(),
-    })
+    let fields = Fields::new();
+    Some(RequestHead { method, target, minor_version: 1, is_simple: false, is_cut: true, target_is_whole, fields })
 }
 
 /// Whether octets are one whole line, a method and a target without a version: a Simple-Request (RFC 1945 section 5), which
@@ -206,12 +188,10 @@ pub fn response(head: &[u8]) -> ResponseHead<'_> {
         reason: line.get(13..).unwrap_or_default(),
         fields: Fields::new(),
         defect: line_defect,
-        length: None,
         is_cut: false,
     };
-    let (length, field_defect) = read_fields(rest, offset, &mut head.fields);
-    head.length = length;
-    head.defect = head.defect.or(field_defect.map(|at| (DefectKind::BadHeader, at)));
+    let field_defect = read_fields(rest, offset, &mut head.fields).map(|at| (DefectKind::BadHeader, at));
+    head.defect = head.defect.or(field_defect);
     head
 }
 
@@ -241,21 +221,21 @@ pub fn framing(fields: &[Field<'_>]) -> (Framing, Option<(DefectKind, usize)>) {
     let mut codings: SmallVec<[&[u8]; 4]> = SmallVec::new();
     let mut coding_line = None;
     for (index, field) in fields.iter().enumerate() {
-        match field.name.len() {
-            14 if field.is("content-length") => {
-                let declared = content_length(field.value);
-                if declared.is_none() || length.is_some() && length != declared {
+        if field.is("content-length") {
+            for part in field.value.split(|octet| *octet == b',') {
+                let Some(value) = decimal(part.trim_ascii()) else {
+                    return (Framing::Unreadable, Some((DefectKind::BadContentLength, index)));
+                };
+                if length.is_some_and(|before| before != value) {
                     return (Framing::Unreadable, Some((DefectKind::BadContentLength, index)));
                 }
-                length = declared;
-                length_line = Some(index);
+                length = Some(value);
             }
-            17 if field.is("transfer-encoding") => {
-                let parts = field.value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii);
-                codings.extend(parts.filter(|part| !part.is_empty()));
-                coding_line = Some(index);
-            }
-            _ => {}
+            length_line = Some(index);
+        } else if field.is("transfer-encoding") {
+            let parts = field.value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii);
+            codings.extend(parts.filter(|part| !part.is_empty()));
+            coding_line = Some(index);
         }
     }
     let Some(coding_line) = coding_line else {
@@ -273,15 +253,6 @@ pub fn framing(fields: &[Field<'_>]) -> (Framing, Option<(DefectKind, usize)>) {
         None
     };
     (framing, conflict.map(|index| (DefectKind::FramingConflict, index)))
-}
-
-/// The length that a Content-Length field declares, once or several times (RFC 9110 section 8.6).
-fn content_length(value: &[u8]) -> Option<u64> {
-    decimal(value).or_else(|| {
-        let mut parts = value.split(|octet| *octet == b',').map(|part| decimal(part.trim_ascii()));
-        let first = parts.next()??;
-        parts.all(|part| part == Some(first)).then_some(first)
-    })
 }
 
 /// Whether octets are a token (RFC 9110 section 5.6.2).
@@ -341,9 +312,8 @@ fn status_code(line: &[u8]) -> Option<u16> {
     decimal(code).and_then(|code| u16::try_from(code).ok())
 }
 
-/// Reads the field lines, which begin at `offset`. Returns the offset behind the empty line, and that of the first octet that
-/// RFC 9112 section 5 does not allow.
-fn read_fields<'a>(octets: &'a [u8], offset: usize, fields: &mut Fields<'a>) -> (Option<usize>, Option<usize>) {
+/// Reads the field lines. Returns the offset of the first octet that RFC 9112 section 5 does not allow.
+fn read_fields<'a>(octets: &'a [u8], offset: usize, fields: &mut Fields<'a>) -> Option<usize> {
     let mut defect = None;
     let mut rest = octets;
     loop {
@@ -359,8 +329,7 @@ fn read_fields<'a>(octets: &'a [u8], offset: usize, fields: &mut Fields<'a>) -> 
         let at = offset + octets.len() - rest.len();
         let (line, after) = split_line(rest);
         if line.is_empty() {
-            let has_end = rest.len() > after.len() && rest.get(rest.len() - after.len() - 1) == Some(&b'\n');
-            return (has_end.then(|| offset + octets.len() - after.len()), defect);
+            return defect;
         }
         rest = after;
         let Some(colon) = memchr::memchr(b':', line) else {

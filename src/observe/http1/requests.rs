@@ -158,26 +158,20 @@ impl Http1 {
             self.exchanges += 1;
             self.requests.exchange = self.exchanges;
         }
-        // What comes in many parts is not read over and over.
-        let is_readable = searched == 0 || http1::head_end(head, searched).is_some();
-        let parsed = if is_readable || http1::is_simple_request(head) { http1::request(head) } else { None };
-        let end = match &parsed {
-            Some(parsed) if parsed.is_simple && http1::is_simple_request(head) => Some(head.len()),
-            Some(parsed) => parsed.length,
-            None => http1::head_end(head, 0),
-        };
+        let end = http1::head_end(head, searched).or_else(|| http1::is_simple_request(head).then_some(head.len()));
+        let parsed = end.and_then(|end| http1::request(head.get(..end)?));
         // Of a header section that is there at once nothing is told before, unless it tells the end of others.
-        if begins && (end.is_none() || parsed.is_none() || self.responses.state == State::Lost) {
+        if begins && (parsed.is_none() || self.responses.state == State::Lost) {
             tell(What::RequestStarted { exchange: self.exchanges, at: self.requests.start });
         }
-        match (end, &parsed) {
+        match (end, parsed) {
             (None, _) => Taken::More,
             (Some(_), None) => {
                 self.lose_requests(context);
                 Taken::More
             }
             (Some(end), Some(parsed)) => {
-                self.requests_begin(parsed, end, limits, tell);
+                self.requests_begin(&parsed, end, limits, tell);
                 Taken::Some(end)
             }
         }

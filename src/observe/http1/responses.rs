@@ -147,10 +147,7 @@ impl Http1 {
             joined.extend_from_slice(octets);
             &joined
         };
-        // What comes in many parts is not read over and over.
-        let is_readable = searched == 0 || http1::head_end(head, searched).is_some();
-        let parsed = is_readable.then(|| http1::response(head));
-        let end = parsed.as_ref().and_then(|parsed| parsed.length);
+        let end = http1::head_end(head, searched);
         if begins {
             self.begin_response(at, octets, end.is_some(), moment, context, tell);
             if self.responses.state != State::Head {
@@ -163,18 +160,18 @@ impl Http1 {
             let kind = if head.starts_with(b"HTTP") { DefectKind::BadStatusLine } else { DefectKind::NotHttp };
             self.defect(kind, self.responses.start + within as u64, tell);
         }
-        if let (Some(parsed), Some(end)) = (&parsed, end) {
-            self.take_head(parsed, head.get(..end).unwrap_or_default(), tell);
-            return Some(end.saturating_sub(searched));
-        }
-        drop(parsed);
-        if head.len() > limits.head_bytes {
-            self.answer.content_start = at;
-            self.responses.state = State::UntilClose { broken: true };
-        } else {
-            self.responses.buffer = if searched == 0 { octets.to_vec() } else { joined };
-        }
-        None
+        let Some(end) = end else {
+            if head.len() > limits.head_bytes {
+                self.answer.content_start = at;
+                self.responses.state = State::UntilClose { broken: true };
+            } else {
+                self.responses.buffer = if searched == 0 { octets.to_vec() } else { joined };
+            }
+            return None;
+        };
+        let section = head.get(..end).unwrap_or_default();
+        self.take_head(section, tell);
+        Some(end.saturating_sub(searched))
     }
 
     fn begin_response(
@@ -220,7 +217,12 @@ impl Http1 {
         }
     }
 
-    pub(super) fn take_head(&mut self, parsed: &ResponseHead<'_>, section: &[u8], tell: &mut impl FnMut(What)) {
+    fn take_head(&mut self, section: &[u8], tell: &mut impl FnMut(What)) {
+        let parsed = http1::response(section);
+        self.take_parsed_head(&parsed, section, tell);
+    }
+
+    pub(super) fn take_parsed_head(&mut self, parsed: &ResponseHead<'_>, section: &[u8], tell: &mut impl FnMut(What)) {
         let start = self.responses.start;
         let end = start + section.len() as u64;
         let (framing, conflict) = http1::framing(&parsed.fields);
