@@ -72,6 +72,7 @@
 //! | crate | where | for |
 //! |---|---|---|
 //! | `etherparse` | `wire::packet`, `wire::tcp`, `wire::ip` | whatever leaves the fast path; the oracle of the fast path's tests |
+//! | `httparse` | `wire::http1` | header sections, in its strict mode |
 //! | `hdrhistogram` | `stats` | quantiles in constant memory |
 //! | `pcap` | `capture::filter` | filter expressions |
 //! | `flate2`, `ruzstd` | `capture` | compressed inputs |
@@ -111,8 +112,6 @@
 //! - **Our own pcap and pcapng reader.** libpcap reads no mixed link types, byte orders or compression.
 //! - **Our own decoder for common frames**, and etherparse for the rest: the fast path stays small, and property tests
 //!   hold the two against each other.
-//! - **Our own reader of header sections.** What breaks a rule must be read as well, and where it breaks it be told; one
-//!   reader does both. Property tests hold it against httparse, in all that httparse takes.
 //!
 //! # Where the code is not as the drawing
 //!

@@ -60,7 +60,7 @@ const IMPURE: &[&str] = &[
 /// A foreign crate, and the files or folders that may name it.
 const FOREIGN: &[(&str, &[&str])] = &[
     ("etherparse", &["wire/ip.rs"]),
-    ("httparse", &[]),
+    ("httparse", &["wire/http1.rs"]),
     ("clap", &["cli.rs", "main.rs"]),
     ("hdrhistogram", &["stats.rs"]),
     ("flate2", &["capture/decompress.rs"]),

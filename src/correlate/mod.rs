@@ -331,8 +331,10 @@ impl Correlator {
                     exchange.first_octets = first;
                 }
             }
-            What::Opaque(carried) if carried != Opaque::Switched && self.opaque_clients.len() < MOST_PROBED => {
-                self.opaque_clients.insert(page.conversation.client.ip());
+            What::Opaque(carried) if carried != Opaque::Switched => {
+                if self.opaque_clients.len() < MOST_PROBED {
+                    self.opaque_clients.insert(page.conversation.client.ip());
+                }
             }
             What::SynAck { repeated: false, .. } => sink(Finding::Accepted(page.conversation.server, moment)),
             What::Fin(closing) if closing.by == Side::Server => self.server_closed(connection, moment, sink),
