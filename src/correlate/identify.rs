@@ -98,8 +98,15 @@ impl Correlator {
         })
     }
 
-    /// Notes that an attempt, which must not be among the orphans any more, was made for an exchange.
-    pub(super) fn adopt(&mut self, parent: ExchangeKey, key: ExchangeKey, identified: bool) {
+    /// Notes that an attempt that time tells was made for an exchange.
+    pub(super) fn adopt_orphan(&mut self, parent: ExchangeKey, key: ExchangeKey) {
+        if let Some(attempt) = self.books.exchange(key) {
+            self.orphans.remove(attempt.client.ip(), attempt.started.at, key);
+        }
+        self.adopt(parent, key, false);
+    }
+
+    fn adopt(&mut self, parent: ExchangeKey, key: ExchangeKey, identified: bool) {
         let Some(attempt) = self.books.exchange_mut(key) else { return };
         attempt.parent = Some(parent);
         attempt.identified = identified;

@@ -70,10 +70,7 @@ impl Correlator {
                 }
                 self.guessed.push_back((key, window.from, window.until));
             }
-            if let Some(attempt) = self.books.exchange(fit) {
-                self.orphans.remove(attempt.client.ip(), attempt.started.at, fit);
-            }
-            self.adopt(key, fit, false);
+            self.adopt_orphan(key, fit);
             attempts.push((fit, pairing));
             attempts.sort_by_key(|(attempt, _)| self.books.exchange(*attempt).map(|attempt| attempt.started.at));
         }
