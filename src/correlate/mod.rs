@@ -326,15 +326,14 @@ impl Correlator {
                 }
             }
             What::Defect(defect, first) => {
-                if let Some(exchange) = page.exchange_mut(defect.exchange) {
-                    exchange.defect.get_or_insert((moment, defect));
+                if let Some(exchange) = page.exchange_mut(defect.exchange).filter(|exchange| exchange.defect.is_none())
+                {
+                    exchange.defect = Some((moment, defect));
                     exchange.first_octets = first;
                 }
             }
-            What::Opaque(carried) if carried != Opaque::Switched => {
-                if self.opaque_clients.len() < MOST_PROBED {
-                    self.opaque_clients.insert(page.conversation.client.ip());
-                }
+            What::Opaque(carried) if carried != Opaque::Switched && self.opaque_clients.len() < MOST_PROBED => {
+                self.opaque_clients.insert(page.conversation.client.ip());
             }
             What::SynAck { repeated: false, .. } => sink(Finding::Accepted(page.conversation.server, moment)),
             What::Fin(closing) if closing.by == Side::Server => self.server_closed(connection, moment, sink),
