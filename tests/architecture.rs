@@ -68,6 +68,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("indicatif", &["run.rs"]),
     ("terminal_size", &["run.rs"]),
     ("jiff", &["time.rs"]),
+    ("rustix", &["capture/live.rs", "capture/live/collector.rs", "capture/live/handle.rs"]),
     ("tokio", &["serve.rs"]),
 ];
 
