@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -19,8 +20,32 @@ pub struct Cli {
     pub command: Option<Command>,
 
     /// Read packets from FILE: pcap or pcapng, plain, gzip or zstd; - is standard input. Repeat it, or use * and ?, for several files as one stream in time order.
-    #[arg(short = 'r', value_name = "FILE", required = true)]
+    #[arg(short = 'r', value_name = "FILE", required_unless_present_any = ["interface", "list_interfaces"])]
     pub read: Vec<String>,
+
+    /// Capture on IFACE while packets pass; any is all interfaces. Repeat it for several. Needs sudo, or setcap once.
+    #[arg(short = 'i', value_name = "IFACE", conflicts_with = "read")]
+    pub interface: Vec<String>,
+
+    /// List the interfaces that can be captured on.
+    #[arg(short = 'D', long, conflicts_with_all = ["read", "interface"])]
+    pub list_interfaces: bool,
+
+    /// Octets to keep of a packet [default: 2048]; 0 is all of them.
+    #[arg(short = 's', value_name = "LEN", value_parser = snaplen, conflicts_with = "read")]
+    pub snaplen: Option<u32>,
+
+    /// The kernel's capture buffer, in KiB, for each interface [default: 65536].
+    #[arg(short = 'B', value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..=BUFFER_KIB), conflicts_with = "read")]
+    pub buffer: Option<u32>,
+
+    /// Do not ask interfaces for packets to other hosts (promiscuous mode).
+    #[arg(short = 'p', conflicts_with = "read")]
+    pub not_promiscuous: bool,
+
+    /// Stop capturing after S seconds.
+    #[arg(short = 'a', value_name = "duration:S", value_parser = duration, conflicts_with = "read")]
+    pub duration: Option<Duration>,
 
     /// Stop after N packets.
     #[arg(short = 'c', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -129,6 +154,38 @@ impl Cli {
     }
 }
 
+/// Octets of a packet; as in tcpdump 0 is the most there can be.
+fn snaplen(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(0) => Ok(SNAPLEN),
+        Ok(octets @ 1..=SNAPLEN) => Ok(octets),
+        _ => Err(format!("a number of octets from 1 to {SNAPLEN}, or 0 for whole packets")),
+    }
+}
+
+/// `duration:60`, as in tshark.
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = match text.split_once(':') {
+        Some(("duration", seconds)) => seconds,
+        Some((condition @ ("filesize" | "files" | "packets"), _)) => {
+            return Err(format!("“{condition}” is no condition here, only duration:S is, such as duration:60"));
+        }
+        _ => return Err("say duration:S, such as duration:60 for a minute".to_owned()),
+    };
+    let span = seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    span.filter(|span| !span.is_zero() && *span <= DURATION)
+        .ok_or_else(|| format!("“{seconds}” is no number of seconds greater than 0, such as 60 or 0.5"))
+}
+
+/// What libpcap allows for one packet, in octets.
+const SNAPLEN: u32 = 262_144;
+
+/// What libpcap's number of octets can hold, which has 31 bits.
+const BUFFER_KIB: i64 = (1 << 21) - 1;
+
+/// A hundred years; beyond it clocks overflow.
+const DURATION: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// `502`, or `520-530`.
 fn status_range(text: &str) -> Result<RangeInclusive<u16>, String> {
     let code = |text: &str| match text.trim().parse::<u16>() {
@@ -163,5 +220,59 @@ mod tests {
         assert_eq!(status_range("520-530"), Ok(520..=530));
         assert!(status_range("5xx").is_err());
         assert!(status_range("530-520").is_err());
+    }
+
+    fn parsed(arguments: &str) -> Result<Cli, String> {
+        let words = ["netwatch502"].into_iter().chain(arguments.split_whitespace());
+        Cli::try_parse_from(words).map_err(|error| error.to_string())
+    }
+
+    /// The command line is refused, and the refusal names what is wrong.
+    fn refused(arguments: &str, expected: &str) {
+        let error = parsed(arguments).map(|_| ()).unwrap_err();
+        assert!(error.contains(expected), "{arguments}: {error}");
+    }
+
+    #[test]
+    fn packets_come_from_files_or_from_interfaces() {
+        let cli = parsed("-i any -i eth0 -s 96 -B 1024 -p -a duration:2.5 port 8080").unwrap();
+        assert_eq!(cli.interface, ["any", "eth0"]);
+        assert_eq!((cli.snaplen, cli.buffer, cli.not_promiscuous), (Some(96), Some(1024), true));
+        assert_eq!(
+            (cli.duration, cli.expression),
+            (Some(Duration::from_millis(2500)), vec!["port".into(), "8080".into()])
+        );
+        let cli = parsed("-r a -r b").unwrap();
+        assert_eq!((cli.read.len(), cli.interface.len(), cli.snaplen), (2, 0, None));
+        assert!(parsed("-D").unwrap().list_interfaces);
+        assert!(parsed("explain").unwrap().command.is_some());
+        refused("port 8080", "-r <FILE>");
+        refused("-i any -r a", "cannot be used with");
+        refused("-D -i any", "cannot be used with");
+        refused("-r a -a duration:1", "cannot be used with");
+        refused("-r a -s 96", "cannot be used with");
+        refused("-s 96", "-r <FILE>");
+    }
+
+    #[test]
+    fn sizes_and_spans_are_within_what_can_be() {
+        assert_eq!(snaplen("0"), Ok(262_144));
+        assert_eq!(snaplen("262144"), Ok(262_144));
+        refused("-i any -s 262145", "from 1 to 262144, or 0 for whole packets");
+        refused("-i any -B 0", "0 is not in 1..=2097151");
+        refused("-i any -B 2097152", "is not in 1..=2097151");
+        assert_eq!(duration("duration:60"), Ok(Duration::from_secs(60)));
+        for (text, expected) in [
+            ("60", "say duration:S"),
+            ("filesize:100", "“filesize” is no condition here"),
+            ("duration:", "“” is no number of seconds"),
+            ("duration:0", "greater than 0"),
+            ("duration:-1", "greater than 0"),
+            ("duration:1e300", "greater than 0"),
+            ("duration:soon", "“soon” is no number of seconds"),
+        ] {
+            let error = duration(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
     }
 }

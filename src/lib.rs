@@ -62,7 +62,7 @@
 //! # Who may import whom
 //!
 //! ```text
-//! time limits < wire < event < flow < observe < shard | correlate stats < diagnose < report < analysis < capture cli run
+//! time limits < wire < event < flow < observe < shard | correlate stats < diagnose < report < analysis < capture cli privileges < run
 //!                        ^------------ both halves meet here ------------^
 //! ```
 //!
@@ -74,7 +74,9 @@
 //! | `etherparse` | `wire::packet`, `wire::tcp`, `wire::ip` | whatever leaves the fast path; the oracle of the fast path's tests |
 //! | `httparse` | `wire::http1` | header sections, in its strict mode |
 //! | `hdrhistogram` | `stats` | quantiles in constant memory |
-//! | `pcap` | `capture::filter` | filter expressions |
+//! | `pcap` | `capture` | filter expressions, live capture |
+//! | `rustix` | `capture::live`, `privileges` | poll, eventfd, users and capabilities without `unsafe` |
+//! | `landlock` | `privileges` | confinement |
 //! | `flate2`, `ruzstd` | `capture` | compressed inputs |
 //! | `clap`, `indicatif`, `terminal_size` | `cli`, `run` | the command line, and how wide it is |
 //!
@@ -88,7 +90,7 @@
 //!   correlate/ stats.rs diagnose/                 above it
 //!   analysis.rs     both halves together
 //!   report/         a file a format; lines, ladder, drawing, sections are the parts of the text
-//!   cli.rs run.rs main.rs                         the program
+//!   cli.rs run.rs main.rs                         the program     privileges.rs   what it gives up before it looks
 //! captures/ stories: what a real gateway did, its packets, and what has to be found in them
 //! tests/    what holds for the whole; tests/lab makes the captures
 //! ```
@@ -135,6 +137,7 @@
 //! | no line of text is wider than the terminal, no reason is cut, in a pipe an incident is a line | `tests/screen.rs` |
 //! | every octet of a stream is delivered once, in order, or declared a gap | `flow::assembler`: `every_octet_is_delivered_once_in_order`, `what_did_not_come_is_a_gap` |
 //! | the fast path decodes as the general one | `wire::packet`: `the_fast_path_agrees_with_the_general_one` |
+//! | live: every frame once, in order, the last ones before a stop too; nothing kept of root's rights | `tests/live.rs`, `tests/privileges.rs` |
 //! | files are read as another reader reads them, in pieces of any size | `capture`: `files_are_read_as_pcap_parser_reads_them`, `the_pieces_in_which_octets_arrive_do_not_matter` |
 //! | a small snaplen hides causes, and makes none up | `tests/snaplen.rs` |
 //! | a report shows no secret and no control character | `report`: tests of `redact` and `escape` |
@@ -160,6 +163,7 @@ pub mod flow;
 pub mod limits;
 pub mod mark;
 pub mod observe;
+pub mod privileges;
 pub mod report;
 pub mod run;
 pub mod shard;

@@ -66,3 +66,27 @@ impl Default for Limits {
         }
     }
 }
+
+/// Live: frames handed over at once. A block of the kernel's ring holds about as many small ones.
+pub const LIVE_BATCH_FRAMES: usize = 1024;
+
+/// Live: octets handed over at once: a block of the kernel's ring, which a core's cache holds as well.
+pub const LIVE_BATCH_BYTES: usize = 256 << 10;
+
+/// Live: batches under way. Beyond it frames wait in the kernel's ring, which is larger.
+pub const LIVE_BATCHES: usize = 8;
+
+/// Live, with several interfaces: octets that wait for those of other interfaces. Beyond it the oldest go, in what may not
+/// be their order.
+pub const LIVE_HELD_BYTES: usize = 24 << 20;
+
+/// Live, with several interfaces: span for which a frame waits for earlier ones of other interfaces. The kernel hands over a
+/// block after 0.1 s, or 0.2 s where it was begun just after the clock struck.
+pub const LIVE_HOLD_BACK: Duration = Duration::from_millis(220);
+
+/// Live: words of a filter that replaces another one. libpcap's time grows with their cube: this many take up to a second,
+/// thrice as many half a minute, and the ring fills meanwhile.
+pub const LIVE_FILTER_WORDS: usize = 512;
+
+/// Live: instructions of a filter, which is the kernel's own limit.
+pub const LIVE_FILTER_INSTRUCTIONS: usize = 4096;

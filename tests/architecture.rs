@@ -19,7 +19,7 @@ const ROWS: &[&[&str]] = &[
     &["diagnose"],
     &["report"],
     &["analysis"],
-    &["capture", "cli"],
+    &["capture", "cli", "privileges"],
     &["run", "serve"],
     &["lib", "main"],
 ];
@@ -29,7 +29,7 @@ const BELOW_THE_WAIST: &[&str] = &["wire", "flow", "observe", "shard"];
 const ABOVE_THE_WAIST: &[&str] = &["correlate", "stats", "diagnose", "report"];
 
 /// The modules that may do input and output, read the clock and start threads.
-const RIMS: &[&str] = &["capture", "cli", "run", "serve", "main", "lib"];
+const RIMS: &[&str] = &["capture", "cli", "privileges", "run", "serve", "main", "lib"];
 
 /// What only rims may name.
 const IMPURE: &[&str] = &[
@@ -68,6 +68,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("indicatif", &["run/progress.rs"]),
     ("terminal_size", &["run/output.rs"]),
     ("jiff", &["time.rs"]),
+    ("landlock", &["privileges.rs"]),
+    ("rustix", &["privileges.rs", "capture/live.rs", "capture/live/collector.rs", "capture/live/handle.rs"]),
     ("tokio", &["serve.rs"]),
 ];
 

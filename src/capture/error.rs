@@ -72,6 +72,66 @@ pub enum Error {
         /// The word in it.
         word: String,
     },
+    /// No interface to capture on.
+    #[error("no interface: name one with -i, for example -i any")]
+    NoInterfaceNamed,
+    /// A name that no interface has.
+    #[error("{name}: no such interface; {hint}")]
+    NoInterface {
+        /// The name as given.
+        name: String,
+        /// Names that there are.
+        hint: String,
+    },
+    /// The kernel does not let this user capture.
+    #[error(
+        "{name}: capturing is not permitted; run it with sudo, or permit it once: \
+         sudo setcap cap_net_raw,cap_net_admin=eip {program}"
+    )]
+    CapturePermission {
+        /// The interface.
+        name: String,
+        /// The path of this program.
+        program: String,
+    },
+    /// An interface that is down.
+    #[error("{name}: the interface is down; take it up first: sudo ip link set {name} up")]
+    InterfaceDown {
+        /// The interface.
+        name: String,
+    },
+    /// An interface that cannot be captured on for another reason.
+    #[error("{name}: cannot capture: {cause}")]
+    Interface {
+        /// The interface.
+        name: String,
+        /// libpcap's message.
+        cause: String,
+    },
+    /// A filter expression that an interface cannot be asked.
+    #[error("filter '{expression}': cannot be used on {interface}: {cause}")]
+    InterfaceFilter {
+        /// The interface.
+        interface: String,
+        /// The expression as given.
+        expression: String,
+        /// libpcap's message.
+        cause: String,
+    },
+    /// A filter expression that would take too long to compile while packets pass.
+    #[error("the filter has {words} words, and {most} are the most that libpcap compiles in time while capturing")]
+    LongFilter {
+        /// Words that it has.
+        words: usize,
+        /// Words that it may have.
+        most: usize,
+    },
+    /// libpcap cannot say what interfaces there are.
+    #[error("the interfaces cannot be listed: {0}")]
+    ListInterfaces(String),
+    /// There is no thread or descriptor left to capture with.
+    #[error("capturing cannot start: {0}")]
+    CaptureThread(io::Error),
 }
 
 impl Error {

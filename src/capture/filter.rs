@@ -5,7 +5,9 @@ use std::fmt;
 
 use pcap::{BpfProgram, Capture, Linktype, PacketHeader};
 
+use super::live::Interface;
 use super::{Error, link_name};
+use crate::limits;
 use crate::shard::Captured;
 use crate::wire::link::LinkType;
 
@@ -86,7 +88,27 @@ fn program(expression: &str, link: LinkType) -> Result<BpfProgram, String> {
     capture.compile(expression, true).map_err(|error| message(&error))
 }
 
-fn message(error: &pcap::Error) -> String {
+/// Whether the kernel could run `expression` on an interface. Compiled without asking the interface, so that the thread that
+/// reads from it is not disturbed.
+///
+/// # Errors
+///
+/// Where libpcap cannot compile it there, or the kernel would not take so many instructions.
+pub(super) fn check_live(expression: &str, interface: &Interface) -> Result<(), Error> {
+    let length = program(expression, interface.link).map(|program| program.get_instructions().len());
+    let cause = match length {
+        Ok(length) if length <= limits::LIVE_FILTER_INSTRUCTIONS => return Ok(()),
+        Ok(length) => {
+            format!("it has {length} instructions, and the kernel takes {} at most", limits::LIVE_FILTER_INSTRUCTIONS)
+        }
+        Err(cause) => cause,
+    };
+    let (interface, expression) = (interface.name.clone(), expression.to_owned());
+    Err(Error::InterfaceFilter { interface, expression, cause })
+}
+
+/// libpcap's words for an error, without the crate's.
+pub(super) fn message(error: &pcap::Error) -> String {
     match error {
         pcap::Error::PcapError(message) => message.clone(),
         other => other.to_string(),

@@ -9,6 +9,8 @@
 //!
 //! What cannot be opened, or is no capture, is an error before the first frame. What breaks off later is none: all frames
 //! before that point are delivered, and [`Source::inputs`] says where it ended.
+//!
+//! Packets as they pass come from [`live`], in batches.
 
 mod content;
 mod decompress;
@@ -17,6 +19,7 @@ mod file;
 pub mod filter;
 mod input;
 mod link_names;
+pub mod live;
 mod merge;
 mod names;
 pub mod reach;
