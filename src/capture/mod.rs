@@ -16,6 +16,7 @@ mod error;
 mod file;
 pub mod filter;
 mod input;
+pub mod keep;
 mod link_names;
 mod merge;
 mod names;
