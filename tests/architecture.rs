@@ -68,6 +68,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("indicatif", &["run.rs"]),
     ("terminal_size", &["run.rs"]),
     ("jiff", &["time.rs"]),
+    ("prometheus", &["report/metrics.rs"]),
     ("tokio", &["serve.rs"]),
 ];
 
