@@ -115,6 +115,26 @@ impl<'r> Analysis<'r> {
         addresses
     }
 
+    /// What has been counted so far.
+    #[must_use]
+    pub fn measured(&self) -> (&Stats, &Totals, Coverage) {
+        (&self.findings.stats, &self.findings.totals, self.coverage())
+    }
+
+    fn coverage(&self) -> Coverage {
+        let counters = self.shard.counters();
+        Coverage {
+            kernel_drops: 0,
+            duplicates: counters.duplicates,
+            truncated_packets: counters.truncated,
+            gaps: self.findings.gaps,
+            undecodable: counters.undecodable,
+            evicted: counters.evicted,
+            opaque_tls_connections: self.findings.opaque_tls,
+            notes: Vec::new(),
+        }
+    }
+
     /// Takes a frame.
     pub fn take(&mut self, captured: &Captured<'_>) {
         self.last = Some(Moment { at: captured.at, frame: captured.frame });
@@ -146,10 +166,9 @@ impl<'r> Analysis<'r> {
     }
 
     fn report(self) -> Report {
+        let coverage = self.coverage();
         let counters = self.shard.counters();
-        let Findings {
-            diagnoser, stats, mut incidents, mut totals, gaps, opaque_tls, cut_heads, unmeasured, news, ..
-        } = self.findings;
+        let Findings { diagnoser, stats, mut incidents, mut totals, cut_heads, unmeasured, news, .. } = self.findings;
         incidents.sort_by_key(|incident| {
             let frame = incident.evidence.last().map(|proof| proof.moment.frame);
             (incident.time, frame)
@@ -210,16 +229,7 @@ impl<'r> Analysis<'r> {
             inputs: Vec::new(),
             focus: None,
             capture_filter: None,
-            coverage: Coverage {
-                kernel_drops: 0,
-                duplicates: counters.duplicates,
-                truncated_packets: counters.truncated,
-                gaps,
-                undecodable: counters.undecodable,
-                evicted: counters.evicted,
-                opaque_tls_connections: opaque_tls,
-                notes,
-            },
+            coverage: Coverage { notes, ..coverage },
             totals,
             gateways,
             do_first: advice::do_first(&incidents, &episodes, &stats),

@@ -1,6 +1,6 @@
 //! The command line: every flag, one derive.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,6 +58,22 @@ pub struct Cli {
     /// These addresses are one gateway. Without it gateways are found out.
     #[arg(long, value_name = "ADDR,…", value_delimiter = ',')]
     pub proxy: Vec<IpAddr>,
+
+    /// Keep what is captured: write every packet to FILE, as pcapng; - is standard output.
+    #[arg(short = 'w', value_name = "FILE", requires = "interface")]
+    pub write: Option<PathBuf>,
+
+    /// Turn -w into a ring of files: filesize:KIB begins the next file before one grows beyond, files:N keeps the newest N of them. Repeat it for both.
+    #[arg(short = 'b', value_name = "BOUND", requires = "write", value_parser = ring_bound)]
+    pub ring: Vec<RingBound>,
+
+    /// Keep what belongs to incidents: write the packets of both legs from the last half minute to FILE, as pcapng, when an incident settles.
+    #[arg(long, value_name = "FILE", requires = "interface")]
+    pub record: Option<PathBuf>,
+
+    /// Serve metrics for Prometheus at http://ADDR/metrics, for example 127.0.0.1:9502.
+    #[arg(long, value_name = "ADDR", value_parser = socket_address, requires = "interface")]
+    pub metrics: Option<SocketAddr>,
 
     /// Downstream statuses to explain, and ranges of them [default: 500,502-504,520-530].
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = status_range)]
@@ -118,6 +134,15 @@ pub enum Command {
     },
 }
 
+/// A bound of the ring of files that packets are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingBound {
+    /// Octets of a file.
+    FileBytes(u64),
+    /// Files that are kept.
+    Files(u32),
+}
+
 /// How to print a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -154,6 +179,39 @@ impl Cli {
     }
 }
 
+impl Cli {
+    /// Octets that a file of the ring may have, and how many are kept. Of a bound that is repeated the last one counts.
+    #[must_use]
+    pub fn ring_bounds(&self) -> (Option<u64>, Option<u32>) {
+        self.ring.iter().fold((None, None), |(file_bytes, files), bound| match bound {
+            RingBound::FileBytes(bytes) => (Some(*bytes), files),
+            RingBound::Files(count) => (file_bytes, Some(*count)),
+        })
+    }
+}
+
+/// `filesize:1000`, or `files:10`.
+fn ring_bound(text: &str) -> Result<RingBound, String> {
+    let wanted = "write filesize:KIB or files:N, such as -b filesize:10240 -b files:5";
+    let Some((name, number)) = text.split_once(':') else {
+        return Err(wanted.to_owned());
+    };
+    let number = number.parse::<u64>().ok().filter(|number| *number > 0);
+    let number = number.ok_or_else(|| format!("“{text}” has no number above 0 behind the colon; {wanted}"));
+    match name {
+        "filesize" => {
+            let bytes = number?.checked_mul(1024);
+            bytes.map(RingBound::FileBytes).ok_or_else(|| format!("“{text}” is more than a file can hold"))
+        }
+        "files" => u32::try_from(number?).map(RingBound::Files).map_err(|_| format!("“{text}” are too many files")),
+        _ => Err(format!("“{name}” bounds no ring here; {wanted}")),
+    }
+}
+
+/// `127.0.0.1:9502`.
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:9502 or [::1]:9502".to_owned())
+}
 /// Octets of a packet; as in tcpdump 0 is the most there can be.
 fn snaplen(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
@@ -274,5 +332,36 @@ mod tests {
             let error = duration(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
         }
+    }
+
+    fn live(arguments: &[&str]) -> Result<Cli, String> {
+        let arguments = ["netwatch502", "-i", "any"].iter().chain(arguments);
+        Cli::try_parse_from(arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_ring_has_a_size_and_a_number_of_files() {
+        let bounds = |arguments: &[&str]| live(arguments).map(|cli| cli.ring_bounds());
+        assert_eq!(bounds(&["-w", "x"]), Ok((None, None)));
+        assert_eq!(bounds(&["-w", "x", "-b", "filesize:2", "-b", "files:3"]), Ok((Some(2048), Some(3))));
+        assert_eq!(bounds(&["-w", "x", "-b", "files:3", "-b", "files:4"]), Ok((None, Some(4))));
+        for (wrong, said) in [
+            (&["-b", "files:3"][..], "-w <FILE>"),
+            (&["-w", "x", "-b", "10"], "filesize:KIB or files:N"),
+            (&["-w", "x", "-b", "duration:10"], "“duration” bounds no ring here"),
+            (&["-w", "x", "-b", "files:0"], "no number above 0"),
+            (&["-w", "x", "-b", "files:5000000000"], "too many files"),
+            (&["-w", "x", "-b", "filesize:18446744073709551615"], "more than a file can hold"),
+        ] {
+            let error = bounds(wrong).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn metrics_have_an_address_and_a_port() {
+        let metrics = |address| live(&["--metrics", address]).map(|cli| cli.metrics);
+        assert_eq!(metrics("[::1]:9502"), Ok(Some("[::1]:9502".parse().unwrap())));
+        assert!(metrics("9502").unwrap_err().contains("127.0.0.1:9502"));
     }
 }

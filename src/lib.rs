@@ -62,7 +62,7 @@
 //! # Who may import whom
 //!
 //! ```text
-//! time limits < wire < event < flow < observe < shard | correlate stats < diagnose < report < analysis < capture cli privileges < run
+//! time limits < wire < event < flow < observe < shard | correlate stats < diagnose < report < analysis < capture cli privileges < run serve
 //!                        ^------------ both halves meet here ------------^
 //! ```
 //!
@@ -78,6 +78,8 @@
 //! | `rustix` | `capture::live`, `privileges` | poll, eventfd, users and capabilities without `unsafe` |
 //! | `landlock` | `privileges` | confinement |
 //! | `flate2`, `ruzstd` | `capture` | compressed inputs |
+//! | `prometheus` | `report::metrics` | the text exposition and its escaping |
+//! | `tokio`, `hyper`, `hyper-util`, `http-body-util`, `bytes` | `serve` | signals, ticks and scrapes, in one thread |
 //! | `clap`, `indicatif`, `terminal_size` | `cli`, `run` | the command line, and how wide it is |
 //!
 //! # Where things are
@@ -85,12 +87,13 @@
 //! ```text
 //! src/      one idea a file; a module's long tests beside it in tests.rs
 //!   event.rs        the waist                     limits.rs   every bound, with its reason
-//!   capture/        the inputs                    time.rs     time of the capture; there is no other
+//!   capture/        the inputs, and keep/         time.rs     time of the capture; there is no other
 //!   wire/ flow/ observe/ shard.rs                 below the waist
 //!   correlate/ stats.rs diagnose/                 above it
 //!   analysis.rs     both halves together
 //!   report/         a file a format; lines, ladder, drawing, sections are the parts of the text
 //!   cli.rs run.rs main.rs                         the program     privileges.rs   what it gives up before it looks
+//!   serve.rs        signals, ticks, the metrics' address: a thread with tokio beside the pipeline
 //! captures/ stories: what a real gateway did, its packets, and what has to be found in them
 //! tests/    what holds for the whole; tests/lab makes the captures
 //! ```
@@ -166,6 +169,7 @@ pub mod observe;
 pub mod privileges;
 pub mod report;
 pub mod run;
+pub mod serve;
 pub mod shard;
 pub mod stats;
 pub mod texts;

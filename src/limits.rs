@@ -41,6 +41,13 @@ pub struct Limits {
     pub incidents: usize,
     /// Least span of capture time after which a verdict is final.
     pub settle: Duration,
+    /// Octets of memory that the recorder takes for frames, their notes included: some hundred thousand packets.
+    pub recorder_bytes: usize,
+    /// Span for which the recorder remembers a frame: longer than most gateways wait for a connection, and than idle
+    /// connections are mostly kept.
+    pub recorder_span: Duration,
+    /// Octets that the recorder's file may have. Beyond it no more incidents are recorded.
+    pub recorder_file_bytes: u64,
 }
 
 impl Default for Limits {
@@ -63,6 +70,9 @@ impl Default for Limits {
             exchange_bytes: 16 << 20,
             incidents: 4_000,
             settle: Duration::from_millis(250),
+            recorder_bytes: 64 << 20,
+            recorder_span: Duration::from_secs(30),
+            recorder_file_bytes: 1 << 30,
         }
     }
 }

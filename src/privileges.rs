@@ -14,6 +14,7 @@ use std::env;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -97,18 +98,24 @@ pub enum Error {
     Left(&'static str),
 }
 
-/// Who [`drop`] will become: where the process is root, the user who called sudo, else nobody; `None` where it is not root.
-/// Files that are opened before can be handed over to them.
+/// Who [`drop`] will become: where the process is root, the user who called sudo, else who owns the directory that is to be
+/// written to, if that is not root, else nobody; `None` where it is not root. Files that are opened before can be handed
+/// over.
 #[must_use]
-pub fn identity() -> Option<Identity> {
+pub fn identity(kept: &Kept) -> Option<Identity> {
     if !geteuid().is_root() {
         return None;
     }
+    let owner = kept.write.iter().find_map(|path| {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let metadata = fs::metadata(directory).ok()?;
+        (metadata.uid() != 0).then(|| Identity { uid: metadata.uid(), gid: metadata.gid() })
+    });
     let caller = |name: &str| env::var(name).ok()?.parse().ok().filter(|id| *id != 0 && *id != u32::MAX);
     Some(match (caller("SUDO_UID"), caller("SUDO_GID"), getuid()) {
         (Some(uid), gid, _) => Identity { uid, gid: gid.unwrap_or(NOBODY) },
         (None, _, real) if !real.is_root() => Identity { uid: real.as_raw(), gid: NOBODY },
-        _ => Identity { uid: NOBODY, gid: NOBODY },
+        _ => owner.unwrap_or(Identity { uid: NOBODY, gid: NOBODY }),
     })
 }
 
@@ -126,7 +133,7 @@ pub fn drop(kept: &Kept) -> Result<Dropped, Error> {
     }
     // While directories can still be opened.
     let rules = rules(kept)?;
-    let identity = identity();
+    let identity = identity(kept);
     let bounded = empty_bounding_set();
     if let Some(Identity { uid, gid }) = identity {
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));

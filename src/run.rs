@@ -1,7 +1,9 @@
 //! What the command line means: a source, an analysis, a report.
 
 mod explain;
+mod live;
 mod output;
+mod own;
 mod progress;
 
 use std::io;
@@ -11,15 +13,18 @@ use std::time::Instant;
 
 use crate::analysis::Analysis;
 use crate::capture::filter::Filter;
+use crate::capture::live::{Listed, State};
 use crate::capture::{self, Source};
 use crate::cli::{Cli, Command, Format};
 use crate::correlate::gateway::Gateways;
 use crate::diagnose::Question;
 use crate::diagnose::incident::{Incident, Kind};
 use crate::limits::Limits;
+use crate::privileges;
 use crate::report::{ExchangeRow, Report, Style, csv, json, ladder, ndjson, text};
 use crate::run::output::{ExchangeTable, Output, Written, colored, columns};
 use crate::run::progress::Progress;
+use crate::serve;
 
 /// Why the program could not do what it was asked for. `Display` is a sentence for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +32,15 @@ pub enum Error {
     /// An input cannot be read, or the expression not be understood.
     #[error(transparent)]
     Capture(#[from] capture::Error),
+    /// Privileges cannot be given up.
+    #[error(transparent)]
+    Privileges(#[from] privileges::Error),
+    /// Nothing can be waited for or served.
+    #[error(transparent)]
+    Serve(#[from] serve::Error),
+    /// Packets cannot be kept.
+    #[error(transparent)]
+    Keep(#[from] capture::keep::Error),
     /// A file cannot be written.
     #[error("{}: cannot write: {source}", path.display())]
     Write {
@@ -60,35 +74,76 @@ pub enum Error {
 pub fn run(cli: &Cli) -> Result<ExitCode, Error> {
     match &cli.command {
         Some(Command::Explain { cause }) => explain::print(cause.as_deref(), cli),
-        None => analyse(cli),
+        None if cli.list_interfaces => list_interfaces(cli),
+        None => {
+            refuse_show(cli)?;
+            if cli.interface.is_empty() { analyse(cli) } else { live::watch(cli) }
+        }
     }
 }
 
-fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
+fn refuse_show(cli: &Cli) -> Result<(), Error> {
     match (cli.show, cli.chosen_format()) {
-        (None, _) | (_, Format::Text) => {}
-        (_, Format::Json) => return Err(Error::Show("json")),
-        (_, Format::Ndjson) => return Err(Error::Show("ndjson")),
-        (_, Format::Csv) => return Err(Error::Show("csv")),
+        (None, _) | (_, Format::Text) => Ok(()),
+        (_, Format::Json) => Err(Error::Show("json")),
+        (_, Format::Ndjson) => Err(Error::Show("ndjson")),
+        (_, Format::Csv) => Err(Error::Show("csv")),
     }
+}
+
+/// The interfaces that can be captured on, one a line.
+fn list_interfaces(cli: &Cli) -> Result<ExitCode, Error> {
+    let mut output = Output::open(cli.output.as_deref())?;
+    let listed = capture::live::list_interfaces()?;
+    let done = listed.iter().try_for_each(|interface| writeln!(output.out(), "{}", described(interface)));
+    output.finished(done)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn described(interface: &Listed) -> String {
+    let addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
+    let link = interface.link.map_or(String::new(), |link| capture::link_name(link).into());
+    let state = match interface.state {
+        State::All => "all interfaces",
+        State::Running if interface.loopback => "up, loopback",
+        State::Running => "up",
+        State::NoCarrier => "no carrier",
+        State::Down => "down",
+    };
+    let line = format!("{:16}  {state:14}  {link:12}  {}", interface.name, addresses.join(", "));
+    line.trim_end().to_owned()
+}
+
+/// How reports look.
+fn style(cli: &Cli, output: &Output, several_inputs: bool) -> Style {
+    Style {
+        color: colored(cli, output),
+        show_secrets: cli.show_secrets,
+        several_inputs,
+        ..Style::default().within(columns(output))
+    }
+}
+
+/// What is to be explained.
+fn question(cli: &Cli, focused: bool) -> Question {
+    let mut question = Question { focused, ..Question::default() };
+    if !cli.status.is_empty() {
+        question.statuses.clone_from(&cli.status);
+    }
+    question
+}
+
+fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     let expression = cli.expression.join(" ");
     let mut filter = if expression.is_empty() { None } else { Some(Filter::compile(&expression)?) };
     let mut source = Source::open(&cli.read)?;
     let mut output = Output::open(cli.output.as_deref())?;
-    let mut style = Style {
-        color: colored(cli, &output),
-        show_secrets: cli.show_secrets,
-        several_inputs: source.inputs().len() > 1,
-        ..Style::default().within(columns(&output))
-    };
+    let mut style = style(cli, &output, source.inputs().len() > 1);
     let mut table = match &cli.exchanges {
         Some(path) => Some(ExchangeTable::open(path, &style)?),
         None => None,
     };
-    let mut question = Question { focused: filter.is_some() && !cli.exact_filter, ..Question::default() };
-    if !cli.status.is_empty() {
-        question.statuses.clone_from(&cli.status);
-    }
+    let question = question(cli, filter.is_some() && !cli.exact_filter);
     let mut write_row = |row: &ExchangeRow| {
         if let Some(table) = &mut table {
             table.row(row);

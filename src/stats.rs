@@ -16,11 +16,12 @@ pub struct Spans {
     histogram: Option<Histogram<u32>>,
     min_us: u64,
     max_us: u64,
+    sum_us: u64,
 }
 
 impl Default for Spans {
     fn default() -> Self {
-        Self { histogram: Histogram::new_with_bounds(1, LONGEST_US, 2).ok(), min_us: u64::MAX, max_us: 0 }
+        Self { histogram: Histogram::new_with_bounds(1, LONGEST_US, 2).ok(), min_us: u64::MAX, max_us: 0, sum_us: 0 }
     }
 }
 
@@ -32,6 +33,7 @@ impl Spans {
             histogram.saturating_record(us);
             self.min_us = self.min_us.min(us);
             self.max_us = self.max_us.max(us);
+            self.sum_us = self.sum_us.saturating_add(us);
         }
     }
 
@@ -46,6 +48,28 @@ impl Spans {
     pub fn quantile_us(&self, quantile: f64) -> u64 {
         let found = self.histogram.as_ref().map_or(0, |histogram| histogram.value_at_quantile(quantile));
         found.max(self.min().as_micros() as u64).min(self.max_us)
+    }
+
+    /// All spans together.
+    #[must_use]
+    pub const fn sum(&self) -> Duration {
+        Duration::from_micros(self.sum_us)
+    }
+
+    /// For each of `bounds`, which ascend, how many spans lie within it. What the histogram cannot tell from a longer
+    /// span counts as longer: within two significant digits.
+    pub fn count_within(&self, bounds: impl Iterator<Item = Duration>, counts: &mut [u64]) {
+        let Some(histogram) = self.histogram.as_ref().filter(|histogram| !histogram.is_empty()) else { return };
+        let mut recorded = histogram.iter_recorded().peekable();
+        let mut within = 0;
+        for (bound, count) in bounds.zip(counts) {
+            let fits = |longest: u64| u128::from(longest) <= bound.as_micros();
+            while let Some(slot) = recorded.next_if(|slot| fits(histogram.highest_equivalent(slot.value_iterated_to())))
+            {
+                within += slot.count_since_last_iteration();
+            }
+            *count = within;
+        }
     }
 
     /// Least span.
@@ -206,6 +230,12 @@ impl Stats {
             server.half_closed_longest = server.half_closed_longest.max(lasted);
             server.half_closed_octets += octets;
         }
+    }
+
+    /// How often a server was seen to close an idle connection.
+    #[must_use]
+    pub fn idle_closes(&self) -> u64 {
+        self.servers.values().filter_map(|server| server.idle_close.as_deref()).map(Spans::count).sum()
     }
 
     /// What is known of an endpoint as a server.

@@ -70,7 +70,12 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("jiff", &["time.rs"]),
     ("landlock", &["privileges.rs"]),
     ("rustix", &["privileges.rs", "capture/live.rs", "capture/live/collector.rs", "capture/live/handle.rs"]),
+    ("prometheus", &["report/metrics.rs"]),
     ("tokio", &["serve.rs"]),
+    ("hyper", &["serve.rs"]),
+    ("hyper_util", &["serve.rs"]),
+    ("http_body_util", &["serve.rs"]),
+    ("bytes", &["serve.rs"]),
 ];
 
 /// What no file may have, tests included. Written in two halves, so that this file does not have it either.

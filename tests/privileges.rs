@@ -21,7 +21,7 @@ fn give_up() {
     let root = rustix::process::geteuid().is_root();
     let folder = tempfile::tempdir().unwrap();
     let kept = Kept { write: vec![folder.path().join("ring.pcapng")], ..Kept::default() };
-    if let Some(identity) = privileges::identity() {
+    if let Some(identity) = privileges::identity(&kept) {
         std::os::unix::fs::chown(folder.path(), Some(identity.uid), Some(identity.gid)).unwrap();
     }
     let opened = root.then(|| {

@@ -18,6 +18,7 @@ mod error;
 mod file;
 pub mod filter;
 mod input;
+pub mod keep;
 mod link_names;
 pub mod live;
 mod merge;

@@ -10,6 +10,7 @@ pub mod exchanges;
 pub mod json;
 pub mod ladder;
 mod lines;
+pub mod metrics;
 pub mod ndjson;
 mod record;
 mod redact;

@@ -4,6 +4,8 @@
 //! Packets need their whole block in the window. Blocks that say nothing of packets are stepped over: the window may end
 //! within them, so that a block of any length costs no memory.
 
+pub mod write;
+
 use std::ops::Range;
 
 use thiserror::Error;
