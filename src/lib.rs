@@ -62,7 +62,7 @@
 //! # Who may import whom
 //!
 //! ```text
-//! time limits < wire < event < flow < observe < shard | correlate stats < diagnose < report < analysis < capture cli privileges < run serve
+//! time limits < wire < event < flow < observe < shard | correlate stats < diagnose < report < analysis < capture cli privileges serve < run
 //!                        ^------------ both halves meet here ------------^
 //! ```
 //!
@@ -75,7 +75,7 @@
 //! | `httparse` | `wire::http1` | header sections, in its strict mode |
 //! | `hdrhistogram` | `stats` | quantiles in constant memory |
 //! | `pcap` | `capture` | filter expressions, live capture |
-//! | `rustix` | `capture::live`, `privileges` | poll, eventfd, users and capabilities without `unsafe` |
+//! | `rustix` | `capture::live`, `privileges`, `run` | poll, eventfd, users and capabilities without `unsafe` |
 //! | `landlock` | `privileges` | confinement |
 //! | `flate2`, `ruzstd` | `capture` | compressed inputs |
 //! | `prometheus` | `report::metrics` | the text exposition and its escaping |

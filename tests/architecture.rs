@@ -19,8 +19,8 @@ const ROWS: &[&[&str]] = &[
     &["diagnose"],
     &["report"],
     &["analysis"],
-    &["capture", "cli", "privileges"],
-    &["run", "serve"],
+    &["capture", "cli", "privileges", "serve"],
+    &["run"],
     &["lib", "main"],
 ];
 
@@ -69,7 +69,10 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("terminal_size", &["run/output.rs"]),
     ("jiff", &["time.rs"]),
     ("landlock", &["privileges.rs"]),
-    ("rustix", &["privileges.rs", "capture/live.rs", "capture/live/collector.rs", "capture/live/handle.rs"]),
+    (
+        "rustix",
+        &["privileges.rs", "run/own.rs", "capture/live.rs", "capture/live/collector.rs", "capture/live/handle.rs"],
+    ),
     ("prometheus", &["report/metrics.rs"]),
     ("tokio", &["serve.rs"]),
     ("hyper", &["serve.rs"]),

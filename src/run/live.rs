@@ -379,6 +379,11 @@ impl Watch<'_, '_> {
         report.capture_filter = Some(self.filter);
         report.coverage.kernel_drops = counters.iter().map(|counters| counters.lost()).sum();
         report.coverage.notes.extend(self.gone);
+        if self.legs != Legs::default() && report.coverage.gaps > 0 {
+            report.coverage.notes.push(
+                "of connections outside the gateway's legs only the segments that open and close them were captured: holes in these are counted too".to_owned(),
+            );
+        }
         report.coverage.notes.extend(self.focus.iter().flat_map(Filter::notes).cloned());
         (report, self.printed, self.left)
     }
