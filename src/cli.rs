@@ -60,7 +60,7 @@ pub struct Cli {
     pub proxy: Vec<IpAddr>,
 
     /// Keep what is captured: write every packet to FILE, as pcapng; - is standard output.
-    #[arg(short = 'w', value_name = "FILE", requires = "interface")]
+    #[arg(short = 'w', value_name = "FILE", conflicts_with = "read")]
     pub write: Option<PathBuf>,
 
     /// Turn -w into a ring of files: filesize:KIB begins the next file before one grows beyond, files:N keeps the newest N of them. Repeat it for both.
@@ -68,11 +68,11 @@ pub struct Cli {
     pub ring: Vec<RingBound>,
 
     /// Keep what belongs to incidents: write the packets of both legs from the last half minute to FILE, as pcapng, when an incident settles.
-    #[arg(long, value_name = "FILE", requires = "interface")]
+    #[arg(long, value_name = "FILE", conflicts_with = "read")]
     pub record: Option<PathBuf>,
 
     /// Serve metrics for Prometheus at http://ADDR/metrics, for example 127.0.0.1:9502.
-    #[arg(long, value_name = "ADDR", value_parser = socket_address, requires = "interface")]
+    #[arg(long, value_name = "ADDR", value_parser = socket_address, conflicts_with = "read")]
     pub metrics: Option<SocketAddr>,
 
     /// Downstream statuses to explain, and ranges of them [default: 500,502-504,520-530].
@@ -96,7 +96,7 @@ pub struct Cli {
     pub output: Option<PathBuf>,
 
     /// Show incident N in full.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "interface")]
     pub show: Option<u32>,
 
     /// Write every exchange as a row of FILE: .csv or .ndjson by its name.
@@ -310,6 +310,10 @@ mod tests {
         refused("-r a -a duration:1", "cannot be used with");
         refused("-r a -s 96", "cannot be used with");
         refused("-s 96", "-r <FILE>");
+        refused("-r a -w b", "cannot be used with");
+        refused("-r a --record b", "cannot be used with");
+        refused("-r a --metrics [::1]:9502", "cannot be used with");
+        refused("-i any --show 1", "cannot be used with");
     }
 
     #[test]
