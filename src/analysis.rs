@@ -91,7 +91,8 @@ impl<'r> Analysis<'r> {
 
     /// All frames up to `at` were taken: what is due by then settles, though no frame says so.
     pub fn pass_time(&mut self, at: Timestamp) {
-        let Some(last) = self.last.filter(|last| last.at < at) else { return };
+        let Some(last) = self.last else { return };
+        let at = at.max(last.at);
         self.shard.pass_time(Moment { at, ..last }, &mut self.events);
         self.pass_on();
         let Self { correlator, findings, .. } = self;

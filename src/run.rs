@@ -139,10 +139,7 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     let mut source = Source::open(&cli.read)?;
     let mut output = Output::open(cli.output.as_deref())?;
     let mut style = style(cli, &output, source.inputs().len() > 1);
-    let mut table = match &cli.exchanges {
-        Some(path) => Some(ExchangeTable::open(path, &style)?),
-        None => None,
-    };
+    let mut table = cli.exchanges.as_ref().map(|path| ExchangeTable::open(path, &style)).transpose()?;
     let question = question(cli, filter.is_some() && !cli.exact_filter);
     let mut write_row = |row: &ExchangeRow| {
         if let Some(table) = &mut table {

@@ -178,6 +178,17 @@ fn two_pools(scene: &mut Scene) -> Talk {
     down
 }
 
+/// Such a gateway, asked once more for `/app/…`, on both legs.
+fn asked_again() -> (Scene, Talk, Talk) {
+    let mut scene = Scene::default();
+    let mut down = two_pools(&mut scene);
+    scene.at(1000);
+    down.ask(&mut scene, &get("/app/2"));
+    let mut up = scene.connect((BACK, 50_002), APP);
+    up.ask(&mut scene, &get("/app/2"));
+    (scene, down, up)
+}
+
 /// A request to which nobody listens, and one that the gateway answers `wait_ms` later without asking anybody.
 fn refused_then(target: &str, wait_ms: i64) -> Incident {
     let mut scene = Scene::default();
@@ -220,12 +231,7 @@ fn a_gateway_that_answers_late_may_have_had_upstreams() {
 
 #[test]
 fn an_error_that_was_passed_on_takes_no_upstream_out() {
-    let mut scene = Scene::default();
-    let mut down = two_pools(&mut scene);
-    scene.at(1000);
-    down.ask(&mut scene, &get("/app/2"));
-    let mut up = scene.connect((BACK, 50_002), APP);
-    up.ask(&mut scene, &get("/app/2"));
+    let (mut scene, mut down, mut up) = asked_again();
     up.answer(&mut scene, BAD_GATEWAY);
     down.answer(&mut scene, BAD_GATEWAY);
     scene.at(3000);
@@ -327,12 +333,7 @@ fn of_two_gateways_on_one_host_each_has_its_own_product() {
 
 #[test]
 fn an_empty_success_after_the_client_s_fin_is_the_client_s_abort() {
-    let mut scene = Scene::default();
-    let mut down = two_pools(&mut scene);
-    scene.at(1000);
-    down.ask(&mut scene, &get("/app/2"));
-    let mut up = scene.connect((BACK, 50_002), APP);
-    up.ask(&mut scene, &get("/app/2"));
+    let (mut scene, mut down, mut up) = asked_again();
     scene.at(1500);
     down.client_closes(&mut scene, "FA");
     up.client_closes(&mut scene, "FA");

@@ -128,7 +128,7 @@ const fn data_link_type(link: LinkType) -> i32 {
 }
 
 /// The words of an expression that may be keywords.
-fn words(expression: &str) -> impl Iterator<Item = &str> {
+pub(super) fn words(expression: &str) -> impl Iterator<Item = &str> {
     expression.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':')))
 }
 

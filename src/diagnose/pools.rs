@@ -144,7 +144,13 @@ impl Pools {
 /// The kind of a request: the site, and the path's first segment if there is more than one.
 fn kind(asked: &Exchange) -> Option<((Endpoint, u64), u64)> {
     let request = asked.request.as_deref()?;
-    let host = request.host().map_or(0, |host| mark(host.to_ascii_lowercase().as_bytes()));
+    let host = request.host().map_or(0, |host| {
+        if host.bytes().any(|octet| octet.is_ascii_uppercase()) {
+            mark(host.to_ascii_lowercase().as_bytes())
+        } else {
+            mark(host.as_bytes())
+        }
+    });
     Some(((asked.server, host), mark(first_segment(request.target()).as_bytes())))
 }
 

@@ -9,6 +9,8 @@ mod pairing;
 mod requests;
 mod responses;
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 use crate::event::{Ending, GapJudged, Moment, Opaque, Side, What};
@@ -58,6 +60,29 @@ struct Reader {
     acknowledged: u64,
     /// The exchange whose message is being read.
     exchange: u32,
+}
+
+impl Reader {
+    /// The octets so far of the header section that these belong to, and how many of them came before.
+    fn gather<'a>(&mut self, octets: &'a [u8]) -> (Cow<'a, [u8]>, usize) {
+        let mut head = std::mem::take(&mut self.buffer);
+        let before = head.len();
+        if before == 0 {
+            return (Cow::Borrowed(octets), 0);
+        }
+        head.extend_from_slice(octets);
+        (Cow::Owned(head), before)
+    }
+}
+
+/// Octets that arrived, in order.
+#[derive(Clone, Copy)]
+struct Arrived<'a> {
+    at: u64,
+    octets: &'a [u8],
+    moment: Moment,
+    context: Context,
+    limits: &'a Limits,
 }
 
 /// What stands next in a direction.
@@ -136,10 +161,10 @@ impl Http1 {
         }
         match (side, piece) {
             (Side::Client, Piece::Data { at, octets }) => {
-                self.client_data(*at, octets, moment, context, limits, tell);
+                self.client_data(Arrived { at: *at, octets, moment, context, limits }, tell);
             }
             (Side::Server, Piece::Data { at, octets }) => {
-                self.server_data(*at, octets, moment, context, limits, tell);
+                self.server_data(Arrived { at: *at, octets, moment, context, limits }, tell);
             }
             (Side::Client, Piece::Gap { at, length, judged }) => {
                 let snapped = *judged == GapJudged::Snaplen;

@@ -40,10 +40,7 @@ pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
     let focus = if focused { Some(Filter::compile(&expression)?) } else { None };
     let mut output = Output::open(cli.output.as_deref())?;
     let style = style(cli, &output, false);
-    let mut table = match &cli.exchanges {
-        Some(path) => Some(ExchangeTable::open(path, &style)?),
-        None => None,
-    };
+    let mut table = cli.exchanges.as_ref().map(|path| ExchangeTable::open(path, &style)).transpose()?;
     let filter = if cli.exact_filter { expression.clone() } else { reach::wide() };
     let options = options(cli, filter.clone());
     let opened = Live::open(&options)?;
@@ -239,8 +236,7 @@ impl Watch<'_, '_> {
                 snapshot.incident(&incident);
             }
             if let (Some(recorder), Some(last)) = (&mut self.recorder, self.last) {
-                let comment = format!("incident {}: {}, {}", incident.id, incident.cause.id(), incident.grade.id());
-                recorder.write_incident(last, &connections(&incident), &comment);
+                record(recorder, &incident, last);
             }
             self.line(&incident)?;
         }
@@ -269,6 +265,10 @@ impl Watch<'_, '_> {
         }
         if let Some(recorder) = &mut self.recorder {
             complain(recorder.flush());
+        }
+        // Where frames never cease to come, this is what lets go of what was held back. Not the clock's time: frames may wait.
+        if let Some(last) = self.last {
+            self.analysis.pass_time(last);
         }
         self.narrow();
         if status.elapsed() >= STATUS_EVERY && !self.cli.quiet && io::stderr().is_terminal() {
@@ -355,10 +355,8 @@ impl Watch<'_, '_> {
         let interfaces = self.live.interfaces();
         let mut report = self.analysis.finish();
         if let (Some(mut recorder), Some(last)) = (self.recorder, self.last) {
-            for incident in report.incidents.iter().filter(|incident| incident.id > self.printed) {
-                let comment = format!("incident {}: {}, {}", incident.id, incident.cause.id(), incident.grade.id());
-                recorder.write_incident(last, &connections(incident), &comment);
-            }
+            let late = report.incidents.iter().filter(|incident| incident.id > self.printed);
+            late.for_each(|incident| record(&mut recorder, incident, last));
             complain(recorder.flush());
         }
         let names: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
@@ -405,10 +403,13 @@ fn close(report: &Report, printed: u32, cli: &Cli, style: &Style, output: &mut O
     output.finished(done).map(|_| ())
 }
 
-/// The connections of both legs.
-fn connections(incident: &Incident) -> Vec<(Endpoint, Endpoint)> {
+/// Records the packets of both legs of an incident, up to an instant.
+fn record(recorder: &mut Recorder, incident: &Incident, until: Timestamp) {
     let downstream = incident.downstream.iter().map(|leg| (leg.client, leg.gateway));
-    downstream.chain(incident.attempts.iter().map(|attempt| (attempt.gateway, attempt.upstream))).collect()
+    let upstream = incident.attempts.iter().map(|attempt| (attempt.gateway, attempt.upstream));
+    let connections: Vec<(Endpoint, Endpoint)> = downstream.chain(upstream).collect();
+    let comment = format!("incident {}: {}, {}", incident.id, incident.cause.id(), incident.grade.id());
+    recorder.write_incident(until, &connections, &comment);
 }
 
 /// Says what cannot be kept any more; the run goes on without.

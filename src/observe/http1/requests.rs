@@ -1,28 +1,19 @@
 //! The requests of a connection: octets of the client in, requests out.
 
-use crate::event::{Ending, Moment, Opaque, What};
+use crate::event::{Ending, Opaque, What};
 use crate::flow::connection::Context;
 use crate::flow::table::looks_like_request;
 use crate::limits::Limits;
 use crate::observe::chunks::{Chunks, Fed};
 use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::{Method, Outstanding};
-use crate::observe::http1::{Http1, Mode, Reader, State};
+use crate::observe::http1::{Arrived, Http1, Mode, Reader, State};
 use crate::observe::sniff::{self, Guess};
 use crate::wire::http1::{self, Framing};
 
 impl Http1 {
-    pub(super) fn client_data(
-        &mut self,
-        at: u64,
-        octets: &[u8],
-        moment: Moment,
-        context: Context,
-        limits: &Limits,
-        tell: &mut impl FnMut(What),
-    ) {
-        let mut at = at;
-        let mut octets = octets;
+    pub(super) fn client_data(&mut self, arrived: Arrived<'_>, tell: &mut impl FnMut(What)) {
+        let Arrived { mut at, mut octets, context, .. } = arrived;
         if self.requests.state == State::Lost {
             if !looks_like_request(octets) {
                 return;
@@ -38,7 +29,7 @@ impl Http1 {
         }
         while !octets.is_empty() && self.mode != Mode::Opaque {
             let taken = match self.requests.state {
-                State::Head => match self.client_head(at, octets, moment, context, limits, tell) {
+                State::Head => match self.client_head(Arrived { at, octets, ..arrived }, tell) {
                     Some(taken) => taken,
                     None => return,
                 },
@@ -73,15 +64,8 @@ impl Http1 {
     }
 
     /// Octets where a request must stand. Returns how many were taken; `None` for all.
-    fn client_head(
-        &mut self,
-        at: u64,
-        octets: &[u8],
-        moment: Moment,
-        context: Context,
-        limits: &Limits,
-        tell: &mut impl FnMut(What),
-    ) -> Option<usize> {
+    fn client_head(&mut self, arrived: Arrived<'_>, tell: &mut impl FnMut(What)) -> Option<usize> {
+        let Arrived { at, octets, moment, context, limits } = arrived;
         if self.requests.first.is_none() {
             // RFC 9112 section 2.2: empty lines before a request line are ignored.
             let empty = octets.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
@@ -94,22 +78,15 @@ impl Http1 {
             self.requests.acknowledged = acknowledged;
             self.requests.exchange = 0;
         }
-        let searched = self.requests.buffer.len();
-        let mut joined = std::mem::take(&mut self.requests.buffer);
-        let head = if searched == 0 {
-            octets
-        } else {
-            joined.extend_from_slice(octets);
-            &joined
-        };
-        let taken = self.client_head_octets(head, searched, context, limits, tell);
+        let (head, searched) = self.requests.gather(octets);
+        let taken = self.client_head_octets(&head, searched, context, limits, tell);
         match taken {
             Taken::Some(taken) => {
                 self.requests.buffer.clear();
                 Some(taken.saturating_sub(searched))
             }
             Taken::More if self.mode != Mode::Opaque && self.requests.state == State::Head => {
-                self.requests.buffer = if searched == 0 { octets.to_vec() } else { joined };
+                self.requests.buffer = head.into_owned();
                 if self.requests.buffer.len() > limits.head_bytes {
                     self.lose_requests(context);
                 }

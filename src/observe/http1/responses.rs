@@ -1,26 +1,16 @@
 //! The responses of a connection: octets of the server in, responses out, each with the request that it answers.
 
-use crate::event::{Defect, DefectKind, Ending, Moment, Opaque, Side, What};
-use crate::flow::connection::Context;
+use crate::event::{Defect, DefectKind, Ending, Opaque, Side, What};
 use crate::limits::Limits;
 use crate::observe::chunks::{Chunks, Fed};
 use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::Method;
-use crate::observe::http1::{Answer, FIRST_OCTETS, Http1, Mode, Reader, State};
+use crate::observe::http1::{Answer, Arrived, FIRST_OCTETS, Http1, Mode, Reader, State};
 use crate::wire::http1::{self, Framing, ResponseHead};
 
 impl Http1 {
-    pub(super) fn server_data(
-        &mut self,
-        at: u64,
-        octets: &[u8],
-        moment: Moment,
-        context: Context,
-        limits: &Limits,
-        tell: &mut impl FnMut(What),
-    ) {
-        let mut at = at;
-        let mut octets = octets;
+    pub(super) fn server_data(&mut self, arrived: Arrived<'_>, tell: &mut impl FnMut(What)) {
+        let Arrived { mut at, mut octets, limits, .. } = arrived;
         if self.mode == Mode::Sniffing && !self.server_speaks_first(at, octets, limits, tell) {
             return;
         }
@@ -29,7 +19,7 @@ impl Http1 {
         }
         while !octets.is_empty() && self.mode != Mode::Opaque {
             let taken = match self.responses.state {
-                State::Head => match self.server_head(at, octets, moment, context, limits, tell) {
+                State::Head => match self.server_head(Arrived { at, octets, ..arrived }, tell) {
                     Some(taken) => taken,
                     None => return,
                 },
@@ -123,15 +113,8 @@ impl Http1 {
         self.responses = Reader::default();
     }
 
-    fn server_head(
-        &mut self,
-        at: u64,
-        octets: &[u8],
-        moment: Moment,
-        context: Context,
-        limits: &Limits,
-        tell: &mut impl FnMut(What),
-    ) -> Option<usize> {
+    fn server_head(&mut self, arrived: Arrived<'_>, tell: &mut impl FnMut(What)) -> Option<usize> {
+        let Arrived { at, octets, limits, .. } = arrived;
         let begins = self.responses.first.is_none();
         if begins {
             let empty = octets.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
@@ -139,23 +122,16 @@ impl Http1 {
                 return Some(empty);
             }
         }
-        let searched = self.responses.buffer.len();
-        let mut joined = std::mem::take(&mut self.responses.buffer);
-        let head = if searched == 0 {
-            octets
-        } else {
-            joined.extend_from_slice(octets);
-            &joined
-        };
-        let end = http1::head_end(head, searched);
+        let (head, searched) = self.responses.gather(octets);
+        let end = http1::head_end(&head, searched);
         if begins {
-            self.begin_response(at, octets, end.is_some(), moment, context, tell);
+            self.begin_response(arrived, end.is_some(), tell);
             if self.responses.state != State::Head {
                 return Some(0);
             }
         }
         if !self.answer.defect_told
-            && let Some(within) = http1::status_line_prefix_defect(head)
+            && let Some(within) = http1::status_line_prefix_defect(&head)
         {
             let kind = if head.starts_with(b"HTTP") { DefectKind::BadStatusLine } else { DefectKind::NotHttp };
             self.defect(kind, self.responses.start + within as u64, tell);
@@ -165,7 +141,7 @@ impl Http1 {
                 self.answer.content_start = at;
                 self.responses.state = State::UntilClose { broken: true };
             } else {
-                self.responses.buffer = if searched == 0 { octets.to_vec() } else { joined };
+                self.responses.buffer = head.into_owned();
             }
             return None;
         };
@@ -174,15 +150,8 @@ impl Http1 {
         Some(end.saturating_sub(searched))
     }
 
-    fn begin_response(
-        &mut self,
-        at: u64,
-        octets: &[u8],
-        is_whole: bool,
-        moment: Moment,
-        context: Context,
-        tell: &mut impl FnMut(What),
-    ) {
+    fn begin_response(&mut self, arrived: Arrived<'_>, is_whole: bool, tell: &mut impl FnMut(What)) {
+        let Arrived { at, octets, moment, context, .. } = arrived;
         let [received, _] = context.acknowledged;
         let [request_sent, _] = context.sent;
         // A request that is still arriving can be answered as well; it is not in the queue until its head is complete.
