@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::correlate::Pairing;
 use crate::correlate::marks::of_client;
+use crate::correlate::places::Place;
 use crate::event::{
     Closing, ConnectionId, Defect, Ending, Endpoint, Event, FirstSeen, GapJudged, Gone, Moment, Opaque, Opened,
     Request, Response, Side, Unreachable, What,
@@ -29,6 +30,8 @@ pub struct Conversation {
     pub client: Endpoint,
     /// The other end.
     pub server: Endpoint,
+    /// The number of the other end.
+    pub place: Place,
     /// What was seen first of it.
     pub first_seen: FirstSeen,
     /// When.
@@ -124,6 +127,8 @@ pub struct Exchange {
     pub client: Endpoint,
     /// The answering end.
     pub server: Endpoint,
+    /// The number of the answering end.
+    pub place: Place,
     /// The mark of the requesting end.
     pub client_mark: u64,
     /// First frame of the request; of the response where no request was seen.
@@ -160,6 +165,8 @@ pub struct Exchange {
     pub over: Option<Moment>,
     /// The exchange that this one was made for.
     pub parent: Option<ExchangeKey>,
+    /// Whether its answer waits for the exchange that it is passed on to.
+    pub offered: bool,
     /// Whether an identifier tells so.
     pub identified: bool,
     /// How sure that is.
@@ -207,11 +214,12 @@ pub struct ResponseEnd {
 impl Conversation {
     /// The record of a connection that begins.
     #[must_use]
-    pub fn new(id: ConnectionId, moment: Moment, opened: &Opened) -> Self {
+    pub fn new(id: ConnectionId, moment: Moment, opened: &Opened, place: Place) -> Self {
         Self {
             id,
             client: opened.client,
             server: opened.server,
+            place,
             first_seen: opened.first,
             opened: moment,
             focused: false,
@@ -390,6 +398,7 @@ impl Exchange {
             key,
             client: conversation.client,
             server: conversation.server,
+            place: conversation.place,
             client_mark: conversation.client_mark,
             started,
             request_start: None,
@@ -408,6 +417,7 @@ impl Exchange {
             last_response: None,
             over: None,
             parent: None,
+            offered: false,
             identified: false,
             pairing: Pairing::Possible,
             attempts: SmallVec::new(),

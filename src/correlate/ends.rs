@@ -48,7 +48,7 @@ impl Correlator {
         };
         exchange.over = Some(moment);
         if key.number > 0 {
-            self.nesting.end(exchange.server);
+            self.places.end(exchange.place);
         }
         self.marks.remove(exchange);
         true

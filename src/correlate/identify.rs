@@ -16,11 +16,8 @@ impl Correlator {
     pub(super) fn identify(&mut self, key: ExchangeKey) -> bool {
         let Some((parent, front, back)) = self.identified_parent(key) else { return false };
         self.gateways.join(front, back);
-        if let (Some(outer), Some(inner)) = (self.books.exchange(parent), self.books.exchange(key))
-            && self.fronts.len().max(self.upstreams.len()) < MOST_ENDPOINTS
-        {
-            self.fronts.insert(outer.server);
-            self.upstreams.insert(inner.server);
+        if let (Some(outer), Some(inner)) = (self.books.exchange(parent), self.books.exchange(key)) {
+            self.places.note_attempt(outer.place, inner.place);
         }
         self.adopt(parent, key, Pairing::Certain, true);
         true
@@ -80,7 +77,7 @@ impl Correlator {
         let siblings = parent.client.ip() == attempt.client.ip() && parent.server.ip() != attempt.client.ip();
         let itself = parent.key.connection == attempt.key.connection || parent.server == attempt.server;
         let late = parent.over.is_some() || parent.started.at > attempt.started.at;
-        if late || siblings || itself || !self.nesting.may_stand_behind(attempt.server, parent.server) {
+        if late || siblings || itself || !self.places.may_nest(attempt.place, parent.place) {
             return None;
         }
         // What a gateway asks of an upstream does not come back to the gateway: requests that look alike do.
@@ -102,6 +99,9 @@ impl Correlator {
     pub(super) fn adopt_orphan(&mut self, parent: ExchangeKey, key: ExchangeKey, pairing: Pairing) {
         if let Some(attempt) = self.books.exchange(key) {
             self.orphans.remove(attempt.client.ip(), attempt.started.at, key);
+            if attempt.offered {
+                self.answers.remove(attempt.client.ip(), key);
+            }
         }
         self.adopt(parent, key, pairing, false);
     }
@@ -119,5 +119,3 @@ impl Correlator {
 
 /// A mark that more open requests bear than this does not identify.
 const RARE: usize = 8;
-/// Endpoints whose place in the chain is remembered.
-const MOST_ENDPOINTS: usize = 4096;

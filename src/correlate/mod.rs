@@ -17,6 +17,7 @@ mod nesting;
 mod numbering;
 mod order;
 mod pair;
+mod places;
 mod settle;
 
 use std::cmp::Reverse;
@@ -24,7 +25,6 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use crate::correlate::books::Books;
@@ -32,8 +32,8 @@ use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Respon
 use crate::correlate::gateway::Gateways;
 use crate::correlate::index::Index;
 use crate::correlate::marks::Marks;
-use crate::correlate::nesting::Nesting;
 use crate::correlate::order::Answers;
+use crate::correlate::places::Places;
 use crate::event::{ConnectionId, Ending, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
@@ -145,15 +145,10 @@ pub struct Correlator {
     unsettled: Index,
     /// Attempts that were answered, and that nobody has claimed.
     answers: Answers,
-    /// Which endpoints of the host stand behind which.
-    nesting: Nesting,
+    /// The endpoints that are asked.
+    places: Places,
     /// Addresses that opened connections which carry something that is not read.
     opaque_clients: BTreeSet<IpAddr>,
-    /// Endpoints to which connections are opened that no exchange needs.
-    probed: HashSet<Endpoint>,
-    /// Endpoints at which identified attempts were made for others, and for whose exchanges they were made.
-    upstreams: HashSet<Endpoint>,
-    fronts: HashSet<Endpoint>,
     /// Closes with requests in flight: when, whose, which connection.
     cut_short: VecDeque<(Timestamp, IpAddr, ConnectionId)>,
     /// When exchanges whose attempts were found by time were open.
@@ -178,11 +173,8 @@ impl Correlator {
             orphans: Index::default(),
             unsettled: Index::default(),
             answers: Answers::default(),
-            nesting: Nesting::default(),
+            places: Places::default(),
             opaque_clients: BTreeSet::new(),
-            probed: HashSet::new(),
-            upstreams: HashSet::new(),
-            fronts: HashSet::new(),
             cut_short: VecDeque::new(),
             guessed: VecDeque::new(),
             now: Timestamp::default(),
@@ -209,7 +201,8 @@ impl Correlator {
             self.make_room(sink);
         }
         if let What::Opened(opened) = &event.what {
-            let conversation = Conversation::new(event.connection, event.moment, opened);
+            let place = self.places.number(opened.server);
+            let conversation = Conversation::new(event.connection, event.moment, opened, place);
             for (endpoint, local) in [opened.client, opened.server].iter().zip(opened.local) {
                 if let Some(local) = local {
                     self.gateways.note_local(endpoint.ip(), local);
@@ -366,7 +359,7 @@ impl Correlator {
         let is_new = self.open(key, moment)?;
         let exchange = self.books.exchange_mut(key)?;
         if is_new {
-            self.orphans.insert(exchange.client.ip(), moment.at, key, exchange.server);
+            self.orphans.insert(exchange.client.ip(), moment.at, key, exchange.place);
         }
         Some(exchange)
     }
@@ -380,11 +373,11 @@ impl Correlator {
         }
         let (exchange, is_new) = self.books.note(key, moment)?;
         if is_new && key.number > 0 {
-            self.unsettled.insert(exchange.server.ip(), moment.at, key, exchange.server);
+            self.unsettled.insert(exchange.server.ip(), moment.at, key, exchange.place);
             let (client, server) = (exchange.client.ip(), exchange.server.ip());
             let at_home =
                 client == server || [client, server].iter().all(|end| self.gateways.is_local(*end) == Some(true));
-            self.nesting.begin(exchange.server, at_home);
+            self.places.begin(exchange.place, at_home);
         }
         Some(is_new)
     }
@@ -400,6 +393,9 @@ impl Correlator {
         self.held_bytes = self.held_bytes.saturating_sub(exchange.weight);
         if exchange.parent.is_none() {
             self.orphans.remove(exchange.client.ip(), exchange.started.at, key);
+            if exchange.offered {
+                self.answers.remove(exchange.client.ip(), key);
+            }
         }
         if key.number > 0 {
             self.unsettled.remove(exchange.server.ip(), exchange.started.at, key);
@@ -428,7 +424,7 @@ impl Correlator {
         let is_attempt = self.identify(key);
         let Some(exchange) = self.books.exchange(key) else { return };
         match (came_at_once, is_attempt) {
-            (true, false) => self.orphans.insert(exchange.client.ip(), exchange.started.at, key, exchange.server),
+            (true, false) => self.orphans.insert(exchange.client.ip(), exchange.started.at, key, exchange.place),
             (false, true) => self.orphans.remove(exchange.client.ip(), exchange.started.at, key),
             _ => {}
         }
@@ -438,5 +434,5 @@ impl Correlator {
 
 /// Exchanges of one connection that may be open; beyond it the oldest one ends without an answer.
 const MOST_OPEN: usize = 64;
-/// Endpoints remembered as probed.
+/// Addresses remembered whose connections are not read.
 const MOST_PROBED: usize = 4096;

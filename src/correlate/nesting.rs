@@ -7,19 +7,18 @@
 //!   open at the upstream  0 0 1 1 2 2        one that begins at the upstream never does
 //! ```
 
-use std::net::SocketAddr;
-
-use crate::event::Endpoint;
-
-/// Endpoints that are asked from their own host, and how they nest. 200 octets an endpoint.
+/// Endpoints that are asked from their own host, and how they nest. 144 octets an endpoint.
 #[derive(Debug, Default)]
 pub(super) struct Nesting {
-    places: Vec<Place>,
+    counts: Vec<Count>,
 }
 
-#[derive(Debug)]
-struct Place {
-    endpoint: Endpoint,
+/// Where what is open at an endpoint is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot(u8);
+
+#[derive(Debug, Default)]
+struct Count {
     /// Exchanges that are open.
     open: u64,
     /// Exchanges that began.
@@ -29,57 +28,52 @@ struct Place {
 }
 
 impl Nesting {
-    /// An exchange began; `at_home` where its client is on the server's own host.
-    pub(super) fn begin(&mut self, server: Endpoint, at_home: bool) {
-        let place = match self.find(server) {
-            Some(place) => place,
-            None if at_home && self.places.len() < MOST_PLACES => {
-                self.places.push(Place { endpoint: server, open: 0, began: 0, led: [0; MOST_PLACES] });
-                self.places.len() - 1
-            }
-            None => return,
-        };
+    /// A slot for one more endpoint, while there are any.
+    pub(super) fn add(&mut self) -> Option<Slot> {
+        let slot = u8::try_from(self.counts.len()).ok().filter(|_| self.counts.len() < MOST_PLACES)?;
+        self.counts.push(Count::default());
+        Some(Slot(slot))
+    }
+
+    /// An exchange began.
+    pub(super) fn begin(&mut self, slot: Slot) {
         let mut open = [0; MOST_PLACES];
-        for (open, place) in open.iter_mut().zip(&self.places) {
-            *open = place.open;
+        for (open, count) in open.iter_mut().zip(&self.counts) {
+            *open = count.open;
         }
-        let Some(place) = self.places.get_mut(place) else { return };
-        place.open += 1;
-        place.began += 1;
-        for (led, open) in place.led.iter_mut().zip(open) {
-            *led += u64::from(place.open > open);
+        let Some(count) = self.counts.get_mut(usize::from(slot.0)) else { return };
+        count.open += 1;
+        count.began += 1;
+        for (led, open) in count.led.iter_mut().zip(open) {
+            *led += u64::from(count.open > open);
         }
     }
 
     /// An exchange is over.
-    pub(super) fn end(&mut self, server: Endpoint) {
-        if let Some(place) = self.find(server).and_then(|place| self.places.get_mut(place)) {
-            // Those that began before the endpoint was known were not counted.
-            place.open = place.open.saturating_sub(1);
+    pub(super) fn end(&mut self, slot: Slot) {
+        if let Some(count) = self.counts.get_mut(usize::from(slot.0)) {
+            // Those that began before the endpoint had its slot were not counted.
+            count.open = count.open.saturating_sub(1);
         }
     }
 
     /// Whether what is asked at `inner` may be asked for the sake of exchanges at `outer`.
-    pub(super) fn may_stand_behind(&self, inner: SocketAddr, outer: SocketAddr) -> bool {
-        inner != outer && self.find(inner).zip(self.find(outer)).is_none_or(|(inner, outer)| !self.leads(inner, outer))
+    pub(super) fn may_stand_behind(&self, inner: Slot, outer: Slot) -> bool {
+        inner != outer && !self.leads(inner, usize::from(outer.0))
     }
 
     /// Whether nothing is asked at an endpoint for the sake of exchanges at another one of its host.
-    pub(super) fn is_outermost(&self, endpoint: Endpoint) -> bool {
-        let Some(place) = self.find(endpoint) else { return false };
-        self.places.len() > 1 && (0..self.places.len()).all(|other| other == place || self.leads(place, other))
+    pub(super) fn is_outermost(&self, slot: Slot) -> bool {
+        let own = usize::from(slot.0);
+        self.counts.len() > 1 && (0..self.counts.len()).all(|other| other == own || self.leads(slot, other))
     }
 
     /// Whether exchanges at a place regularly begin when fewer are open at another one.
-    fn leads(&self, place: usize, other: usize) -> bool {
-        self.places.get(place).is_some_and(|place| {
-            let led = place.led.get(other).copied().unwrap_or(0);
-            place.began >= ENOUGH && led >= place.began / 10 * 9
+    fn leads(&self, slot: Slot, other: usize) -> bool {
+        self.counts.get(usize::from(slot.0)).is_some_and(|count| {
+            let led = count.led.get(other).copied().unwrap_or(0);
+            count.began >= ENOUGH && led >= count.began / 10 * 9
         })
-    }
-
-    fn find(&self, endpoint: Endpoint) -> Option<usize> {
-        self.places.iter().position(|place| place.endpoint == endpoint)
     }
 }
 
@@ -92,56 +86,58 @@ const ENOUGH: u64 = 32;
 mod tests {
     use super::*;
 
-    fn at(port: u16) -> Endpoint {
-        ([127, 0, 0, 1], port).into()
+    /// So many endpoints.
+    fn slots<const COUNT: usize>(nesting: &mut Nesting) -> [Slot; COUNT] {
+        std::array::from_fn(|_| nesting.add().unwrap())
     }
 
     #[test]
     fn a_front_leads_and_its_upstream_follows() {
         let mut nesting = Nesting::default();
-        assert!(!nesting.is_outermost(at(80)));
+        let [front, upstream] = slots(&mut nesting);
+        assert!(!nesting.is_outermost(front));
         // As busy as can be: never is nothing open.
         for _ in 0..4 {
-            nesting.begin(at(80), true);
+            nesting.begin(front);
         }
         for _ in 0..100 {
-            nesting.begin(at(80), true);
-            nesting.begin(at(90), true);
-            nesting.end(at(90));
-            nesting.end(at(80));
+            nesting.begin(front);
+            nesting.begin(upstream);
+            nesting.end(upstream);
+            nesting.end(front);
         }
-        assert!(nesting.is_outermost(at(80)) && !nesting.is_outermost(at(90)));
-        assert!(nesting.may_stand_behind(at(90), at(80)) && !nesting.may_stand_behind(at(80), at(90)));
+        assert!(nesting.is_outermost(front) && !nesting.is_outermost(upstream));
+        assert!(nesting.may_stand_behind(upstream, front) && !nesting.may_stand_behind(front, upstream));
     }
 
     #[test]
     fn the_middle_of_a_chain_is_behind_its_front_only() {
         let mut nesting = Nesting::default();
+        let [front, middle, upstream] = slots(&mut nesting);
         for _ in 0..40 {
-            [80, 85, 90].into_iter().for_each(|port| nesting.begin(at(port), true));
-            [90, 85, 80].into_iter().for_each(|port| nesting.end(at(port)));
+            [front, middle, upstream].into_iter().for_each(|slot| nesting.begin(slot));
+            [upstream, middle, front].into_iter().for_each(|slot| nesting.end(slot));
         }
-        assert!(nesting.is_outermost(at(80)) && !nesting.is_outermost(at(85)));
-        assert!(nesting.may_stand_behind(at(85), at(80)) && !nesting.may_stand_behind(at(85), at(90)));
+        assert!(nesting.is_outermost(front) && !nesting.is_outermost(middle));
+        assert!(nesting.may_stand_behind(middle, front) && !nesting.may_stand_behind(middle, upstream));
     }
 
     #[test]
     fn an_upstream_that_gets_copies_of_requests_still_follows() {
         let mut nesting = Nesting::default();
+        let [front, upstream] = slots(&mut nesting);
         for _ in 0..40 {
-            [80, 90, 90, 90].into_iter().for_each(|port| nesting.begin(at(port), true));
-            [90, 90, 90, 80].into_iter().for_each(|port| nesting.end(at(port)));
+            [front, upstream, upstream, upstream].into_iter().for_each(|slot| nesting.begin(slot));
+            [upstream, upstream, upstream, front].into_iter().for_each(|slot| nesting.end(slot));
         }
-        assert!(nesting.may_stand_behind(at(90), at(80)));
-        assert!(nesting.is_outermost(at(80)) && !nesting.is_outermost(at(90)));
+        assert!(nesting.may_stand_behind(upstream, front));
+        assert!(nesting.is_outermost(front) && !nesting.is_outermost(upstream));
     }
 
     #[test]
-    fn what_is_asked_from_elsewhere_alone_has_no_place() {
+    fn a_host_may_have_more_endpoints_than_are_looked_at() {
         let mut nesting = Nesting::default();
-        for _ in 0..40 {
-            nesting.begin(at(80), false);
-        }
-        assert!(nesting.may_stand_behind(at(80), at(90)) && !nesting.is_outermost(at(80)));
+        let [_, ..] = slots::<MOST_PLACES>(&mut nesting);
+        assert_eq!(nesting.add(), None);
     }
 }

@@ -8,18 +8,20 @@
 //!                      ^ start slack             ^ end slack
 //! ```
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::fit::surprise;
 use crate::correlate::pair::{CERTAIN, CLOCK_SLACK};
+use crate::correlate::places::Place;
 use crate::correlate::{Correlator, Pairing};
-use crate::event::Endpoint;
+use crate::event::Request;
+use crate::mark::mark;
 use crate::time::Timestamp;
 
 /// Attempts that were answered and that nobody has claimed, by the address that made them, in the order of their answers.
@@ -33,20 +35,29 @@ pub(super) struct Answers {
 #[derive(Clone, Copy, Debug)]
 struct Answer {
     key: ExchangeKey,
-    server: Endpoint,
+    place: Place,
     began: Timestamp,
     answered: Timestamp,
     status: u16,
     content_length: Option<u64>,
+    /// Marks of the request's method and target.
+    asked: [u64; 2],
 }
 
-/// How well an answer fits.
-struct Found {
-    /// What differs.
+/// How well an answer fits: what differs, and how long after the request it was asked for and before the response it came, in
+/// nanoseconds.
+#[derive(Clone, Copy)]
+struct Fit {
     unlike: u32,
-    start: Duration,
-    end: Duration,
-    key: ExchangeKey,
+    start: u64,
+    end: u64,
+}
+
+impl Fit {
+    /// How long before the response an answer may have come that was read at the same turn.
+    fn turn(self) -> u64 {
+        (self.end * 8).max(AT_ONE_TURN.as_nanos() as u64)
+    }
 }
 
 impl Answers {
@@ -63,7 +74,8 @@ impl Answers {
         answers.push_back(answer);
     }
 
-    fn remove(&mut self, client: IpAddr, key: ExchangeKey) {
+    /// An attempt was claimed, or nobody will.
+    pub(super) fn remove(&mut self, client: IpAddr, key: ExchangeKey) {
         if let Some(answers) = self.by_client.get_mut(&client)
             && let Some(at) = answers.iter().rposition(|answer| answer.key == key)
         {
@@ -90,86 +102,106 @@ impl Correlator {
             && let Some((attempt, pairing)) = self.server_of(exchange, status)
         {
             let ends = self.books.exchange(attempt).map(|attempt| (exchange.server.ip(), attempt.client.ip()));
-            if let Some((front, back)) = ends {
-                self.answers.remove(back, attempt);
-                if pairing >= Pairing::Likely {
-                    self.gateways.join(front, back);
-                }
+            if let Some((front, back)) = ends.filter(|_| pairing >= Pairing::Likely) {
+                self.gateways.join(front, back);
             }
             let window = self.whole(exchange);
             self.note_guess(key, window);
             self.adopt_orphan(key, attempt, pairing);
         }
         let Some(exchange) = self.books.exchange(key) else { return };
-        if exchange.parent.is_none() && exchange.request.is_some() && self.may_be_attempt(key) {
+        if exchange.parent.is_none()
+            && let Some(request) = exchange.request.as_deref()
+            && self.may_be_attempt(key)
+        {
             let answer = Answer {
                 key,
-                server: exchange.server,
+                place: exchange.place,
                 began: self.began(exchange),
                 answered: exchange.response_start.as_ref().map_or(exchange.started, |start| start.moment).at,
                 status,
                 content_length: exchange.response.as_ref().and_then(|response| response.content_length),
+                asked: asked(request),
             };
             self.answers.push(exchange.client.ip(), answer);
+            if let Some(exchange) = self.books.exchange_mut(key) {
+                exchange.offered = true;
+            }
         }
     }
 
     /// The attempt whose answer was passed on: of those whose answers came last, and are most alike, the one that began next
     /// after the request. So each exchange leaves to the others what only they can have.
     fn server_of(&self, front: &Exchange, status: u16) -> Option<(ExchangeKey, Pairing)> {
-        let wanted = front.request.as_deref()?;
+        let wanted = asked(front.request.as_deref()?);
         let answered = front.response_start.as_ref()?.moment.at;
         let content_length = front.response.as_ref().and_then(|response| response.content_length);
-        let server = front.server.ip();
-        let mut found: SmallVec<[Found; 8]> = SmallVec::new();
+        let (server, ready) = (front.server.ip(), front.ready().at);
+        let nanos =
+            |from: Timestamp, until: Timestamp| until.as_nanos().saturating_sub(from.as_nanos()).max(0).unsigned_abs();
+        // Nearly always all are of one endpoint.
+        let place = Cell::new((front.place, false));
+        let may_stand_behind = |inner: Place| {
+            if place.get().0 != inner {
+                place.set((inner, self.places.may_stand_behind(inner, front.place)));
+            }
+            place.get().1
+        };
+        let fit = |answer: &Answer| {
+            let [method, target] = answer.asked;
+            let [wanted_method, wanted_target] = wanted;
+            let differs = answer.status != status
+                || method != wanted_method
+                || answer.content_length.zip(content_length).is_some_and(|(one, other)| one != other)
+                || answer.began + CLOCK_SLACK < front.started.at
+                || answer.answered > answered
+                || answer.key.connection == front.key.connection
+                || !may_stand_behind(answer.place);
+            let recoded = answer.content_length.is_some() != content_length.is_some();
+            (!differs).then(|| Fit {
+                unlike: u32::from(recoded) + u32::from(target != wanted_target),
+                start: nanos(ready, answer.began),
+                end: nanos(answer.answered, answered),
+            })
+        };
+        let mut best: Option<(ExchangeKey, Fit)> = None;
+        let mut only = true;
         for back in self.gateways.akin(server).into_iter().filter(|back| self.gateways.same(server, *back)) {
             for answer in self.answers.since(back, front.started.at) {
-                let differs = answer.status != status
-                    || answer.content_length.zip(content_length).is_some_and(|(one, other)| one != other)
-                    || answer.began + CLOCK_SLACK < front.started.at
-                    || answer.answered > answered
-                    || answer.key.connection == front.key.connection
-                    || !self.may_stand_behind(answer.server, front.server);
-                if differs {
-                    continue;
+                let Some(fit) = fit(answer) else { continue };
+                match &best {
+                    Some((_, found)) if found.unlike < fit.unlike => {}
+                    // From here on they came before what may have been read at the same turn.
+                    Some((_, found)) if found.unlike == 0 && fit.end > found.turn() => break,
+                    Some((_, found)) if found.unlike == fit.unlike && fit.end > found.turn() => {}
+                    Some((_, found)) if found.unlike == fit.unlike => {
+                        only = false;
+                        let end = found.end.min(fit.end);
+                        if fit.start < found.start {
+                            best = Some((answer.key, Fit { end, ..fit }));
+                        }
+                    }
+                    _ => (best, only) = (Some((answer.key, fit)), true),
                 }
-                let Some(candidate) = self.books.exchange(answer.key).filter(|candidate| candidate.parent.is_none())
-                else {
-                    continue;
-                };
-                let Some(sent) = candidate.request.as_deref().filter(|sent| sent.method() == wanted.method()) else {
-                    continue;
-                };
-                let recoded = answer.content_length.is_some() != content_length.is_some();
-                let elsewhere = sent.target() != wanted.target();
-                found.push(Found {
-                    unlike: u32::from(recoded) + u32::from(elsewhere),
-                    start: answer.began.since(front.ready().at),
-                    end: answered.since(answer.answered),
-                    key: answer.key,
-                });
             }
         }
-        let unlike = found.iter().map(|found| found.unlike).min()?;
-        found.retain(|found| found.unlike == unlike);
-        let least = found.iter().map(|found| found.end).min()?;
-        found.retain(|found| found.end <= (least * 8).max(AT_ONE_TURN));
-        let best = found.iter().min_by_key(|found| found.start)?;
-        if surprise(best.start) + surprise(best.end) + unlike * UNLIKE > CERTAIN {
+        let (key, fit) = best?;
+        let slack = [fit.start, fit.end].map(Duration::from_nanos).map(surprise);
+        if slack.iter().sum::<u32>() + fit.unlike * UNLIKE > CERTAIN {
             return None;
         }
-        let pairing = match found.len() {
-            1 if self.is_alone(front, best.key) && !self.is_unlike(front, best.key) => Pairing::Certain,
-            1 => Pairing::Likely,
-            _ => Pairing::Possible,
+        let pairing = match only {
+            true if self.is_alone(front, key) && !self.is_unlike(front, key) => Pairing::Certain,
+            true => Pairing::Likely,
+            false => Pairing::Possible,
         };
-        Some((best.key, pairing))
+        Some((key, pairing))
     }
+}
 
-    /// Whether an attempt at `inner` may have been made for an exchange at `outer`, by what is known of the endpoints.
-    pub(super) fn may_stand_behind(&self, inner: Endpoint, outer: Endpoint) -> bool {
-        inner != outer && !self.is_front_only(inner) && self.nesting.may_stand_behind(inner, outer)
-    }
+/// Marks of a request's method and target.
+fn asked(request: &Request) -> [u64; 2] {
+    [mark(request.method().as_bytes()), mark(request.target().as_bytes())]
 }
 
 /// Addresses whose attempts are remembered, and answers of each.

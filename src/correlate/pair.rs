@@ -213,8 +213,7 @@ impl Correlator {
 
     /// Whether connections to an attempt's endpoint are opened without any exchange to need them.
     fn is_probed(&self, key: ExchangeKey) -> bool {
-        let endpoint = self.books.exchange(key).map(|candidate| candidate.server);
-        key.number == 0 && endpoint.is_some_and(|endpoint| self.probed.contains(&endpoint))
+        key.number == 0 && self.books.exchange(key).is_some_and(|candidate| self.places.is_probed(candidate.place))
     }
 
     /// Whether nobody else can have made an attempt, and nothing else can have been made. Next to an attempt that an
@@ -236,7 +235,7 @@ impl Correlator {
             .as_deref()
             .zip(candidate)
             .is_some_and(|(wanted, sent)| wanted.target() != sent.target() && !shared(wanted, sent));
-        unlike && self.fronts.contains(&front.server)
+        unlike && self.places.is_front(front.place)
     }
 
     /// Whether an identifier told an attempt of an exchange.
@@ -331,7 +330,7 @@ impl Correlator {
         let (from, until) = (window.from - CLOCK_SLACK, (window.until, LAST));
         let backs = self.gateways.akin(front.server.ip()).into_iter();
         let entries = backs.flat_map(move |back| self.orphans.between(back, from, until));
-        entries.filter(|entry| self.may_stand_behind(entry.server, front.server)).map(|entry| entry.key)
+        entries.filter(|entry| self.places.may_stand_behind(entry.place, front.place)).map(|entry| entry.key)
     }
 
     /// Exchanges of the gateway that made an attempt: those that may still want one, and were open when it began.
@@ -353,7 +352,7 @@ impl Correlator {
         let elsewhere = candidate.key.connection == front.key.connection
             || !self.has_failed(candidate)
             || (candidate.key.number > 0 && candidate.request_start.is_none())
-            || !self.may_stand_behind(candidate.server, front.server)
+            || !self.places.may_stand_behind(candidate.place, front.place)
             || began + CLOCK_SLACK < window.from
             || began > window.until;
         if elsewhere || !self.gateways.same(front.server.ip(), candidate.client.ip()) {
