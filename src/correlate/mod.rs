@@ -13,6 +13,7 @@ mod index;
 mod marks;
 mod numbering;
 mod pair;
+mod provisional;
 mod settle;
 
 use std::cmp::Reverse;
@@ -28,6 +29,7 @@ use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Respon
 use crate::correlate::gateway::Gateways;
 use crate::correlate::index::Index;
 use crate::correlate::marks::Marks;
+use crate::correlate::provisional::Provisional;
 use crate::event::{ConnectionId, Ending, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
@@ -108,6 +110,13 @@ pub struct Case<'a> {
 pub enum Finding<'a> {
     /// An exchange has settled.
     Case(Case<'a>),
+    /// While live: a failed exchange that has not settled, as it looks so far.
+    Provisional {
+        /// The case.
+        case: Case<'a>,
+        /// Whether one of its attempts may not be over, or turn out to be another exchange's.
+        contested: bool,
+    },
     /// A connection is gone, and all its exchanges have settled.
     Conversation(&'a Conversation),
     /// An endpoint answered a SYN.
@@ -133,6 +142,7 @@ pub struct Correlator {
     marks: Marks,
     /// When which exchange is to be settled.
     due: BinaryHeap<Reverse<(Timestamp, ExchangeKey)>>,
+    provisional: Provisional,
     /// Exchanges without a parent, by client: candidates for a downstream exchange that has too few attempts.
     orphans: Index,
     /// Exchanges that may still want an attempt, by server.
@@ -165,6 +175,7 @@ impl Correlator {
             books: Books::default(),
             marks: Marks::default(),
             due: BinaryHeap::new(),
+            provisional: Provisional::default(),
             orphans: Index::default(),
             unsettled: Index::default(),
             opaque_clients: BTreeSet::new(),
@@ -462,9 +473,12 @@ impl Correlator {
         let rtt = self.books.conversation(key.connection).and_then(|conversation| conversation.rtt());
         // Late answers come after errors: these are given more time.
         let slow = exchange.status().is_none_or(|status| status >= 500);
-        let settle = self.settle.max(rtt.unwrap_or_default() * 3) * if slow { 4 } else { 1 };
+        let settle = self.settle.max(rtt.unwrap_or_default() * 3);
         let after = if self.may_be_attempt(key) { ATTEMPTS_LATER } else { Duration::ZERO };
-        self.due.push(Reverse((moment.at + settle + after, key)));
+        if slow {
+            self.provisional.schedule(moment.at + settle + after, key);
+        }
+        self.due.push(Reverse((moment.at + settle * if slow { 4 } else { 1 } + after, key)));
     }
 
     fn forget_if_done(&mut self, connection: ConnectionId, sink: &mut dyn FnMut(Finding<'_>)) {

@@ -55,22 +55,7 @@ impl Correlator {
             .collect();
         for _ in 0..MOST_ATTEMPTS {
             let Some((fit, pairing)) = self.next_fit(key, &attempts) else { break };
-            if pairing >= Pairing::Likely
-                && let (Some(front), Some(back)) = (self.books.exchange(key), self.books.exchange(fit))
-            {
-                let (front, back) = (front.server.ip(), back.client.ip());
-                self.gateways.join(front, back);
-            }
-            if attempts.is_empty()
-                && let Some(front) = self.books.exchange(key)
-            {
-                let window = self.whole(front);
-                if self.guessed.len() >= MOST_GUESSED {
-                    self.guessed.pop_front();
-                }
-                self.guessed.push_back((key, window.from, window.until));
-            }
-            self.adopt_orphan(key, fit);
+            self.believe(key, fit, pairing, attempts.is_empty());
             attempts.push((fit, pairing));
             attempts.sort_by_key(|(attempt, _)| self.books.exchange(*attempt).map(|attempt| attempt.started.at));
         }
@@ -306,6 +291,12 @@ impl Correlator {
         Window { from: front.started.at, until, next: None, opening: Opening::Request }
     }
 
+    /// When an exchange was open: until it was answered, or until now.
+    pub(super) fn span_of(&self, front: &Exchange) -> (Timestamp, Timestamp) {
+        let whole = self.whole(front);
+        (whole.from, whole.until)
+    }
+
     /// The cost of the best candidate of an exchange other than `except`.
     fn next_best(&self, front: ExchangeKey, except: ExchangeKey) -> Option<u32> {
         let front = self.books.exchange(front)?;
@@ -482,8 +473,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
 const CERTAIN: u32 = 12_000;
 /// The difference that makes a candidate clearly better than the next.
 const CLEAR: u32 = 2500;
-/// Exchanges with guessed attempts that are remembered.
-const MOST_GUESSED: usize = 256;
 /// What it costs an exchange to be left without an attempt.
 const NOTHING: u32 = 15_000;
 /// Rivals that are looked at.
