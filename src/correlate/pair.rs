@@ -187,7 +187,9 @@ impl Correlator {
             Some(cost) if cost.saturating_sub(best.cost) >= CLEAR => Pairing::Likely,
             _ => Pairing::Possible,
         };
-        Some((best.key, pairing))
+        // Whose request was not seen may have begun later, and asked for something else.
+        let surest = if front.request.is_some() { Pairing::Certain } else { Pairing::Likely };
+        Some((best.key, pairing.min(surest)))
     }
 
     /// Whether connections to an attempt's endpoint are opened without any exchange to need them.
