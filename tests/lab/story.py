@@ -1,4 +1,4 @@
-"""Lists the stories, or runs one in a world that run.sh has made: takes it, which writes its folder, or watches it live.
+"""Lists the stories, or runs one in a world that run.sh has made: takes it and writes its folder, or watches it live.
 
     story.py list
     story.py take NAME --world PREFIX --into DIRECTORY

@@ -15,7 +15,7 @@ upstream app {{
     keepalive 8;
 }}
 """
-LARGE = {"/files/large": "large:300000"}
+LARGE = {"/files/large": "large:16000"}
 
 
 @story("Of two containers behind a bridge one resets a connection, and the other one is stopped", bridged=True)
@@ -26,7 +26,7 @@ def bridge_nginx_reset_and_masked(lab):
     lab.start_upstream(SECOND_APP, place="second", behave={**LARGE, "/invoices": "reset"})
     lab.start_nginx(TWO_CONTAINERS, location(request_id=True))
     lab.session(get("/files/1"), get("/files/2"), get("/files/large"), get("/files/large"))
-    lab.session(post("/upload", body_bytes=90000), post("/invoices", 502))
+    lab.session(post("/upload", body_bytes=8000), post("/invoices", 502))
     lab.end(first, signal.SIGTERM)
     lab.session(get("/files/3"))
     lab.start_upstream(behave=LARGE)
@@ -42,7 +42,7 @@ def bridge_haproxy_truncated_head(lab):
     """The application sends half a header section and closes. The capture holds every packet of its leg twice."""
     lab.start_upstream(behave={**LARGE, "/avatar": "cut_head"})
     lab.start_haproxy(settings())
-    lab.session(get("/files/large"), post("/upload", body_bytes=90000), get("/files/large"))
+    lab.session(get("/files/large"), post("/upload", body_bytes=8000), get("/files/large"))
     lab.session(get("/avatar", 502))
     lab.session(get("/files/1"))
     lab.require(r" app/app1 .* 502 .*GET /avatar ")
