@@ -14,7 +14,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
-use crate::correlate::fit::{Fit, mismatch, surprise};
+use crate::correlate::fit::{Fit, is_at_once, mismatch, surprise};
 use crate::correlate::index::LAST;
 use crate::correlate::marks::shared;
 use crate::correlate::{Correlator, Pairing};
@@ -375,7 +375,9 @@ impl Correlator {
             let pause = if again { LONGEST_PAUSE } else { AT_ONCE };
             let follows = start <= AT_ONCE || again && window.opening != Opening::Request && start <= pause;
             let precedes = end.is_none_or(|end| end <= pause);
-            if !(follows && (precedes || again) || precedes && again && window.opening != Opening::Request) {
+            // A gateway that is short of time begins late, and then tries again at once all the same.
+            let alone = || end.is_some_and(is_at_once) && self.is_alone(front, candidate.key);
+            if !(follows && (precedes || again) || precedes && again && window.opening != Opening::Request || alone()) {
                 return None;
             }
         }
