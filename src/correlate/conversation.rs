@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::correlate::Pairing;
 use crate::correlate::marks::of_client;
 use crate::event::{
     Closing, ConnectionId, Defect, Ending, Endpoint, Event, FirstSeen, GapJudged, Gone, Moment, Opaque, Opened,
@@ -161,6 +162,8 @@ pub struct Exchange {
     pub parent: Option<ExchangeKey>,
     /// Whether an identifier tells so.
     pub identified: bool,
+    /// How sure that is.
+    pub pairing: Pairing,
     /// The attempts made for this one.
     pub attempts: SmallVec<[ExchangeKey; 2]>,
     /// Octets of text and marks that it holds.
@@ -406,6 +409,7 @@ impl Exchange {
             over: None,
             parent: None,
             identified: false,
+            pairing: Pairing::Possible,
             attempts: SmallVec::new(),
             weight: 0,
         }

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
-use crate::correlate::Correlator;
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::marks::of_client;
+use crate::correlate::{Correlator, Pairing};
 use crate::event::Side;
 
 impl Correlator {
@@ -22,7 +22,7 @@ impl Correlator {
             self.fronts.insert(outer.server);
             self.upstreams.insert(inner.server);
         }
-        self.adopt(parent, key, true);
+        self.adopt(parent, key, Pairing::Certain, true);
         true
     }
 
@@ -80,7 +80,7 @@ impl Correlator {
         let siblings = parent.client.ip() == attempt.client.ip() && parent.server.ip() != attempt.client.ip();
         let itself = parent.key.connection == attempt.key.connection || parent.server == attempt.server;
         let late = parent.over.is_some() || parent.started.at > attempt.started.at;
-        if late || siblings || itself {
+        if late || siblings || itself || !self.nesting.may_stand_behind(attempt.server, parent.server) {
             return None;
         }
         // What a gateway asks of an upstream does not come back to the gateway: requests that look alike do.
@@ -99,17 +99,18 @@ impl Correlator {
     }
 
     /// Notes that an attempt that time tells was made for an exchange.
-    pub(super) fn adopt_orphan(&mut self, parent: ExchangeKey, key: ExchangeKey) {
+    pub(super) fn adopt_orphan(&mut self, parent: ExchangeKey, key: ExchangeKey, pairing: Pairing) {
         if let Some(attempt) = self.books.exchange(key) {
             self.orphans.remove(attempt.client.ip(), attempt.started.at, key);
         }
-        self.adopt(parent, key, false);
+        self.adopt(parent, key, pairing, false);
     }
 
-    fn adopt(&mut self, parent: ExchangeKey, key: ExchangeKey, identified: bool) {
+    fn adopt(&mut self, parent: ExchangeKey, key: ExchangeKey, pairing: Pairing, identified: bool) {
         let Some(attempt) = self.books.exchange_mut(key) else { return };
         attempt.parent = Some(parent);
         attempt.identified = identified;
+        attempt.pairing = pairing;
         if let Some(parent) = self.books.exchange_mut(parent) {
             parent.attempts.push(key);
         }

@@ -66,19 +66,15 @@ impl Correlator {
         if let Some(believed) = &mut self.provisional.believed {
             believed.push((key, attempt));
         } else if let (Some(front), Some(back)) = (self.books.exchange(key), self.books.exchange(attempt)) {
-            let (server, client) = (front.server.ip(), back.client.ip());
-            let guess = first.then(|| self.span_of(front));
+            let (server, client, window) = (front.server.ip(), back.client.ip(), self.whole(front));
             if pairing >= Pairing::Likely {
                 self.gateways.join(server, client);
             }
-            if let Some((from, until)) = guess {
-                if self.guessed.len() >= MOST_GUESSED {
-                    self.guessed.pop_front();
-                }
-                self.guessed.push_back((key, from, until));
+            if first {
+                self.note_guess(key, window);
             }
         }
-        self.adopt_orphan(key, attempt);
+        self.adopt_orphan(key, attempt, pairing);
     }
 
     /// Takes it back that an attempt was made for an exchange.
@@ -88,10 +84,7 @@ impl Correlator {
         }
         let Some(attempt) = self.books.exchange_mut(key) else { return };
         attempt.parent = None;
-        let Exchange { client, started, .. } = *attempt;
-        self.orphans.insert(client.ip(), started.at, key);
+        let Exchange { client, server, started, .. } = *attempt;
+        self.orphans.insert(client.ip(), started.at, key, server);
     }
 }
-
-/// Exchanges with guessed attempts that are remembered.
-const MOST_GUESSED: usize = 256;

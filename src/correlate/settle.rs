@@ -46,9 +46,10 @@ impl Correlator {
         let mut tries: SmallVec<[Attempted; 2]> = SmallVec::new();
         let mut outer = key;
         for hop in 0..MOST_HOPS {
-            let Some(only) = self.books.exchange(outer).and_then(|exchange| exchange.attempts.first()) else { break };
-            tries.push((*only, Pairing::Certain, hop));
-            outer = *only;
+            let only = self.books.exchange(outer).and_then(|exchange| exchange.attempts.first());
+            let Some(only) = only.and_then(|only| self.books.exchange(*only)) else { break };
+            tries.push((only.key, only.pairing, hop));
+            outer = only.key;
         }
         self.settle_as(key, &tries, sink);
     }
@@ -68,8 +69,7 @@ impl Correlator {
         let is_explained = match exchange.attempts.as_slice() {
             [] => !self.has_orphans(exchange),
             [only] => self.books.exchange(*only).is_some_and(|attempt| {
-                attempt.identified
-                    && attempt.status() == exchange.status()
+                attempt.status() == exchange.status()
                     && hop < MOST_HOPS
                     && self.has_succeeded(attempt, hop + 1)
                     && self.is_first(exchange, attempt)
@@ -116,9 +116,9 @@ impl Correlator {
         self.gateways.is_known(client) || self.gateways.is_local(client) == Some(true)
     }
 
-    /// Whether an endpoint is a gateway's own front, and was never seen as another one's upstream.
+    /// Whether an endpoint is a gateway's own front, and never another one's upstream.
     pub(super) fn is_front_only(&self, endpoint: Endpoint) -> bool {
-        self.fronts.contains(&endpoint) && !self.upstreams.contains(&endpoint)
+        self.fronts.contains(&endpoint) && !self.upstreams.contains(&endpoint) || self.nesting.is_outermost(endpoint)
     }
 
     /// Whether a downstream exchange that has not settled may still claim it.
