@@ -43,8 +43,8 @@ UNITS_S = {"µs": 1e-6, "ms": 1e-3, "s": 1.0}
 # together is told at the end.
 TOLD_OTHERWISE = {"id", "frame", "request_frame", "response_frame", "first_frame", "last_frame"}
 TOLD_AT_THE_END = {"episode", "advice"}
-# Counts that the kernel's filter does not touch.
-COUNTED = ("exchanges", "responses", "gateway_errors", "masked", "upstream_failures", "health_probes")
+# Counts that the kernel's filter does not touch. Health probes go on while both are told to stop.
+COUNTED = ("exchanges", "responses", "gateway_errors", "masked", "upstream_failures")
 
 
 class Run:
