@@ -1,7 +1,11 @@
 //! The whole of the pure part: captured frames in, a report out.
 
+mod news;
+
 use std::net::IpAddr;
 use std::time::Duration;
+
+use crate::analysis::news::Desk;
 
 use crate::correlate::conversation::Exchange;
 use crate::correlate::gateway::Gateways;
@@ -15,6 +19,8 @@ use crate::shard::{Captured, Shard};
 use crate::stats::{self, Spans, Stats};
 use crate::time::Timestamp;
 
+pub use crate::analysis::news::News;
+
 /// An analysis under way.
 pub struct Analysis<'r> {
     limits: Limits,
@@ -23,6 +29,7 @@ pub struct Analysis<'r> {
     correlator: Correlator,
     findings: Findings<'r>,
     last: Option<Moment>,
+    ended: bool,
 }
 
 /// What settled so far.
@@ -38,9 +45,8 @@ struct Findings<'r> {
     /// Exchanges of the downstream legs whose response is of unknown length.
     unmeasured: u64,
     opaque_tls: u64,
-    /// While live: what settled and was not yet asked for. Identifiers are given in the order of settlement.
-    news: Option<Vec<Incident>>,
-    latest_id: u32,
+    /// While live. It gives identifiers in the order in which it tells.
+    desk: Option<Desk>,
     exchange_row: Option<&'r mut dyn FnMut(&ExchangeRow)>,
 }
 
@@ -68,25 +74,26 @@ impl<'r> Analysis<'r> {
                 cut_heads: [0; 2],
                 unmeasured: 0,
                 opaque_tls: 0,
-                news: None,
-                latest_id: 0,
+                desk: None,
                 exchange_row,
             },
             last: None,
+            ended: false,
         }
     }
 
-    /// From now on incidents can be asked for as they settle, with [`Analysis::news`], and keep the identifiers that they then
+    /// From now on incidents can be asked for as they happen, with [`Analysis::news`], and keep the identifiers that they then
     /// have.
     #[must_use]
     pub fn live(mut self) -> Self {
-        self.findings.news = Some(Vec::new());
+        self.correlator = self.correlator.live();
+        self.findings.desk = Some(Desk::default());
         self
     }
 
-    /// The incidents that settled since this was last asked; none but while live.
-    pub fn news(&mut self) -> Vec<Incident> {
-        self.findings.news.as_mut().map(std::mem::take).unwrap_or_default()
+    /// What there is to tell of incidents since this was last asked; nothing but while live.
+    pub fn news(&mut self) -> Vec<News> {
+        self.findings.desk.as_mut().map(Desk::take).unwrap_or_default()
     }
 
     /// All frames up to `at` were taken: what is due by then settles, though no frame says so.
@@ -98,7 +105,7 @@ impl<'r> Analysis<'r> {
         let Self { correlator, findings, .. } = self;
         correlator.pass_time(at, &mut |finding| findings.take(finding));
         for incident in findings.diagnoser.overdue(at) {
-            findings.keep(incident);
+            findings.keep(incident, None);
         }
     }
 
@@ -143,18 +150,29 @@ impl<'r> Analysis<'r> {
         self.pass_on();
     }
 
-    /// The capture ended. What is known of the inputs is the caller's to add.
-    #[must_use]
-    pub fn finish(mut self) -> Report {
+    /// The capture ended: everything settles.
+    pub fn end(&mut self) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
         if let Some(last) = self.last {
             self.shard.finish(last, &mut self.events);
             self.pass_on();
         }
-        let Self { correlator, findings, .. } = &mut self;
+        let Self { correlator, findings, .. } = self;
         correlator.finish(&mut |finding| findings.take(finding));
         for incident in findings.diagnoser.late_incidents(&mut findings.stats) {
-            findings.keep(incident);
+            findings.keep(incident, None);
         }
+        for told in findings.desk.as_mut().map(Desk::left).unwrap_or_default() {
+            findings.keep(told.clone(), Some(told));
+        }
+    }
+
+    /// The report, once the capture has ended. What is known of the inputs is the caller's to add.
+    #[must_use]
+    pub fn finish(mut self) -> Report {
+        self.end();
         self.report()
     }
 
@@ -169,12 +187,12 @@ impl<'r> Analysis<'r> {
     fn report(self) -> Report {
         let coverage = self.coverage();
         let counters = self.shard.counters();
-        let Findings { diagnoser, stats, mut incidents, mut totals, cut_heads, unmeasured, news, .. } = self.findings;
+        let Findings { diagnoser, stats, mut incidents, mut totals, cut_heads, unmeasured, desk, .. } = self.findings;
         incidents.sort_by_key(|incident| {
             let frame = incident.evidence.last().map(|proof| proof.moment.frame);
             (incident.time, frame)
         });
-        if news.is_none() {
+        if desk.is_none() {
             for (index, incident) in incidents.iter_mut().enumerate() {
                 incident.id = u32::try_from(index + 1).unwrap_or(u32::MAX);
             }
@@ -285,8 +303,17 @@ impl Findings<'_> {
                     (case.role, case.upstream_visible) = (Role::Downstream, false);
                 }
                 self.count_case(&case);
-                if let Some(incident) = self.diagnoser.judge(&case, &mut self.stats) {
-                    self.keep(incident);
+                let told = self.desk.as_mut().and_then(|desk| desk.told(&case));
+                // What was told stays told.
+                if let Some(incident) = self.diagnoser.judge(&case, &mut self.stats).or_else(|| told.clone()) {
+                    self.keep(incident, told);
+                }
+            }
+            Finding::Provisional { case, contested } => {
+                if let Some(desk) = self.desk.as_mut().filter(|desk| desk.has_room())
+                    && let Some(incident) = self.diagnoser.preview(&case, contested)
+                {
+                    desk.tell(case.root.exchange.key, incident);
                 }
             }
             Finding::Accepted(endpoint, moment) => self.diagnoser.accepted(endpoint, moment),
@@ -296,11 +323,9 @@ impl Findings<'_> {
         }
     }
 
-    fn keep(&mut self, mut incident: Incident) {
-        if let Some(news) = &mut self.news {
-            self.latest_id += 1;
-            incident.id = self.latest_id;
-            news.push(incident.clone());
+    fn keep(&mut self, mut incident: Incident, told: Option<Incident>) {
+        if let Some(desk) = &mut self.desk {
+            desk.settle(&mut incident, told);
         }
         match incident.kind {
             Kind::GatewayError => self.totals.gateway_errors += 1,

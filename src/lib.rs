@@ -110,7 +110,11 @@
 //! - **Pairing is a matching, not a search.** Successful exchanges take part, because what they take is a candidate no
 //!   more. Values that stand on both legs and nowhere else count most, then request and length, then time.
 //! - **A verdict waits** ([`limits::Limits::settle`]): the late answer that turns a failure into a time-out comes after
-//!   the error.
+//!   the error. An exchange that failed settles after four times the least span, and later where its attempts may not be
+//!   over. While live a provisional verdict is told after the least span, and learned from is only the settled one: so a
+//!   live run ends with what the capture's reading says. Where a wrong line could not be put right, none is provisional: a
+//!   failure that a retry seems to have hidden waits until it has settled, and a gateway's request that no client asked for
+//!   waits for seven seconds, in which it may turn out to be a health probe.
 //! - **A closed list of causes** ([`diagnose::cause::Cause`]). An id that was published keeps its meaning.
 //! - **`proven` means excluded, not likely.** What cannot be told is `undetermined`, with its candidates. There are no
 //!   percentages.
@@ -141,6 +145,7 @@
 //! | every octet of a stream is delivered once, in order, or declared a gap | `flow::assembler`: `every_octet_is_delivered_once_in_order`, `what_did_not_come_is_a_gap` |
 //! | the fast path decodes as the general one | `wire::packet`: `the_fast_path_agrees_with_the_general_one` |
 //! | live: every frame once, in order, the last ones before a stop too; nothing kept of root's rights | `tests/live.rs`, `tests/privileges.rs` |
+//! | live: what is told is what the capture's reading says, and each failure in time | `tests/determinism.rs`; with real gateways `tests/lab/run.sh --live` |
 //! | files are read as another reader reads them, in pieces of any size | `capture`: `files_are_read_as_pcap_parser_reads_them`, `the_pieces_in_which_octets_arrive_do_not_matter` |
 //! | a small snaplen hides causes, and makes none up | `tests/snaplen.rs` |
 //! | a report shows no secret and no control character | `report`: tests of `redact` and `escape` |

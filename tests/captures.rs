@@ -66,6 +66,8 @@ stories! {
     apache_refused_503
     apache_timeout_502
     apache_worker_in_error
+    bridge_haproxy_truncated_head
+    bridge_nginx_reset_and_masked
     chain_haproxy_nginx_refused
     haproxy_bad_status_line
     haproxy_connect_refused
@@ -92,6 +94,17 @@ stories! {
     nginx_timeout_late_answer
     nginx_truncated_body
     nginx_truncated_head
+}
+
+/// A capture on all interfaces of a host with a bridge has each packet of what is behind it twice.
+#[test]
+fn what_passes_a_bridge_is_no_retransmission() {
+    for name in story::names().iter().filter(|name| name.starts_with("bridge-")) {
+        let report = packets::analyse(&story::packets(name), &Limits::default());
+        assert!(report.coverage.duplicates > 30, "{name}: {:?}", report.coverage);
+        let repeated: Vec<u64> = report.upstreams.iter().map(|upstream| upstream.retransmitted).collect();
+        assert!(!repeated.is_empty() && repeated.iter().all(|repeated| *repeated == 0), "{name}: {repeated:?}");
+    }
 }
 
 /// RFC 1945 section 6: a Simple-Response is content alone, and ends with the connection.

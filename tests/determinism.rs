@@ -5,17 +5,19 @@
 mod packets;
 mod story;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use assert_cmd::Command;
-use netwatch502::analysis::Analysis;
+use netwatch502::analysis::{Analysis, News};
 use netwatch502::capture::Source;
 use netwatch502::correlate::gateway::Gateways;
 use netwatch502::diagnose::Question;
-use netwatch502::diagnose::incident::Incident;
+use netwatch502::diagnose::incident::{Incident, Kind};
 use netwatch502::limits::Limits;
+use netwatch502::report::Report;
 use netwatch502::time::Timestamp;
 use packets::Packet;
 use tempfile::TempDir;
@@ -123,43 +125,89 @@ fn a_rotated_set_gives_the_incidents_of_the_whole() {
     }
 }
 
-/// What a report says of an incident, in a word each.
-fn told(incident: &Incident) -> (Timestamp, &'static str, &'static str) {
-    (incident.time, incident.cause.id(), incident.grade.id())
+/// What there is to tell of a capture as it passes, time passing between two frames and for a while after the last, and the
+/// report at its end.
+fn watched(name: &str) -> (Vec<(Timestamp, News)>, Report) {
+    let mut live = Analysis::new(&Limits::default(), Gateways::default(), Question::default(), None).live();
+    let (mut source, mut told) = (Source::open(&[story::path(name)]).unwrap(), Vec::new());
+    let mut now = None;
+    while let Some(frame) = source.next() {
+        while now.is_some_and(|now| now + STEP < frame.at) {
+            now = now.map(|now| now + STEP);
+            live.pass_time(now.unwrap());
+            told.extend(live.news().into_iter().map(|news| (now.unwrap(), news)));
+        }
+        live.take(&frame);
+        told.extend(live.news().into_iter().map(|news| (frame.at, news)));
+        now = Some(frame.at);
+    }
+    let end = now.unwrap() + Duration::from_secs(30);
+    live.pass_time(end);
+    live.end();
+    told.extend(live.news().into_iter().map(|news| (end, news)));
+    (told, live.finish())
+}
+
+const STEP: Duration = Duration::from_millis(50);
+
+/// An incident without its identifier and without what several make together, which is told at the end.
+fn alone(incident: &Incident) -> String {
+    format!("{:?}", Incident { id: 0, episode: None, advice: Vec::new(), ..incident.clone() })
 }
 
 #[test]
 fn what_is_told_while_live_is_what_the_report_on_the_file_says() {
     for name in story::names() {
-        let analysis = || Analysis::new(&Limits::default(), Gateways::default(), Question::default(), None);
-        let (mut whole, mut live) = (analysis(), analysis().live());
-        let mut source = Source::open(&[story::path(&name)]).unwrap();
-        let mut lines = Vec::new();
-        let mut last = None;
-        while let Some(frame) = source.next() {
-            whole.take(&frame);
-            // Between two frames nothing happens, and time passes.
-            live.pass_time(frame.at);
-            live.take(&frame);
-            lines.extend(live.news());
-            last = Some(frame.at);
-        }
-        let later = last.unwrap() + Duration::from_secs(30);
-        live.pass_time(later);
-        lines.extend(live.news());
-        let of_file = whole.finish().incidents;
-        let of_live = live.finish().incidents;
-        assert_eq!(
-            of_file.iter().map(told).collect::<Vec<_>>(),
-            of_live.iter().map(told).collect::<Vec<_>>(),
-            "{name}"
-        );
-        let mut ids: Vec<u32> = lines.iter().map(|line| line.id).collect();
-        assert_eq!(ids, (1..).take(ids.len()).collect::<Vec<_>>(), "{name}: in the order of settlement");
-        // What can be told only at the end comes with the report.
-        ids.extend(of_live.iter().map(|incident| incident.id).filter(|id| *id as usize > lines.len()));
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), of_live.len(), "{name}");
+        let whole = packets::analyse(&story::packets(&name), &Limits::default());
+        let (told, report) = watched(&name);
+        let settled: Vec<&Incident> = told
+            .iter()
+            .filter_map(|(_, news)| match news {
+                News::Settled { incident, .. } => Some(incident),
+                News::Provisional(_) => None,
+            })
+            .collect();
+        let all = |incidents: &[&Incident]| incidents.iter().map(|incident| alone(incident)).collect::<BTreeSet<_>>();
+        let (of_file, of_live) =
+            (whole.incidents.iter().collect::<Vec<_>>(), report.incidents.iter().collect::<Vec<_>>());
+        assert_eq!(all(&settled), all(&of_file), "{name}");
+        assert_eq!(all(&of_live), all(&of_file), "{name}");
+        assert_eq!(settled.len(), of_file.len(), "{name}: each settles once");
     }
 }
+
+#[test]
+fn a_failure_is_told_by_the_time_that_a_verdict_takes_and_keeps_its_identifier() {
+    let mut amended = Vec::new();
+    for name in story::names() {
+        let (told, report) = watched(&name);
+        let mut first: Vec<u32> = Vec::new();
+        for (at, news) in told {
+            let (incident, before) = match news {
+                News::Provisional(incident) => (incident, None),
+                News::Settled { incident, told } => (incident, told),
+            };
+            match before {
+                None => {
+                    let waited = at.since(over(&incident));
+                    assert!(waited <= VERDICT, "{name}: {} was told after {waited:?}", incident.id);
+                    first.push(incident.id);
+                }
+                Some(before) if alone(&before) != alone(&incident) => amended.push(name.clone()),
+                Some(_) => {}
+            }
+        }
+        assert_eq!(first, (1..).take(report.incidents.len()).collect::<Vec<_>>(), "{name}: in the order of telling");
+    }
+    // The answer that comes too late for the client comes too late for the first verdict as well.
+    assert!(amended.contains(&"nginx-timeout-late-answer".to_owned()), "{amended:?}");
+}
+
+/// When a failure was over: what broke off after its status had been sent ends later than it was answered.
+fn over(incident: &Incident) -> Timestamp {
+    let latest = incident.evidence.iter().map(|proof| proof.moment.at).max();
+    latest.filter(|_| incident.kind == Kind::BrokenSuccess).map_or(incident.time, |latest| latest.max(incident.time))
+}
+
+/// The least span that a verdict takes, a step, and three round trips of the stories that are furthest away.
+const VERDICT: Duration = Duration::from_millis(250 + 50 + 130);

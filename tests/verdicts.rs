@@ -259,6 +259,29 @@ fn a_failed_connection_to_another_pool_is_no_failure_behind_a_success() {
     assert_eq!((masked("/app/2"), masked("/new/1")), (0, 1));
 }
 
+#[test]
+fn a_gateway_that_was_slow_to_begin_tried_again_all_the_same() {
+    let masked = |others: bool| {
+        let mut scene = Scene::default();
+        let mut down = two_pools(&mut scene);
+        let mut other = scene.connect((CLIENT, 40_001), FRONT);
+        scene.at(1000);
+        if others {
+            other.ask(&mut scene, &get("/shop/2"));
+        }
+        down.ask(&mut scene, &get("/app/2"));
+        scene.at(1025);
+        scene.refuse((BACK, 50_002), ([10, 50, 2, 4], 9000));
+        let mut up = scene.connect((BACK, 50_003), APP);
+        up.ask(&mut scene, &get("/app/2"));
+        up.answer(&mut scene, OK);
+        down.answer(&mut scene, OK);
+        scene.incidents().iter().filter(|incident| incident.kind == Kind::Masked).count()
+    };
+    // Where another request was open, it may have been that one's.
+    assert_eq!((masked(false), masked(true)), (1, 0));
+}
+
 /// What a capture at `host` holds, on Linux's cooked link: each packet says whether it came in or went out.
 fn seen_at(host: [u8; 4], packets: &[Packet]) -> Vec<Packet> {
     let cooked = |packet: &Packet| {

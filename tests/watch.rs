@@ -42,14 +42,17 @@ fn head(stream: &mut TcpStream) -> String {
     String::from_utf8(octets).unwrap()
 }
 
-/// A server that closes without an answer where the target says so.
+/// A server that closes without an answer where the target says so, or answers after the gateway has given up.
 fn upstream() -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:9000").unwrap();
     let accepting = listener.try_clone().unwrap();
     thread::spawn(move || {
         for mut stream in accepting.incoming().flatten() {
             let request = head(&mut stream);
-            if request.contains("/whole-") {
+            if request.contains("/late-") {
+                thread::sleep(LATE);
+            }
+            if request.contains("/whole-") || request.contains("/late-") {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").unwrap();
             }
         }
@@ -57,7 +60,13 @@ fn upstream() -> TcpListener {
     listener
 }
 
-/// A gateway that passes a request on, on another connection, and answers 502 where no answer comes.
+/// When the upstream's late answer comes: the first verdict has been given by then, and the last one has not.
+const LATE: Duration = Duration::from_millis(900);
+/// For how long the gateway waits.
+const GATEWAY_WAITS: Duration = Duration::from_millis(300);
+
+/// A gateway that passes a request on, on another connection, and answers 502 where the answer is empty, 504 where none comes
+/// in time; then it lets the upstream finish.
 fn gateway() -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
     let accepting = listener.try_clone().unwrap();
@@ -65,14 +74,18 @@ fn gateway() -> TcpListener {
         for mut stream in accepting.incoming().flatten() {
             let request = head(&mut stream);
             let mut answer = Vec::new();
-            if let Ok(mut upstream) = TcpStream::connect("127.0.0.1:9000") {
-                upstream.write_all(request.as_bytes()).unwrap();
-                upstream.read_to_end(&mut answer).unwrap();
-            }
+            let mut upstream = TcpStream::connect("127.0.0.1:9000").unwrap();
+            upstream.write_all(request.as_bytes()).unwrap();
+            upstream.set_read_timeout(Some(GATEWAY_WAITS)).unwrap();
+            let in_time = upstream.read_to_end(&mut answer).is_ok();
             if answer.is_empty() {
-                answer.extend(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let status = if in_time { "502 Bad Gateway" } else { "504 Gateway Timeout" };
+                answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").into_bytes();
             }
             stream.write_all(&answer).unwrap();
+            drop(stream);
+            upstream.set_read_timeout(None).unwrap();
+            upstream.read_to_end(&mut answer).unwrap();
         }
     });
     listener
@@ -169,6 +182,23 @@ fn a_failure_is_told_while_it_is_watched_and_can_be_read_again() {
             assert_eq!(causes(&path), expected, "{file}");
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         }
+    });
+}
+
+#[test]
+fn a_verdict_that_later_packets_change_is_told_again_under_its_identifier() {
+    as_root("a_verdict_that_later_packets_change_is_told_again_under_its_identifier", || {
+        let _servers = (upstream(), gateway());
+        let mut watching = Watching::start(&[]);
+        assert!(ask("/late-51c0de").starts_with("HTTP/1.1 504"));
+        let (first, amended) = (watching.line(), watching.line());
+        assert_eq!((&first["type"], &amended["type"]), (&"incident".into(), &"amended".into()));
+        for (line, late) in [(&first, false), (&amended, true)] {
+            assert_eq!((&line["id"], &line["cause"]), (&1.into(), &"response_timeout".into()));
+            assert_eq!(line["why"].as_str().unwrap().contains("upstream answered"), late, "{line}");
+        }
+        watching.signal(Signal::INT);
+        assert_eq!(watching.line()["type"], "summary");
     });
 }
 

@@ -64,9 +64,12 @@ impl Correlator {
         let rtt = self.books.conversation(key.connection).and_then(|conversation| conversation.rtt());
         // Late answers come after errors: these are given more time.
         let slow = exchange.status().is_none_or(|status| status >= 500);
-        let settle = self.settle.max(rtt.unwrap_or_default() * 3) * if slow { 4 } else { 1 };
+        let settle = self.settle.max(rtt.unwrap_or_default() * 3);
         let after = if self.may_be_attempt(key) { ATTEMPTS_LATER } else { Duration::ZERO };
-        self.due.push(Reverse((moment.at + settle + after, key)));
+        if slow {
+            self.provisional.schedule(moment.at + settle + after, key);
+        }
+        self.due.push(Reverse((moment.at + settle * if slow { 4 } else { 1 } + after, key)));
     }
 
     pub(super) fn forget_if_done(&mut self, connection: ConnectionId, sink: &mut dyn FnMut(Finding<'_>)) {

@@ -29,6 +29,11 @@ pub(super) fn surprise(slack: Duration) -> u32 {
     (units.ln_1p() * 1000.0) as u32
 }
 
+/// Whether what follows within this slack does so closely.
+pub(super) fn is_at_once(slack: Duration) -> bool {
+    surprise(slack) <= TIGHT
+}
+
 /// What speaks against a candidate; `None` where it cannot be.
 pub(super) fn mismatch(front: &Exchange, candidate: &Exchange, window: Window) -> Option<u32> {
     let mut penalty = 0;

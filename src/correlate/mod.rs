@@ -18,6 +18,7 @@ mod numbering;
 mod order;
 mod pair;
 mod places;
+mod provisional;
 mod settle;
 
 use std::cmp::Reverse;
@@ -34,6 +35,7 @@ use crate::correlate::index::Index;
 use crate::correlate::marks::Marks;
 use crate::correlate::order::Answers;
 use crate::correlate::places::Places;
+use crate::correlate::provisional::Provisional;
 use crate::event::{ConnectionId, Ending, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
@@ -114,6 +116,13 @@ pub struct Case<'a> {
 pub enum Finding<'a> {
     /// An exchange has settled.
     Case(Case<'a>),
+    /// While live: a failed exchange that has not settled, as it looks so far.
+    Provisional {
+        /// The case.
+        case: Case<'a>,
+        /// Whether one of its attempts may not be over, or turn out to be another exchange's.
+        contested: bool,
+    },
     /// A connection is gone, and all its exchanges have settled.
     Conversation(&'a Conversation),
     /// An endpoint answered a SYN.
@@ -139,6 +148,7 @@ pub struct Correlator {
     marks: Marks,
     /// When which exchange is to be settled.
     due: BinaryHeap<Reverse<(Timestamp, ExchangeKey)>>,
+    provisional: Provisional,
     /// Exchanges without a parent, by client: candidates for a downstream exchange that has too few attempts.
     orphans: Index,
     /// Exchanges that may still want an attempt, by server.
@@ -170,6 +180,7 @@ impl Correlator {
             books: Books::default(),
             marks: Marks::default(),
             due: BinaryHeap::new(),
+            provisional: Provisional::default(),
             orphans: Index::default(),
             unsettled: Index::default(),
             answers: Answers::default(),

@@ -61,7 +61,7 @@ impl Fit {
 }
 
 impl Answers {
-    fn push(&mut self, client: IpAddr, answer: Answer) {
+    fn insert(&mut self, client: IpAddr, answer: Answer) {
         if self.by_client.len() >= MOST_CLIENTS && !self.by_client.contains_key(&client) {
             return;
         }
@@ -71,7 +71,9 @@ impl Answers {
         {
             answers.pop_front();
         }
-        answers.push_back(answer);
+        // Nearly always the latest one.
+        let later = answers.iter().rev().take_while(|other| other.answered > answer.answered).count();
+        answers.insert(answers.len() - later, answer);
     }
 
     /// An attempt was claimed, or nobody will.
@@ -109,24 +111,28 @@ impl Correlator {
             self.note_guess(key, window);
             self.adopt_orphan(key, attempt, pairing);
         }
+        let unclaimed = self.books.exchange(key).is_some_and(|exchange| exchange.parent.is_none());
+        if unclaimed && self.may_be_attempt(key) {
+            self.offer(key);
+        }
+    }
+
+    /// An answer waits to be claimed by the exchange that it is passed on to.
+    pub(super) fn offer(&mut self, key: ExchangeKey) {
         let Some(exchange) = self.books.exchange(key) else { return };
-        if exchange.parent.is_none()
-            && let Some(request) = exchange.request.as_deref()
-            && self.may_be_attempt(key)
-        {
-            let answer = Answer {
-                key,
-                place: exchange.place,
-                began: self.began(exchange),
-                answered: exchange.response_start.as_ref().map_or(exchange.started, |start| start.moment).at,
-                status,
-                content_length: exchange.response.as_ref().and_then(|response| response.content_length),
-                asked: asked(request),
-            };
-            self.answers.push(exchange.client.ip(), answer);
-            if let Some(exchange) = self.books.exchange_mut(key) {
-                exchange.offered = true;
-            }
+        let (Some(request), Some(status)) = (exchange.request.as_deref(), exchange.status()) else { return };
+        let answer = Answer {
+            key,
+            place: exchange.place,
+            began: self.began(exchange),
+            answered: exchange.response_start.as_ref().map_or(exchange.started, |start| start.moment).at,
+            status,
+            content_length: exchange.response.as_ref().and_then(|response| response.content_length),
+            asked: asked(request),
+        };
+        self.answers.insert(exchange.client.ip(), answer);
+        if let Some(exchange) = self.books.exchange_mut(key) {
+            exchange.offered = true;
         }
     }
 

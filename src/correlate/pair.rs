@@ -14,7 +14,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
-use crate::correlate::fit::{Fit, mismatch, surprise};
+use crate::correlate::fit::{Fit, is_at_once, mismatch, surprise};
 use crate::correlate::index::LAST;
 use crate::correlate::marks::shared;
 use crate::correlate::{Correlator, Pairing};
@@ -55,19 +55,7 @@ impl Correlator {
             .collect();
         for _ in 0..MOST_ATTEMPTS {
             let Some((fit, pairing)) = self.next_fit(key, &attempts) else { break };
-            if pairing >= Pairing::Likely
-                && let (Some(front), Some(back)) = (self.books.exchange(key), self.books.exchange(fit))
-            {
-                let (front, back) = (front.server.ip(), back.client.ip());
-                self.gateways.join(front, back);
-            }
-            if attempts.is_empty()
-                && let Some(front) = self.books.exchange(key)
-            {
-                let window = self.whole(front);
-                self.note_guess(key, window);
-            }
-            self.adopt_orphan(key, fit, pairing);
+            self.believe(key, fit, pairing, attempts.is_empty());
             attempts.push((fit, pairing));
             attempts.sort_by_key(|(attempt, _)| self.books.exchange(*attempt).map(|attempt| attempt.started.at));
         }
@@ -208,7 +196,9 @@ impl Correlator {
             Some(cost) if cost.saturating_sub(best.cost) >= CLEAR => Pairing::Likely,
             _ => Pairing::Possible,
         };
-        Some((best.key, pairing))
+        // Whose request was not seen may have begun later, and asked for something else.
+        let surest = if front.request.is_some() { Pairing::Certain } else { Pairing::Likely };
+        Some((best.key, pairing.min(surest)))
     }
 
     /// Whether connections to an attempt's endpoint are opened without any exchange to need them.
@@ -386,7 +376,9 @@ impl Correlator {
             let pause = if again { LONGEST_PAUSE } else { AT_ONCE };
             let follows = start <= AT_ONCE || again && window.opening != Opening::Request && start <= pause;
             let precedes = end.is_none_or(|end| end <= pause);
-            if !(follows && (precedes || again) || precedes && again && window.opening != Opening::Request) {
+            // A gateway that is short of time begins late, and then tries again at once all the same.
+            let alone = || end.is_some_and(is_at_once) && self.is_alone(front, candidate.key);
+            if !(follows && (precedes || again) || precedes && again && window.opening != Opening::Request || alone()) {
                 return None;
             }
         }

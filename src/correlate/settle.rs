@@ -13,10 +13,9 @@ use crate::time::Timestamp;
 
 impl Correlator {
     pub(super) fn settle_due(&mut self, now: Timestamp, sink: &mut dyn FnMut(Finding<'_>)) {
-        while let Some(Reverse((at, key))) = self.due.peek().copied() {
-            if at > now {
-                return;
-            }
+        while let Some(Reverse((at, key))) = self.due.peek().copied()
+            && at <= now
+        {
             self.due.pop();
             let Some(exchange) = self.books.exchange(key).filter(|exchange| exchange.parent.is_none()) else {
                 continue;
@@ -31,6 +30,7 @@ impl Correlator {
                 self.settle_root(key, sink);
             }
         }
+        self.look_at_due(now, sink);
     }
 
     /// Whether an exchange that is over was served, and nothing that is yet to come can change what is said of it: the one
@@ -139,31 +139,35 @@ impl Correlator {
 
     /// Tells of an exchange with its attempts, and forgets them.
     fn settle_as(&mut self, key: ExchangeKey, tries: &[Attempted], sink: &mut dyn FnMut(Finding<'_>)) {
-        if let Some(root) = self.books.party(key) {
-            let attempts: SmallVec<[Try<'_>; 2]> = tries
-                .iter()
-                .filter_map(|(key, pairing, hop)| {
-                    Some(Try { party: self.books.party(*key)?, pairing: *pairing, hop: *hop })
-                })
-                .collect();
-            let exchange = root.exchange;
-            sink(Finding::Case(Case {
-                root,
-                role: self.role(exchange, !attempts.is_empty()),
-                upstream_visible: self.gateways.is_front(exchange.server.ip()),
-                closed_with_it: self.closed_with(exchange, &attempts),
-                upstream_opaque: self
-                    .opaque_clients
-                    .iter()
-                    .any(|client| self.gateways.same(exchange.server.ip(), *client) && *client != exchange.client.ip()),
-                gateways: &self.gateways,
-                attempts,
-            }));
+        if let Some(case) = self.case(key, tries) {
+            sink(Finding::Case(case));
         }
         for key in tries.iter().map(|(key, ..)| *key).chain([key]) {
             self.remove(key);
             self.forget_if_done(key.connection, sink);
         }
+    }
+
+    /// An exchange with its attempts.
+    pub(super) fn case(&self, key: ExchangeKey, tries: &[Attempted]) -> Option<Case<'_>> {
+        let root = self.books.party(key)?;
+        let exchange = root.exchange;
+        let party = |(key, pairing, hop): &Attempted| {
+            Some(Try { party: self.books.party(*key)?, pairing: *pairing, hop: *hop })
+        };
+        let attempts: SmallVec<[Try<'_>; 2]> = tries.iter().filter_map(party).collect();
+        Some(Case {
+            root,
+            role: self.role(exchange, !attempts.is_empty()),
+            upstream_visible: self.gateways.is_front(exchange.server.ip()),
+            closed_with_it: self.closed_with(exchange, &attempts),
+            upstream_opaque: self
+                .opaque_clients
+                .iter()
+                .any(|client| self.gateways.same(exchange.server.ip(), *client) && *client != exchange.client.ip()),
+            gateways: &self.gateways,
+            attempts,
+        })
     }
 
     /// The attempts of an exchange in the order of time, each followed by those of the gateway behind it.
@@ -220,7 +224,7 @@ impl Correlator {
 }
 
 /// An attempt, how sure it is that it belongs to the exchange, and behind how many gateways it stands.
-type Attempted = (ExchangeKey, Pairing, u8);
+pub(super) type Attempted = (ExchangeKey, Pairing, u8);
 
 /// How often, and for how long, an attempt without a downstream exchange waits for one that is still open.
 const HOPE_STEP: Duration = Duration::from_secs(1);

@@ -14,6 +14,7 @@ mod ladder;
 pub mod local;
 pub mod no_answer;
 mod pools;
+mod preview;
 mod probes;
 pub mod product;
 mod recognition;
@@ -136,19 +137,24 @@ impl Diagnoser {
 
     /// Judges a case. `None` where nothing failed, or it is not asked for.
     pub fn judge(&mut self, case: &Case<'_>, stats: &mut Stats) -> Option<Incident> {
-        let asked = !self.question.focused
-            || case.root.conversation.focused
-            || case.attempts.iter().any(|attempt| attempt.party.conversation.focused);
+        let asked = self.is_asked_for(case);
         self.products.recognise(case);
         self.cut_targets |= cut::has_cut_target(case.root.exchange);
         match case.role {
             Role::Upstream => self.judge_lone_attempt(case, stats).filter(|_| asked),
             Role::Downstream if case.root.exchange.key.number == 0 => None,
-            Role::Downstream => self.judge_downstream(case, stats).filter(|_| asked),
+            Role::Downstream => self.judge_downstream(case, Some(stats)).filter(|_| asked),
         }
     }
 
-    fn judge_downstream(&mut self, case: &Case<'_>, stats: &mut Stats) -> Option<Incident> {
+    fn is_asked_for(&self, case: &Case<'_>) -> bool {
+        !self.question.focused
+            || case.root.conversation.focused
+            || case.attempts.iter().any(|attempt| attempt.party.conversation.focused)
+    }
+
+    /// Without `stats` nothing is learned.
+    fn judge_downstream(&mut self, case: &Case<'_>, mut stats: Option<&mut Stats>) -> Option<Incident> {
         let root = case.gateways.root(case.root.exchange.server.ip());
         let given = evidence::given(case)?;
         let mut judged = self.judge_attempts(case, given);
@@ -176,14 +182,20 @@ impl Diagnoser {
                     judged.verdict = None;
                 }
             }
-            self.note_attempts(case, &judged, stats);
+            if let Some(stats) = stats {
+                self.note_attempts(case, &judged, stats);
+            }
             return (exchange.request_head.is_some()).then(|| self.incident(Kind::ClientAbort, case, judged, verdict));
         }
-        self.note_attempts(case, &judged, stats);
+        if let Some(stats) = stats.as_deref_mut() {
+            self.note_attempts(case, &judged, stats);
+        }
         verdicts::leave_out_foreign(&mut judged, |upstream| self.pools.is_foreign(exchange, upstream));
-        self.learn_pools(case, &judged);
-        if let Some(wait) = stats::wait(exchange) {
-            if error { stats.failed_wait.note(wait) } else { stats.client_wait.note(wait) }
+        if let Some(stats) = stats.as_deref_mut() {
+            self.learn_pools(case, &judged);
+            if let Some(wait) = stats::wait(exchange) {
+                if error { stats.failed_wait.note(wait) } else { stats.client_wait.note(wait) }
+            }
         }
         let kind = if error || (no_answer && self.closed_without_answer(case)) {
             Kind::GatewayError
@@ -200,7 +212,7 @@ impl Diagnoser {
         } else {
             return None;
         };
-        for judged in &judged {
+        for judged in judged.iter().filter(|_| stats.is_some()) {
             if let Some(remark) = response::remark(&judged.view).filter(|_| judged.verdict.is_none())
                 && (self.remarks.len() < MOST_REMARKS || self.remarks.contains_key(&remark))
             {
@@ -220,7 +232,7 @@ impl Diagnoser {
                 Some(verdict) => verdict,
                 None => {
                     let asked = !self.question.focused || case.root.conversation.focused;
-                    if let Some((wait, verdict)) = local::silent_wait(case).filter(|_| asked) {
+                    if let Some((wait, verdict)) = local::silent_wait(case).filter(|_| asked && stats.is_some()) {
                         let incident = self.incident(Kind::Masked, case, judged, verdict);
                         self.waits.keep(root, wait, incident);
                     }

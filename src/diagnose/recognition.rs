@@ -12,7 +12,7 @@ use crate::diagnose::product::{self, Product, Recognition};
 use crate::event::Endpoint;
 
 /// The products that were recognised, by the endpoint at which they answer: two of them may share a host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Products(HashMap<Endpoint, Recognition>);
 
 impl Products {

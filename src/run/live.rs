@@ -6,13 +6,13 @@
 //!                                                           └ each second ─► filter, metrics ──┘
 //! ```
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, News};
 use crate::capture::filter::Filter;
 use crate::capture::keep::recorder::Recorder;
 use crate::capture::keep::ring::{Ring, Turn};
@@ -82,7 +82,6 @@ pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
         recorder,
         snapshot: cli.metrics.map(|_| begun()),
         failures: 0,
-        printed: 0,
         frames: 0,
         octets: 0,
         first: None,
@@ -93,12 +92,15 @@ pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
     watch.opening()?;
     let ended = watch.run(&serve)?;
     drop(serve);
-    let (report, printed, left) = watch.finish(&ended);
+    // What can be said only now has its lines as well.
+    watch.analysis.end();
+    watch.tell()?;
+    let (report, left) = watch.finish(&ended);
     if let Some(table) = table {
         table.finish()?;
     }
     if !left {
-        close(&report, printed, cli, &style, &mut output)?;
+        close(&report, cli, &style, &mut output)?;
     }
     if ended == Ended::Stopped {
         let failed = report.incidents.iter().any(|incident| incident.kind != Kind::ClientAbort);
@@ -136,8 +138,6 @@ struct Watch<'a, 'r> {
     recorder: Option<Recorder>,
     snapshot: Option<Snapshot>,
     failures: u64,
-    /// The greatest identifier that has a line.
-    printed: u32,
     frames: u64,
     octets: u64,
     first: Option<Timestamp>,
@@ -227,29 +227,50 @@ impl Watch<'_, '_> {
         }
     }
 
-    /// A line for each incident that settled.
+    /// A line for each incident that happened, and another one where it settled as something else.
     fn tell(&mut self) -> Result<(), Error> {
-        for incident in self.analysis.news() {
-            self.printed = self.printed.max(incident.id);
-            self.failures += u64::from(incident.kind != Kind::ClientAbort);
-            if let Some(snapshot) = &mut self.snapshot {
-                snapshot.incident(&incident);
+        for news in self.analysis.news() {
+            match news {
+                News::Provisional(incident) => self.line(&incident, Line::First)?,
+                News::Settled { incident, told } => {
+                    if let Some(snapshot) = &mut self.snapshot {
+                        snapshot.incident(&incident);
+                    }
+                    if let (Some(recorder), Some(last)) = (&mut self.recorder, self.last) {
+                        record(recorder, &incident, last);
+                    }
+                    match told {
+                        None => self.line(&incident, Line::First)?,
+                        Some(told) if self.written(&told, Line::First)? != self.written(&incident, Line::First)? => {
+                            self.line(&incident, Line::Amended)?;
+                        }
+                        Some(_) => {}
+                    }
+                }
             }
-            if let (Some(recorder), Some(last)) = (&mut self.recorder, self.last) {
-                record(recorder, &incident, last);
-            }
-            self.line(&incident)?;
         }
         Ok(())
     }
 
-    fn line(&mut self, incident: &Incident) -> Result<(), Error> {
-        match self.cli.chosen_format() {
-            Format::Text => self.print(|out, style| writeln!(out, "{}", text::incident_line(incident, style))),
-            Format::Ndjson => self.print(|out, style| ndjson::incident(incident, style, out)),
-            // These have one document, which comes at the end.
-            Format::Json | Format::Csv => Ok(()),
+    fn line(&mut self, incident: &Incident, line: Line) -> Result<(), Error> {
+        if line == Line::First {
+            self.failures += u64::from(incident.kind != Kind::ClientAbort);
         }
+        let written = self.written(incident, line)?;
+        self.print(|out, _| out.write_all(&written))
+    }
+
+    /// An incident's line; nothing for formats that have one document, which comes at the end.
+    fn written(&self, incident: &Incident, line: Line) -> Result<Vec<u8>, Error> {
+        let (style, mut out) = (&self.style, Vec::new());
+        let done = match (self.cli.chosen_format(), line) {
+            (Format::Text, Line::First) => writeln!(out, "{}", text::incident_line(incident, style)),
+            (Format::Text, Line::Amended) => writeln!(out, "{}", text::amended_line(incident, style)),
+            (Format::Ndjson, Line::First) => ndjson::incident(incident, style, &mut out),
+            (Format::Ndjson, Line::Amended) => ndjson::amended(incident, style, &mut out),
+            (Format::Json | Format::Csv, _) => Ok(()),
+        };
+        done.map(|()| out).map_err(Error::Stdout)
     }
 
     fn print(&mut self, write: impl FnOnce(&mut dyn io::Write, &Style) -> io::Result<()>) -> Result<(), Error> {
@@ -338,8 +359,8 @@ impl Watch<'_, '_> {
         serve.publish(text);
     }
 
-    /// The report, the greatest identifier that has a line, and whether the reader left.
-    fn finish(self, ended: &Ended) -> (Report, u32, bool) {
+    /// The report, and whether the reader left.
+    fn finish(self, ended: &Ended) -> (Report, bool) {
         let counters = self.live.counters();
         if let Some(mut ring) = self.ring {
             for (index, counted) in (0..).zip(&counters) {
@@ -354,9 +375,7 @@ impl Watch<'_, '_> {
         }
         let interfaces = self.live.interfaces();
         let mut report = self.analysis.finish();
-        if let (Some(mut recorder), Some(last)) = (self.recorder, self.last) {
-            let late = report.incidents.iter().filter(|incident| incident.id > self.printed);
-            late.for_each(|incident| record(&mut recorder, incident, last));
+        if let Some(mut recorder) = self.recorder {
             complain(recorder.flush());
         }
         let names: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
@@ -383,24 +402,26 @@ impl Watch<'_, '_> {
             );
         }
         report.coverage.notes.extend(self.focus.iter().flat_map(Filter::notes).cloned());
-        (report, self.printed, self.left)
+        (report, self.left)
     }
 }
 
-/// What is left to print: lines of what could be told only now, and the summary.
-fn close(report: &Report, printed: u32, cli: &Cli, style: &Style, output: &mut Output) -> Result<(), Error> {
-    let late = || report.incidents.iter().filter(|incident| incident.id > printed);
+/// What is left to print: the summary of what has lines, or the one document.
+fn close(report: &Report, cli: &Cli, style: &Style, output: &mut Output) -> Result<(), Error> {
     let done = match cli.chosen_format() {
-        Format::Text => late()
-            .try_for_each(|incident| writeln!(output.out(), "{}", text::incident_line(incident, style)))
-            .and_then(|()| writeln!(output.out()))
-            .and_then(|()| text::summary(report, style, output.out())),
-        Format::Ndjson => late()
-            .try_for_each(|incident| ndjson::incident(incident, style, output.out()))
-            .and_then(|()| ndjson::summary(report, style, output.out())),
+        Format::Text => writeln!(output.out()).and_then(|()| text::summary(report, style, output.out())),
+        Format::Ndjson => ndjson::summary(report, style, output.out()),
         Format::Json | Format::Csv => return write_report(report, cli, style, output).map(|_| ()),
     };
     output.finished(done).map(|_| ())
+}
+
+/// Which line of an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    First,
+    /// The same again, since it settled as something else.
+    Amended,
 }
 
 /// Records the packets of both legs of an incident, up to an instant.

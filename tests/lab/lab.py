@@ -74,13 +74,13 @@ class Lab:
         self.timeline = []
         self.expected = []
 
-    def start_upstream(self, address=APP, idle_close=60.0, workers=64, behave=None):
+    def start_upstream(self, address=APP, place="upstream", idle_close=60.0, workers=64, behave=None):
         """Starts the misbehaving server; `behave` maps paths to behaviours."""
         log = self.directory / f"upstream-{len(self.upstreams) + 1}.out"
         self.upstreams.append(log)
         options = [f"--idle-close={idle_close}", f"--workers={workers}"]
         options += [f"--behave={path}={behaviour}" for path, behaviour in (behave or {}).items()]
-        process = self.start("upstream", ["python3", str(HERE / "upstream.py"), address, *options], log)
+        process = self.start(place, ["python3", str(HERE / "upstream.py"), address, *options], log)
         wait_until(lambda: "listening" in log.read_text(), START_LIMIT_S, "the upstream to listen")
         self.note(f"upstream {address} started")
         return process
@@ -143,7 +143,7 @@ class Lab:
         steps = json.dumps([request.step() for request in requests])
         command = ["python3", str(HERE / "client.py"), f"{GATEWAY}:{self.gateways[-1].port}", str(stay_s), steps]
         process = subprocess.Popen(self.inside("client", command), stdout=subprocess.PIPE, text=True)
-        self.processes.callback(stop, process)
+        self.end_with_the_lab(process)
         return process, requests
 
     def finish(self, session):
@@ -197,11 +197,12 @@ class Lab:
         self.timeline.append(f"{now} {what}")
 
     @contextlib.contextmanager
-    def capture(self, pcapng):
+    def capture(self, pcapng, precision="micro"):
         """Captures what the gateway's host sees while the block runs, and writes it to `pcapng`."""
         raw = self.directory / "capture.pcap"
         said = self.directory / "tcpdump.err"
         command = ["tcpdump", "-i", "any", "-s", "0", "-U", "-n", "-Z", "root", "-w", str(raw)]
+        command.append(f"--time-stamp-precision={precision}")
         process = self.start("gateway", command, self.directory / "tcpdump.out")
         wait_until(lambda: "listening" in said.read_text(), START_LIMIT_S, "tcpdump to listen")
         yield
@@ -216,8 +217,12 @@ class Lab:
         """Starts a program in a namespace; its output goes to a file, its complaints to the .err beside it."""
         with open(output, "wb") as out, open(output.with_suffix(".err"), "wb") as err:
             process = subprocess.Popen(self.inside(place, command), stdout=out, stderr=err)
-        self.processes.callback(stop, process)
+        self.end_with_the_lab(process)
         return process
+
+    def end_with_the_lab(self, process):
+        """Ends a process with the story, if it has not ended before."""
+        self.processes.callback(stop, process)
 
     def inside(self, place, command):
         """The command, to be run in a namespace; `ip netns exec` becomes it, so that its pid is the command's."""

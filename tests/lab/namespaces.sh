@@ -1,6 +1,12 @@
-# The lab's world: three network namespaces in a row. Sourced by run.sh.
+# The lab's world: network namespaces in a row. Sourced by run.sh.
 #
 #   client 10.50.1.2 ---- veth ---- 10.50.1.1 gateway 10.50.2.1 ---- delay line ---- 10.50.2.2, 10.50.2.3 upstream
+#
+# or, as where the upstreams are containers,
+#
+#                                                             .---- veth ---- 10.50.2.2 upstream
+#   client 10.50.1.2 ---- veth ---- 10.50.1.1 gateway 10.50.2.1 on a bridge
+#                                                             `---- veth ---- 10.50.2.3 second
 #
 # No namespace has a way out: all traffic stays inside.
 # shellcheck shell=bash
@@ -8,11 +14,14 @@
 # The prefix of the namespaces' names; empty while there is no world.
 world=
 
-# Makes the namespaces and joins them. $1: one-way delay between gateway and upstream, in milliseconds.
+places=(client gateway upstream second)
+
+# Makes the namespaces and joins them. $1: whether the upstreams are `lined` or `bridged`. $2: one-way delay of the line, in
+# milliseconds.
 make_world() {
     world=nw502-$$
     local place
-    for place in client gateway upstream; do
+    for place in "${places[@]}"; do
         ip netns add "$world-$place"
         # Router solicitations and the like would only be noise in the captures.
         ip netns exec "$world-$place" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
@@ -25,8 +34,15 @@ make_world() {
     ip -n "$world-client" link set to-gateway up
     ip -n "$world-gateway" link set to-client up
 
+    "make_$1" "$2"
+}
+
+# The upstreams at the end of a line.
+make_lined() {
     # The delay line keeps hold of both ends while one of them moves to the other namespace. It ends with the world.
     ip netns exec "$world-upstream" python3 "$lab/delay_line.py" to-gateway to-upstream "$1" &
+    # The shell would announce its death.
+    disown
     await_link "$world-upstream" to-gateway
     await_link "$world-upstream" to-upstream
     ip -n "$world-upstream" link set to-upstream netns "$world-gateway"
@@ -35,6 +51,24 @@ make_world() {
     ip -n "$world-upstream" addr add 10.50.2.3/24 dev to-gateway
     ip -n "$world-gateway" link set to-upstream up
     ip -n "$world-upstream" link set to-gateway up
+}
+
+# The upstreams behind a bridge.
+make_bridged() {
+    ip -n "$world-gateway" link add br0 type bridge
+    ip -n "$world-gateway" addr add 10.50.2.1/24 dev br0
+    ip -n "$world-gateway" link set br0 up
+    make_port upstream 10.50.2.2
+    make_port second 10.50.2.3
+}
+
+# A port of the bridge. $1: which namespace is behind it. $2: its address.
+make_port() {
+    ip -n "$world-$1" link add to-gateway type veth peer name "to-$1" netns "$world-gateway"
+    ip -n "$world-$1" addr add "$2/24" dev to-gateway
+    ip -n "$world-gateway" link set "to-$1" master br0
+    ip -n "$world-gateway" link set "to-$1" up
+    ip -n "$world-$1" link set to-gateway up
 }
 
 await_link() {
@@ -51,13 +85,13 @@ await_link() {
 end_world() {
     [[ -n $world ]] || return 0
     local place pid
-    for place in client gateway upstream; do
+    for place in "${places[@]}"; do
         for pid in $(ip netns pids "$world-$place" 2>/dev/null); do
             kill -KILL "$pid" 2>/dev/null || true
         done
+    done
+    for place in "${places[@]}"; do
         ip netns del "$world-$place" 2>/dev/null || true
     done
-    # The shell would announce each death.
-    wait 2>/dev/null
     world=
 }

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Takes the captures in captures/: real gateways in front of an upstream that misbehaves.
+# Real gateways in front of an upstream that misbehaves: takes the captures in captures/, or watches as it happens.
 #
-#   tests/lab/run.sh               every story
-#   tests/lab/run.sh story…        the named ones
-#   tests/lab/run.sh --list        their names, with the one-way delay of the upstream's leg in milliseconds
+#   tests/lab/run.sh                    takes every story
+#   tests/lab/run.sh story…             the named ones
+#   tests/lab/run.sh --live [story…]    runs stories, a choice of them if none is named, while netwatch502 and tcpdump
+#                                       watch, and compares what both saw; the program is $NETWATCH502, else the debug build
+#   tests/lab/run.sh --list             their names, with the one-way delay of the upstream's leg in milliseconds, and
+#                                       whether that leg is a line or a bridge
 #
 # Needs root: each story runs in three network namespaces of its own, which are removed afterwards.
 set -euo pipefail
@@ -12,8 +15,19 @@ lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 captures=$lab/../../captures
 # A race is a matter of milliseconds, and a busy machine may miss it.
 attempts=6
+# Stories that are watched live at the same time.
+at_once=3
 # What story.py exits with when what the story is about did not happen.
 did_not_happen=75
+# Watched live if no story is named: every kind of failure, and each gateway.
+chosen=(
+    nginx-connect-refused nginx-syn-unanswered nginx-icmp-reject nginx-keepalive-race-post
+    nginx-closed-without-response nginx-reset-without-response nginx-truncated-head nginx-truncated-body
+    nginx-malformed-header nginx-header-too-large nginx-timeout-late-answer nginx-relayed-502 nginx-client-abort
+    nginx-no-live-upstreams haproxy-connect-refused haproxy-race-silent-close haproxy-timeout apache-chunk-broken
+    chain-haproxy-nginx-refused nginx-process-death nginx-healthy-idle-closes bridge-nginx-reset-and-masked
+    bridge-haproxy-truncated-head
+)
 
 # shellcheck source=tests/lab/namespaces.sh
 source "$lab/namespaces.sh"
@@ -24,14 +38,24 @@ main() {
         return
     fi
     check_needs
-    local -A delay_ms=()
-    local name delay
-    while read -r name delay; do
+    local -A delay_ms=() leg=()
+    local name delay kind
+    while read -r name delay kind; do
         delay_ms[$name]=$delay
+        leg[$name]=$kind
     done < <(python3 "$lab/story.py" list)
 
+    local live=
+    if [[ ${1:-} == --live ]]; then
+        live=1
+        shift
+        program=${NETWATCH502:-${CARGO_TARGET_DIR:-$lab/../../target}/debug/netwatch502}
+        [[ -x $program ]] || die "$program is missing: build it first, with cargo build, or set NETWATCH502"
+    fi
     local -a wanted=("$@")
-    if ((${#wanted[@]} == 0)); then
+    if ((${#wanted[@]} == 0)) && [[ $live ]]; then
+        wanted=("${chosen[@]}")
+    elif ((${#wanted[@]} == 0)); then
         mapfile -t wanted < <(printf '%s\n' "${!delay_ms[@]}" | sort)
     fi
     for name in "${wanted[@]}"; do
@@ -40,26 +64,35 @@ main() {
 
     trap end_world EXIT
     trap 'exit 130' INT TERM HUP
+    if [[ $live ]] && ((${#wanted[@]} > 1)); then
+        # Each in a world of its own: they wait for most of the time.
+        printf '%s\n' "${wanted[@]}" | xargs -n 1 -P "$at_once" "${BASH_SOURCE[0]}" --live ||
+            die "not all of ${#wanted[@]} stories were seen as they are told"
+        return
+    fi
     for name in "${wanted[@]}"; do
-        take "$name" "${delay_ms[$name]}"
+        local -a how=(take --into "$captures/$name")
+        [[ -z $live ]] || how=(watch --program "$program")
+        run "$name" "${leg[$name]}" "${delay_ms[$name]}" "${how[@]}" || die "$name: it failed"
     done
 }
 
-# Takes one story, again if it did not happen, each time in a new world.
-take() {
-    local name=$1 delay=$2 attempt status
+# Runs one story, again if it did not happen, each time in a new world.
+run() {
+    local name=$1 kind=$2 delay=$3 attempt status
+    shift 3
     for ((attempt = 1; attempt <= attempts; attempt++)); do
-        make_world "$delay"
+        make_world "$kind" "$delay"
         status=0
-        python3 "$lab/story.py" take "$name" --world "$world" --into "$captures/$name" || status=$?
+        python3 "$lab/story.py" "$@" --world "$world" "$name" || status=$?
         end_world
         case $status in
-            0) return ;;
             "$did_not_happen") echo "$name: attempt $attempt of $attempts did not show it" >&2 ;;
-            *) die "$name: the lab failed with status $status" ;;
+            *) return "$status" ;;
         esac
     done
-    die "$name: not seen in $attempts attempts"
+    echo "$name: not seen in $attempts attempts" >&2
+    return "$did_not_happen"
 }
 
 check_needs() {

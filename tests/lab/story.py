@@ -1,7 +1,8 @@
-"""Lists the stories, or takes one: runs it in a world that run.sh has made, and writes its folder.
+"""Lists the stories, or runs one in a world that run.sh has made: takes it and writes its folder, or watches it live.
 
     story.py list
     story.py take NAME --world PREFIX --into DIRECTORY
+    story.py watch NAME --world PREFIX --program NETWATCH502
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 import tempfile
 
 from lab import DidNotHappen, Lab
+from live import Watch
 from stories import STORIES
 
 # run.sh tries again on this one (EX_TEMPFAIL).
@@ -25,48 +27,77 @@ def main():
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list")
     take_options = commands.add_parser("take")
-    take_options.add_argument("name", choices=sorted(STORIES))
-    take_options.add_argument("--world", required=True)
     take_options.add_argument("--into", required=True, type=pathlib.Path)
+    watch_options = commands.add_parser("watch")
+    watch_options.add_argument("--program", required=True, type=pathlib.Path)
+    for runs in (take_options, watch_options):
+        runs.add_argument("name", choices=sorted(STORIES))
+        runs.add_argument("--world", required=True)
     options = parser.parse_args()
     if options.command == "list":
         for name, story in STORIES.items():
-            print(name, story.one_way_ms)
+            print(name, story.one_way_ms, "bridged" if story.bridged else "lined")
         return 0
     # All logs are in the capture's own time, wherever the lab runs.
     os.environ["TZ"] = "UTC"
     # A story that is called off cleans up as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    return take(STORIES[options.name], options.world, options.into)
-
-
-def take(story, world, into):
-    """Runs a story; writes its folder only if it happened as told."""
+    story = STORIES[options.name]
     with tempfile.TemporaryDirectory(prefix="netwatch502-lab-") as directory:
         # Gateways drop their privileges, and need their files all the same.
         os.chmod(directory, 0o755)
-        lab = Lab(world, directory)
-        pcapng = lab.directory / "capture.pcapng"
+        lab = Lab(options.world, directory)
         try:
-            with lab.processes, lab.capture(pcapng):
-                story.run(lab)
+            if options.command == "take":
+                return take(story, lab, options.into)
+            return watch(story, lab, options.program)
         except DidNotHappen as reason:
             print(f"{story.name}: {reason}", file=sys.stderr)
             return DID_NOT_HAPPEN
-        into.mkdir(parents=True, exist_ok=True)
-        (into / "capture.pcapng").write_bytes(pcapng.read_bytes())
-        (into / "story.md").write_text(tell(story, lab))
+
+
+def take(story, lab, into):
+    """Runs a story; writes its folder only if it happened as told."""
+    pcapng = lab.directory / "capture.pcapng"
+    with lab.processes, lab.capture(pcapng):
+        story.run(lab)
+    into.mkdir(parents=True, exist_ok=True)
+    (into / "capture.pcapng").write_bytes(pcapng.read_bytes())
+    (into / "story.md").write_text(tell(story, lab))
     print(f"{story.name}: taken")
     return 0
+
+
+def watch(story, lab, program):
+    """Runs a story while netwatch502 and tcpdump watch it, and says whether both saw what it says."""
+    pcapng = lab.directory / "capture.pcapng"
+    live = Watch(lab, story, program)
+    with lab.processes, lab.capture(pcapng, "nano"), live.running():
+        story.run(lab)
+    print(f"{story.name}:")
+    problems = live.judge(pcapng)
+    for problem in problems:
+        print(f"  NOT SO: {problem}")
+    if problems:
+        kept = pathlib.Path(tempfile.mkdtemp(prefix=f"netwatch502-{story.name}-"))
+        (kept / "capture.pcapng").write_bytes(pcapng.read_bytes())
+        (kept / "story.md").write_text(tell(story, lab))
+        print(f"  the capture is kept in {kept}")
+    return 1 if problems else 0
 
 
 def tell(story, lab):
     """The text of story.md."""
     parts = [f"# {story.title}", inspect.cleandoc(story.run.__doc__)]
     parts.append("## What was set up")
+    upstreams = (
+        "behind a bridge of the gateway's host, each at a port of its own"
+        if story.bridged
+        else f"the way to it takes {story.one_way_ms} ms, and as long back"
+    )
     parts.append(
-        "Client 10.50.1.2, gateway 10.50.1.1 and 10.50.2.1, upstream 10.50.2.2 (and .3); captured at the gateway, on "
-        f"all its interfaces. The way to the upstream takes {story.one_way_ms} ms, and as long back. All times are UTC."
+        f"Client 10.50.1.2, gateway 10.50.1.1 and 10.50.2.1, upstream 10.50.2.2 (and .3): {upstreams}. Captured at the "
+        "gateway, on all its interfaces. All times are UTC."
     )
     for gateway in lab.gateways:
         parts += [f"Gateway: {gateway.version}, with", fenced(gateway.settings)]

@@ -141,6 +141,12 @@ def serve(session, _):
     return True
 
 
+def large(session, size_bytes):
+    """An honest 200 of many segments."""
+    session.send(answer("200 OK", b"x" * int(size_bytes)), "200 with much content")
+    return True
+
+
 def slow(session, seconds):
     """An honest 200, late."""
     time.sleep(float(seconds))
@@ -236,7 +242,7 @@ def early_413(session, _):
 BEHAVIOURS = {
     function.__name__: function
     for function in (
-        serve, slow, reset, close, cut_head, cut_body, stall_body, nul_in_header, no_colon, bad_status_line,
+        serve, large, slow, reset, close, cut_head, cut_body, stall_body, nul_in_header, no_colon, bad_status_line,
         bad_chunk, big_head, say, ailing, early_413,
     )
 }

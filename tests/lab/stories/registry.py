@@ -14,15 +14,17 @@ class Story:
     name: str
     title: str
     one_way_ms: float
+    # Whether the upstreams are behind a bridge of the gateway's host, each with a port of its own.
+    bridged: bool
     run: Callable
 
 
-def story(title, one_way_ms=3):
+def story(title, one_way_ms=3, bridged=False):
     """Makes a function a story."""
 
     def register(run):
         name = run.__name__.replace("_", "-")
-        STORIES[name] = Story(name, title, one_way_ms, run)
+        STORIES[name] = Story(name, title, one_way_ms, bridged, run)
         return run
 
     return register
