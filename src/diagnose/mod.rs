@@ -19,6 +19,7 @@ pub mod product;
 mod recognition;
 mod remember;
 pub mod request;
+pub mod resolve;
 pub mod response;
 mod verdicts;
 
@@ -257,7 +258,7 @@ impl Diagnoser {
     }
 
     /// The error that was passed on came from a gateway whose other attempts are in the capture, and for this one it made none.
-    fn answered_by_itself(&self, case: &Case<'_>, attempt: Try<'_>) -> Option<Verdict> {
+    fn answered_by_itself<'a>(&self, case: &Case<'a>, attempt: Try<'a>) -> Option<Verdict> {
         let server = attempt.party.exchange.server.ip();
         let own_answer =
             attempt.party.exchange.response.as_deref().and_then(product::recognise).is_some_and(|found| found.own_page);
@@ -272,11 +273,16 @@ impl Diagnoser {
             closed_with_it: 0,
             upstream_opaque: case.upstream_opaque,
             gateways: case.gateways,
+            names: case.names,
+            resolutions: case.resolutions.clone(),
         };
         Some(self.without_attempt(&inner, case.gateways.root(server)))
     }
 
     fn without_attempt(&self, case: &Case<'_>, root: IpAddr) -> Verdict {
+        if let Some(verdict) = resolve::judge(case, case.root.exchange) {
+            return verdict;
+        }
         let product = self.products.at(case.root.exchange.server, case.gateways);
         let hold_down = product.map_or(Duration::from_secs(10), product::hold_down);
         let counts = |failure: &Failure| product::turns_away(product, failure.cause, failure.probe);

@@ -1,0 +1,384 @@
+//! Phase resolve: the gateway asked for its upstream's name, and was given no address.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::correlate::conversation::Exchange;
+use crate::correlate::lookup::{Lookup, Outcome, Query};
+use crate::correlate::resolution::Resolution;
+use crate::correlate::{Case, Pairing};
+use crate::diagnose::cause::{Cause, Phase};
+use crate::diagnose::evidence::{Verdict, span};
+use crate::diagnose::incident::{self, Actor, Grade, Leg};
+use crate::event::lookup::{Code, Message, Rejected, reason};
+use crate::event::{Endpoint, Moment};
+
+/// Why an exchange failed that waited for a lookup and was answered without an attempt.
+#[must_use]
+pub fn judge(case: &Case<'_>, exchange: &Exchange) -> Option<Verdict> {
+    let resolution = resolution(case, exchange)?;
+    let given = exchange.response_start.as_ref().map(|start| start.moment).or(exchange.over)?;
+    let mut verdict = match resolution.outcome {
+        Outcome::Found => return None,
+        Outcome::NoName(query) => answered(query, Cause::DnsNxdomain, "nxdomain"),
+        Outcome::NoAddress(query) => answered(query, Cause::DnsNxdomain, "no_address"),
+        Outcome::Failed(query) => answered(query, Cause::DnsFailure, failure(query)),
+        Outcome::Rejected(query) => rejected(query),
+        Outcome::Silent(query) => silent(resolution, query, given),
+    };
+    verdict = put(resolution.lookup, given, verdict);
+    verdict = came(resolution, verdict);
+    verdict = verdict.proof_on(Leg::Downstream, given, Actor::Gateway, gave(exchange, resolution, given));
+    lower(case, resolution, exchange, given, &mut verdict);
+    Some(verdict)
+}
+
+/// The lookup that an exchange waited for.
+#[must_use]
+pub fn resolution<'c, 'a>(case: &'c Case<'a>, exchange: &Exchange) -> Option<&'c Resolution<'a>> {
+    case.resolutions.iter().find(|(key, _)| *key == exchange.key).map(|(_, resolution)| resolution)
+}
+
+/// The lookup as an attempt: it got as far as this.
+#[must_use]
+pub fn attempt(resolution: &Resolution<'_>, verdict: &Verdict, hop: u8) -> incident::Attempt {
+    let Resolution { lookup, outcome, .. } = resolution;
+    let decides = outcome.query();
+    let frames = lookup.queries.iter().filter(|query| !query.forwarded).map(|query| query.last);
+    let last = outcome.at().or(frames.max_by_key(|moment| moment.frame)).unwrap_or(lookup.began);
+    incident::Attempt {
+        gateway: lookup.client,
+        upstream: None,
+        name: Some(decides.map_or(&lookup.name, |query| &query.name).clone()),
+        resolver: decides.map(|query| query.server),
+        stream: None,
+        exchange: 0,
+        reused: false,
+        protocol: "dns",
+        method: None,
+        target: None,
+        status: None,
+        outcome: Some(verdict.cause),
+        grade: verdict.grade,
+        pairing: resolution.pairing,
+        idle: None,
+        request: None,
+        first: lookup.began,
+        last,
+        hop,
+    }
+}
+
+fn answered(query: &Query, cause: Cause, detail: &'static str) -> Verdict {
+    let Query { name, server, .. } = query;
+    let said = query.answer.as_ref().map_or_else(String::new, |(_, message)| said(message));
+    let (why, summary) = match detail {
+        "nxdomain" => (
+            format!("{name}: {said} by {server}"),
+            format!("{server} says that there is no such name as {name}: {said}"),
+        ),
+        "no_address" => (
+            format!("{name}: no address, says {server}"),
+            format!("{server} knows the name {name}, but no address of it: {said}"),
+        ),
+        _ => (
+            format!("{name}: {said} by {server}"),
+            format!("{server} could not or would not say what address {name} has: {said}"),
+        ),
+    };
+    let mut verdict = Verdict::new(cause, Grade::Proven, why, summary).detail(detail);
+    if let Some((moment, _)) = &query.answer {
+        let frame = Some(moment.frame);
+        verdict = verdict.rules_out(Cause::DnsTimeout, "the query was answered", frame);
+        verdict = match cause {
+            Cause::DnsNxdomain => {
+                verdict.rules_out(Cause::DnsFailure, "the answer is no error of the server's own", frame)
+            }
+            _ => verdict.rules_out(Cause::DnsNxdomain, "the answer says nothing about the name", frame),
+        };
+    }
+    verdict
+}
+
+/// What an answer says: `NXDOMAIN`, with the server's own reason where it gives one.
+fn said(message: &Message) -> String {
+    let mut said = message.code.to_string();
+    if let Some((code, text)) = &message.reason {
+        let meaning = reason(*code).map_or_else(|| format!("extended error {code}"), str::to_owned);
+        let text = if text.is_empty() { String::new() } else { format!(": {text}") };
+        said.push_str(&format!(" ({meaning}{text})"));
+    }
+    if let Some(alias) = message.aliases.last() {
+        said.push_str(&format!(", by way of {alias}"));
+    }
+    said
+}
+
+fn failure(query: &Query) -> &'static str {
+    match query.answer.as_ref().map(|(_, message)| message.code) {
+        Some(Code::SERVFAIL) => "servfail",
+        Some(Code::REFUSED) => "refused",
+        Some(Code::FORMERR) => "formerr",
+        Some(Code::NOTIMP) => "notimp",
+        _ => "rcode",
+    }
+}
+
+fn rejected(query: &Query) -> Verdict {
+    let Query { name, server, .. } = query;
+    let meaning = query.rejected.map_or("unreachable", |(_, rejected)| meaning(&rejected));
+    let from = query.rejected.map(|(_, rejected)| rejected.from);
+    let from = from.filter(|from| *from != server.ip()).map_or_else(String::new, |from| format!(" from {from}"));
+    let mut verdict = Verdict::new(
+        Cause::DnsFailure,
+        Grade::Proven,
+        format!("{name}: {server} cannot be asked ({meaning}{from})"),
+        format!("the query for {name} did not reach a name server at {server}: ICMP {meaning}{from}"),
+    )
+    .detail("icmp_unreachable");
+    if let Some((moment, _)) = query.rejected {
+        verdict = verdict.rules_out(Cause::DnsNxdomain, "no name server answered", Some(moment.frame));
+        verdict = verdict.rules_out(Cause::DnsTimeout, "the query was answered by an ICMP error", Some(moment.frame));
+    }
+    verdict
+}
+
+/// What an ICMP error says about a query.
+const fn meaning(error: &Rejected) -> &'static str {
+    match (error.v6, error.icmp_type, error.code) {
+        (false, 3, 3) | (true, 1, 4) => "port unreachable",
+        (false, 3, 0) | (true, 1, 0) => "net unreachable",
+        (false, 3, 1) | (true, 1, 3) => "host unreachable",
+        (false, 3, 9 | 10 | 13) | (true, 1, 1) => "administratively prohibited",
+        _ => "destination unreachable",
+    }
+}
+
+fn silent(resolution: &Resolution<'_>, query: &Query, given: Moment) -> Verdict {
+    let Query { name, server, .. } = query;
+    let lookup = resolution.lookup;
+    let waited = given.at.since(lookup.began.at);
+    let times = times(lookup);
+    let mut verdict = Verdict::new(
+        Cause::DnsTimeout,
+        Grade::Proven,
+        format!("{name}: {server} asked {times}, no answer in {}", span(waited)),
+        format!("{server} was asked for the address of {name} {times} and did not answer; the gateway gave up"),
+    );
+    if query.is_truncated() {
+        verdict = verdict.detail("truncated");
+        verdict.summary =
+            format!("{server} cut its answer for {name} short, and did not answer over TCP; the gateway gave up");
+    }
+    verdict = verdict.rules_out(Cause::DnsNxdomain, "no answer came", None);
+    let late = lookup.queries.iter().filter_map(|query| query.answer.as_ref());
+    if let Some((moment, message)) = late.filter(|(moment, _)| moment.frame > given.frame).min_by_key(|(m, _)| m.frame)
+    {
+        let after = moment.at.since(given.at);
+        verdict =
+            verdict.proof(*moment, Actor::Network, format!("the answer, {} too late: {}", span(after), said(message)));
+    }
+    let put = lookup.last_put(given);
+    if lookup.times() < 2 || given.at.since(put.at) < SHORTEST_WAIT {
+        verdict.lower(
+            Grade::Consistent,
+            "whether an answer came that the capture misses: the query was put once only, or just before",
+        );
+        verdict = verdict
+            .or_else(Some(Cause::DnsFailure), "an error of the name server that came late, and is not in the capture");
+    } else {
+        verdict = verdict.rules_out(Cause::DnsFailure, "neither answer nor ICMP error came", None);
+    }
+    verdict
+}
+
+fn times(lookup: &Lookup) -> String {
+    match lookup.times() {
+        0 | 1 => String::from("once"),
+        times => format!("{times} times"),
+    }
+}
+
+/// The queries, each as it was first put.
+fn put(lookup: &Lookup, given: Moment, mut verdict: Verdict) -> Verdict {
+    let asked = lookup.queries.iter().filter(|query| query.first.is_some_and(|first| first.frame <= given.frame));
+    for query in asked.take(MOST_SHOWN) {
+        let Some(first) = query.first else { continue };
+        let over = if query.tcp { " over TCP" } else { "" };
+        let by = if query.forwarded { "asked on: " } else { "" };
+        let what = format!("{by}query {} {} to {}{over}", query.kind, query.name, query.server);
+        verdict = verdict.proof(first, if query.forwarded { Actor::Network } else { Actor::Gateway }, what);
+        if query.times > 1 && query.answer.is_none() && query.last.frame <= given.frame {
+            verdict = verdict.proof(query.last, Actor::Gateway, format!("the query again ({} × in all)", query.times));
+        }
+    }
+    verdict
+}
+
+/// What came back.
+fn came(resolution: &Resolution<'_>, mut verdict: Verdict) -> Verdict {
+    let decides = resolution.outcome.query();
+    for query in resolution.lookup.queries.iter().take(MOST_SHOWN) {
+        let is_last = decides.is_some_and(|decides| std::ptr::eq(decides, query));
+        let role = if is_last { "the final answer" } else { "an answer" };
+        if let Some((moment, message)) = &query.answer
+            && !matches!(resolution.outcome, Outcome::Silent(_))
+        {
+            let what = format!("{role} to {} {}: {}", query.kind, query.name, said(message));
+            verdict = verdict.proof(*moment, Actor::Upstream, what);
+        }
+        if let Some((moment, rejected)) = &query.rejected {
+            let what = format!("ICMP from {}: {}; quotes the query", rejected.from, meaning(rejected));
+            verdict = verdict.proof(*moment, Actor::Network, what);
+        }
+    }
+    verdict.evidence.sort_by_key(|proof| proof.moment.frame);
+    verdict
+}
+
+fn gave(exchange: &Exchange, resolution: &Resolution<'_>, given: Moment) -> String {
+    let what =
+        exchange.status().map_or_else(|| String::from("closes without an answer"), |status| format!("status {status}"));
+    let since = resolution.outcome.at().unwrap_or(resolution.lookup.began);
+    let after = if resolution.outcome.at().is_some() { "after it" } else { "after the query" };
+    format!("{what} {} {after}; nothing was sent upstream for it", span(given.at.since(since.at)))
+}
+
+/// What keeps it from proof.
+fn lower(case: &Case<'_>, resolution: &Resolution<'_>, exchange: &Exchange, given: Moment, verdict: &mut Verdict) {
+    let Resolution { lookup, outcome, pairing, .. } = resolution;
+    match pairing {
+        Pairing::Certain => {}
+        Pairing::Likely => {
+            verdict.lower(Grade::Consistent, "that this request waited for this name: time alone says so")
+        }
+        Pairing::Possible => {
+            verdict.lower(
+                Grade::Consistent,
+                "that this request waited for this name: other lookups, or other requests, fit as well",
+            );
+        }
+    }
+    for rival in resolution.rivals.iter().take(MOST_RIVALS) {
+        *verdict = verdict.clone().or_else(None, format!("the lookup of {rival}, which failed at the same time"));
+    }
+    if !resolution.own {
+        verdict.lower(
+            Grade::Consistent,
+            format!("whether it was the gateway that asked: the query came from {}", lookup.client.ip()),
+        );
+    } else if !case.gateways.is_known(lookup.client.ip()) {
+        verdict.lower(Grade::Consistent, "whether it was the gateway that asked, or another program of its host");
+    }
+    let visible = case.upstream_visible || case.gateways.is_front(exchange.server.ip());
+    if !visible {
+        verdict.lower(
+            Grade::Consistent,
+            "whether nothing was sent upstream all the same: no attempt of this gateway is in the capture",
+        );
+    } else if case.upstream_opaque {
+        verdict.lower(Grade::Consistent, "whether the request was sent on a connection whose content is not read");
+    }
+    if lookup.queries.iter().any(|query| query.first.is_none()) {
+        verdict.lower(Grade::Consistent, "when the query was put, and how often: the capture does not hold it");
+    }
+    if outcome.at().is_some() && lookup.is_incomplete(given) {
+        verdict
+            .lower(Grade::Consistent, "what the answers would have been that had not come, or are not in the capture");
+    }
+    if let (Some(at), false) = (outcome.at(), matches!(outcome, Outcome::Rejected(_)))
+        && given.at.since(at.at) > LONGEST_REACTION
+    {
+        verdict.lower(Grade::Consistent, "what the gateway did between the answer and its own");
+    }
+    if resolution.shared && !resolution.named {
+        verdict.lower(Grade::Consistent, "that this request waited for a lookup that had begun before it");
+    }
+}
+
+/// A gateway that does not look up a name because the last answer holds, and answers by itself: a lookup of its that failed
+/// before for a request of the same kind.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// Whose.
+    pub gateway: IpAddr,
+    /// The endpoint that was asked, its Host, and the path's first segment.
+    pub kind: ((Endpoint, u64), u64),
+    /// The name.
+    pub name: Box<str>,
+    /// How it failed.
+    pub cause: Cause,
+    /// When that was final.
+    pub moment: Moment,
+    /// For how long the answer holds.
+    pub lifetime: Duration,
+}
+
+impl Failed {
+    /// What to remember of a failed lookup, for requests of its kind that come while the answer holds.
+    #[must_use]
+    pub fn of(case: &Case<'_>, kind: ((Endpoint, u64), u64), verdict: &Verdict) -> Option<Self> {
+        let resolution = resolution(case, case.root.exchange).filter(|_| verdict.cause.phase() == Phase::Resolve)?;
+        let answer = resolution.outcome.query()?.answer.as_ref();
+        let lifetime = answer.and_then(|(_, message)| message.lifetime).unwrap_or(USUAL_LIFETIME);
+        Some(Self {
+            gateway: case.gateways.root(case.root.exchange.server.ip()),
+            kind,
+            name: resolution.lookup.name.clone(),
+            cause: verdict.cause,
+            moment: resolution.outcome.at().unwrap_or(resolution.lookup.began),
+            lifetime: lifetime.clamp(USUAL_LIFETIME, LONGEST_LIFETIME),
+        })
+    }
+
+    /// What is said of a request that failed without a query while the answer held.
+    #[must_use]
+    pub fn held(&self, given: Moment, verdict: Verdict) -> Verdict {
+        let Self { name, cause, moment, .. } = self;
+        let ago = span(given.at.since(moment.at));
+        let mut held = Verdict::new(
+            *cause,
+            Grade::Consistent,
+            format!("{name}: failed {ago} before; not asked again"),
+            format!(
+                "nothing was sent, and no name was asked for; a lookup of {name} for such a request failed {ago} before"
+            ),
+        )
+        .detail("remembered")
+        .proof(*moment, Actor::Network, format!("the lookup of {name} that failed ({cause})"));
+        held.evidence.extend(verdict.evidence);
+        held.or_else(Some(Cause::NoUpstreamAttempt), "the gateway answered by itself for another reason")
+            .unknown("whether the gateway remembers such an answer: its configuration tells")
+    }
+}
+
+/// Notes at a connection that failed that its address is out of date: the name that led there has another one since.
+pub fn note_outdated(case: &Case<'_>, upstream: Endpoint, tried: Moment, verdict: &mut Verdict) {
+    if verdict.cause.phase() != Phase::Connect {
+        return;
+    }
+    let outdated = case.names.outdated(upstream.ip());
+    let Some((name, known)) = outdated.into_iter().find(|(_, known)| known.at.frame < tried.frame) else { return };
+    let now: Vec<String> = known.now.iter().take(MOST_SHOWN).map(ToString::to_string).collect();
+    let now = now.join(", ");
+    if verdict.detail.is_none() {
+        verdict.detail = Some("stale_address");
+    }
+    let what = format!("the latest answer for {name}: {now}; {} is not among them any more", upstream.ip());
+    *verdict = verdict.clone().proof(known.at, Actor::Network, what).or_else(
+        None,
+        format!("a stale address: {name} had {} before, and has {now} now. A name with many addresses may be answered with some of them only", upstream.ip()),
+    );
+    verdict.evidence.sort_by_key(|proof| proof.moment.frame);
+}
+
+/// A gateway acts on an answer within this span.
+const LONGEST_REACTION: Duration = Duration::from_secs(1);
+/// Silence since the last query that is no more than a slow answer.
+const SHORTEST_WAIT: Duration = Duration::from_millis(500);
+/// Queries that are shown, and rivals that are named.
+const MOST_SHOWN: usize = 8;
+const MOST_RIVALS: usize = 3;
+/// For how long gateways remember a name that led nowhere, whatever the answer says.
+const USUAL_LIFETIME: Duration = Duration::from_secs(10);
+const LONGEST_LIFETIME: Duration = Duration::from_secs(300);
