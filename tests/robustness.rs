@@ -145,8 +145,9 @@ fn a_run_of_dropped_packets_proves_nothing_wrong() {
 #[test]
 fn randomly_dropped_packets_prove_nothing_wrong() {
     let mut wrong = Denied::default();
-    let mut dice = Dice(502);
     for (name, packets, expected) in stories() {
+        // For each story anew, so that what is dropped from one does not depend on which others there are.
+        let mut dice = Dice(100);
         for round in 0..60 {
             let percent = [2, 10, 30][round % 3];
             let lost: Vec<bool> = packets.iter().map(|_| dice.below(100) < percent).collect();

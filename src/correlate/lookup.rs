@@ -37,12 +37,8 @@ pub struct Query {
     pub name: Box<str>,
     /// What was asked of it.
     pub kind: RecordKind,
-    /// When it was first put; `None` where only the answer was seen.
-    pub first: Option<Moment>,
-    /// When it was last put, or answered.
-    pub last: Moment,
-    /// How often it was put.
-    pub times: u32,
+    /// When it was put, again and again; of very many the first ones and the last. None where only the answer was seen.
+    pub puts: SmallVec<[Moment; 2]>,
     /// The answer.
     pub answer: Option<(Moment, Message)>,
     /// The ICMP error about it.
@@ -63,6 +59,8 @@ pub enum Outcome<'a> {
     NoAddress(&'a Query),
     /// The server answered with an error.
     Failed(&'a Query),
+    /// An address of one family, and an error for the other: whether that is enough is the asker's to decide.
+    Split(&'a Query),
     /// An ICMP error came.
     Rejected(&'a Query),
     /// Nothing came; this is the latest query.
@@ -78,6 +76,7 @@ impl<'a> Outcome<'a> {
             Self::NoName(query)
             | Self::NoAddress(query)
             | Self::Failed(query)
+            | Self::Split(query)
             | Self::Rejected(query)
             | Self::Silent(query) => Some(query),
         }
@@ -87,7 +86,7 @@ impl<'a> Outcome<'a> {
     #[must_use]
     pub fn at(self) -> Option<Moment> {
         match self {
-            Self::NoName(query) | Self::NoAddress(query) | Self::Failed(query) => {
+            Self::NoName(query) | Self::NoAddress(query) | Self::Failed(query) | Self::Split(query) => {
                 query.answer.as_ref().map(|(moment, _)| *moment)
             }
             Self::Rejected(query) => query.rejected.map(|(moment, _)| moment),
@@ -97,6 +96,35 @@ impl<'a> Outcome<'a> {
 }
 
 impl Query {
+    /// When it was first put.
+    #[must_use]
+    pub fn first(&self) -> Option<Moment> {
+        self.puts.first().copied()
+    }
+
+    /// How often it had been put by `until`, and when last.
+    #[must_use]
+    pub fn put_by(&self, until: Moment) -> Option<(u32, Moment)> {
+        let put = self.puts.iter().filter(|put| put.frame <= until.frame);
+        let last = put.clone().next_back()?;
+        Some((u32::try_from(put.count()).unwrap_or(u32::MAX), *last))
+    }
+
+    /// When it was last put, or answered.
+    #[must_use]
+    pub fn last(&self) -> Option<Moment> {
+        let answered = self.answer.as_ref().map(|(moment, _)| *moment);
+        self.puts.last().copied().into_iter().chain(answered).max_by_key(|moment| moment.frame)
+    }
+
+    /// It was put once more.
+    pub(super) fn put(&mut self, moment: Moment) {
+        if self.puts.len() >= MOST_PUTS {
+            self.puts.pop();
+        }
+        self.puts.push(moment);
+    }
+
     /// The answer that came by `until`, if it was whole: one that was cut short for want of room is put again over TCP.
     #[must_use]
     pub fn answered(&self, until: Moment) -> Option<&Message> {
@@ -128,10 +156,15 @@ impl Lookup {
     #[must_use]
     pub fn outcome(&self, until: Moment) -> Outcome<'_> {
         let own = || self.queries.iter().filter(|query| !query.forwarded && query.kind.is_address());
-        let put = || own().filter(|query| query.first.is_none_or(|first| first.frame <= until.frame));
+        let put = || own().filter(|query| query.first().is_none_or(|first| first.frame <= until.frame));
         let found = |query: &Query| query.answered(until).is_some_and(has_address);
         if own().any(found) || self.queries.iter().any(|query| query.kind.is_address() && found(query)) {
-            return Outcome::Found;
+            let error = |query: &&Query| {
+                let code = query.answered(until).map(|message| message.code);
+                code.is_some_and(|code| !matches!(code, Code::NOERROR | Code::NXDOMAIN))
+            };
+            let other = |query: &Query| !own().any(|other| other.kind == query.kind && found(other));
+            return own().rfind(|query| error(query) && other(query)).map_or(Outcome::Found, Outcome::Split);
         }
         // Of queries for the same, put to several servers, one definite answer is enough.
         let definite = |query: &Query| {
@@ -184,24 +217,28 @@ impl Lookup {
     #[must_use]
     pub fn is_incomplete(&self, until: Moment) -> bool {
         self.queries.iter().any(|query| {
-            let asked = query.first.is_some_and(|first| first.frame <= until.frame);
+            let asked = query.put_by(until).is_some();
             let rejected = query.rejected.is_some_and(|(moment, _)| moment.frame <= until.frame);
             asked && query.kind.is_address() && query.answered(until).is_none() && !rejected
         })
     }
 
-    /// How often its queries were put, by who began it.
+    /// How often one and the same had been asked by `until`, at most, by who began it.
     #[must_use]
-    pub fn times(&self) -> u32 {
-        self.queries.iter().filter(|query| !query.forwarded).map(|query| query.times).sum()
+    pub fn times(&self, until: Moment) -> u32 {
+        let own = || self.queries.iter().filter(|query| !query.forwarded);
+        let times = |of: &Query| {
+            let alike = own().filter(|query| (&query.name, query.kind) == (&of.name, of.kind));
+            alike.filter_map(|query| query.put_by(until)).map(|(times, _)| times).sum()
+        };
+        own().map(times).max().unwrap_or_default()
     }
 
     /// When a query of it was last put, by `until`.
     #[must_use]
     pub fn last_put(&self, until: Moment) -> Moment {
-        let put = self.queries.iter().filter(|query| query.answer.is_none()).map(|query| query.last);
-        let put = put.chain(self.queries.iter().filter_map(|query| query.first));
-        put.filter(|moment| moment.frame <= until.frame).max_by_key(|moment| moment.frame).unwrap_or(self.began)
+        let put = self.queries.iter().filter_map(|query| query.put_by(until));
+        put.map(|(_, moment)| moment).max_by_key(|moment| moment.frame).unwrap_or(self.began)
     }
 }
 
@@ -276,9 +313,11 @@ fn is_variant(one: &str, other: &str, another_port: bool) -> bool {
     host == other_host && (another_port || within(&domain, &other_domain) || within(&other_domain, &domain))
 }
 
+/// Times that a query was put, of which the instants are remembered.
+const MOST_PUTS: usize = 16;
 /// Who goes on within this span goes on at once.
 const AT_ONCE: Duration = Duration::from_millis(100);
 /// The next search domain is tried within this span.
-const SEARCH_PAUSE: Duration = Duration::from_millis(20);
+const SEARCH_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause before a query is put again: twice the 5 s of most resolvers.
 const LONGEST_PAUSE: Duration = Duration::from_secs(11);

@@ -100,10 +100,9 @@ impl Lookups {
         let again = numbers.iter().rev().find_map(|number| {
             let lookup = self.get_mut(*number)?;
             let told = Told { client, server, tcp, local, message: message.clone() };
-            let query =
-                lookup.queries.iter_mut().find(|query| query.is(&told) && moment.at.since(query.last.at) < AGAIN)?;
-            query.times += 1;
-            query.last = moment;
+            let recent = |query: &Query| query.last().is_some_and(|last| moment.at.since(last.at) < AGAIN);
+            let query = lookup.queries.iter_mut().find(|query| query.is(&told) && recent(query))?;
+            query.put(moment);
             if query.answer.as_ref().is_some_and(|(_, message)| !matches!(message.code, Code::NOERROR)) {
                 query.answer = None;
             }
@@ -120,9 +119,7 @@ impl Lookups {
             tcp,
             name: message.name,
             kind: message.kind,
-            first: Some(moment),
-            last: moment,
-            times: 1,
+            puts: smallvec![moment],
             answer: None,
             rejected: None,
             forwarded: false,
@@ -170,9 +167,7 @@ impl Lookups {
                 tcp,
                 name: message.name.clone(),
                 kind: message.kind,
-                first: None,
-                last: moment,
-                times: 0,
+                puts: SmallVec::new(),
                 id: message.id,
                 answer: Some((moment, message)),
                 rejected: None,
@@ -186,7 +181,7 @@ impl Lookups {
         let had = lookup.queries.iter().any(|query| query.answered(moment).is_some_and(has_address));
         lookup.last = moment;
         let query = lookup.queries.iter_mut().find(|query| query.is(&told) && query.answer.is_none())?;
-        let first = !had && !query.forwarded && has_address(&told.message) && query.first.is_some();
+        let first = !had && !query.forwarded && has_address(&told.message) && query.first().is_some();
         query.answer = Some((moment, told.message));
         if first { self.get(number) } else { None }
     }

@@ -105,7 +105,7 @@ fn downstream(case: &Case<'_>, product: Option<Product>) -> Downstream {
 fn attempts(case: &Case<'_>, judged: &[Judged<'_>], verdict: &Verdict) -> Vec<incident::Attempt> {
     let waited = |exchange: &Exchange, verdict: Option<&Verdict>, hop| {
         let verdict = verdict.filter(|verdict| verdict.cause.phase() == Phase::Resolve)?;
-        Some(resolve::attempt(resolve::resolution(case, exchange)?, verdict, hop))
+        Some(resolve::attempt(resolve::resolution(case, exchange)?, resolve::given(exchange)?, verdict, hop))
     };
     let mut attempts: Vec<incident::Attempt> = waited(case.root.exchange, Some(verdict), 0).into_iter().collect();
     for judged in judged {

@@ -17,20 +17,28 @@ use crate::event::{Endpoint, Moment};
 #[must_use]
 pub fn judge(case: &Case<'_>, exchange: &Exchange) -> Option<Verdict> {
     let resolution = resolution(case, exchange)?;
-    let given = exchange.response_start.as_ref().map(|start| start.moment).or(exchange.over)?;
+    let given = given(exchange)?;
     let mut verdict = match resolution.outcome {
         Outcome::Found => return None,
         Outcome::NoName(query) => answered(query, Cause::DnsNxdomain, "nxdomain"),
         Outcome::NoAddress(query) => answered(query, Cause::DnsNxdomain, "no_address"),
         Outcome::Failed(query) => answered(query, Cause::DnsFailure, failure(query)),
+        Outcome::Split(query) => split(query),
         Outcome::Rejected(query) => rejected(query),
         Outcome::Silent(query) => silent(resolution, query, given),
     };
     verdict = put(resolution.lookup, given, verdict);
     verdict = came(resolution, verdict);
     verdict = verdict.proof_on(Leg::Downstream, given, Actor::Gateway, gave(exchange, resolution, given));
+    verdict.evidence.sort_by_key(|proof| proof.moment.frame);
     lower(case, resolution, exchange, given, &mut verdict);
     Some(verdict)
+}
+
+/// When an exchange was answered, or its connection closed.
+#[must_use]
+pub fn given(exchange: &Exchange) -> Option<Moment> {
+    exchange.response_start.as_ref().map(|start| start.moment).or(exchange.over)
 }
 
 /// The lookup that an exchange waited for.
@@ -41,11 +49,10 @@ pub fn resolution<'c, 'a>(case: &'c Case<'a>, exchange: &Exchange) -> Option<&'c
 
 /// The lookup as an attempt: it got as far as this.
 #[must_use]
-pub fn attempt(resolution: &Resolution<'_>, verdict: &Verdict, hop: u8) -> incident::Attempt {
+pub fn attempt(resolution: &Resolution<'_>, given: Moment, verdict: &Verdict, hop: u8) -> incident::Attempt {
     let Resolution { lookup, outcome, .. } = resolution;
     let decides = outcome.query();
-    let frames = lookup.queries.iter().filter(|query| !query.forwarded).map(|query| query.last);
-    let last = outcome.at().or(frames.max_by_key(|moment| moment.frame)).unwrap_or(lookup.began);
+    let last = outcome.at().unwrap_or(lookup.last_put(given));
     incident::Attempt {
         gateway: lookup.client,
         upstream: None,
@@ -98,6 +105,24 @@ fn answered(query: &Query, cause: Cause, detail: &'static str) -> Verdict {
         };
     }
     verdict
+}
+
+/// One family has an address: some gateways connect to it, others take the error for the whole name.
+fn split(query: &Query) -> Verdict {
+    let Query { name, server, kind, .. } = query;
+    let mut verdict = answered(query, Cause::DnsFailure, failure(query));
+    verdict.summary = format!(
+        "{server} gave an address of {name}, but could not or would not answer for {kind}; the gateway takes the one error for the whole name"
+    );
+    verdict.why.push_str(&format!(" for {kind}"));
+    verdict.lower(
+        Grade::Consistent,
+        "whether the gateway takes an error of one family for the whole name: its error log tells",
+    );
+    verdict.or_else(
+        Some(Cause::NoUpstreamAttempt),
+        "the gateway took the address, and its own kernel refused the connection, which leaves no packet",
+    )
 }
 
 /// What an answer says: `NXDOMAIN`, with the server's own reason where it gives one.
@@ -158,7 +183,10 @@ fn silent(resolution: &Resolution<'_>, query: &Query, given: Moment) -> Verdict 
     let Query { name, server, .. } = query;
     let lookup = resolution.lookup;
     let waited = given.at.since(lookup.began.at);
-    let times = times(lookup);
+    let times = match lookup.times(given) {
+        0 | 1 => String::from("once"),
+        times => format!("{times} times"),
+    };
     let mut verdict = Verdict::new(
         Cause::DnsTimeout,
         Grade::Proven,
@@ -171,15 +199,16 @@ fn silent(resolution: &Resolution<'_>, query: &Query, given: Moment) -> Verdict 
             format!("{server} cut its answer for {name} short, and did not answer over TCP; the gateway gave up");
     }
     verdict = verdict.rules_out(Cause::DnsNxdomain, "no answer came", None);
-    let late = lookup.queries.iter().filter_map(|query| query.answer.as_ref());
+    let is_over = |query: &&Query| query.puts.last().is_some_and(|last| last.frame <= given.frame);
+    let late = lookup.queries.iter().filter(is_over).filter_map(|query| query.answer.as_ref());
     if let Some((moment, message)) = late.filter(|(moment, _)| moment.frame > given.frame).min_by_key(|(m, _)| m.frame)
     {
         let after = moment.at.since(given.at);
         verdict =
-            verdict.proof(*moment, Actor::Network, format!("the answer, {} too late: {}", span(after), said(message)));
+            verdict.proof(*moment, Actor::Upstream, format!("the answer, {} too late: {}", span(after), said(message)));
     }
     let put = lookup.last_put(given);
-    if lookup.times() < 2 || given.at.since(put.at) < SHORTEST_WAIT {
+    if lookup.times(given) < 2 || given.at.since(put.at) < SHORTEST_WAIT {
         verdict.lower(
             Grade::Consistent,
             "whether an answer came that the capture misses: the query was put once only, or just before",
@@ -192,24 +221,16 @@ fn silent(resolution: &Resolution<'_>, query: &Query, given: Moment) -> Verdict 
     verdict
 }
 
-fn times(lookup: &Lookup) -> String {
-    match lookup.times() {
-        0 | 1 => String::from("once"),
-        times => format!("{times} times"),
-    }
-}
-
 /// The queries, each as it was first put.
 fn put(lookup: &Lookup, given: Moment, mut verdict: Verdict) -> Verdict {
-    let asked = lookup.queries.iter().filter(|query| query.first.is_some_and(|first| first.frame <= given.frame));
-    for query in asked.take(MOST_SHOWN) {
-        let Some(first) = query.first else { continue };
+    for query in lookup.queries.iter().take(MOST_SHOWN) {
+        let Some(((times, last), first)) = query.put_by(given).zip(query.first()) else { continue };
         let over = if query.tcp { " over TCP" } else { "" };
-        let by = if query.forwarded { "asked on: " } else { "" };
+        let (by, from) = if query.forwarded { ("asked on: ", Actor::Network) } else { ("", Actor::Gateway) };
         let what = format!("{by}query {} {} to {}{over}", query.kind, query.name, query.server);
-        verdict = verdict.proof(first, if query.forwarded { Actor::Network } else { Actor::Gateway }, what);
-        if query.times > 1 && query.answer.is_none() && query.last.frame <= given.frame {
-            verdict = verdict.proof(query.last, Actor::Gateway, format!("the query again ({} × in all)", query.times));
+        verdict = verdict.proof(first, from, what);
+        if times > 1 {
+            verdict = verdict.proof(last, from, format!("the same query again ({times} × in all)"));
         }
     }
     verdict
@@ -232,7 +253,6 @@ fn came(resolution: &Resolution<'_>, mut verdict: Verdict) -> Verdict {
             verdict = verdict.proof(*moment, Actor::Network, what);
         }
     }
-    verdict.evidence.sort_by_key(|proof| proof.moment.frame);
     verdict
 }
 
@@ -279,7 +299,7 @@ fn lower(case: &Case<'_>, resolution: &Resolution<'_>, exchange: &Exchange, give
     } else if case.upstream_opaque {
         verdict.lower(Grade::Consistent, "whether the request was sent on a connection whose content is not read");
     }
-    if lookup.queries.iter().any(|query| query.first.is_none()) {
+    if lookup.queries.iter().any(|query| query.puts.is_empty()) {
         verdict.lower(Grade::Consistent, "when the query was put, and how often: the capture does not hold it");
     }
     if outcome.at().is_some() && lookup.is_incomplete(given) {
