@@ -71,6 +71,7 @@ stories! {
     haproxy_bad_status_line
     haproxy_connect_refused
     haproxy_health_checks_down
+    haproxy_name_disappears
     haproxy_race_silent_close
     haproxy_timeout
     nginx_client_abort

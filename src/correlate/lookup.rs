@@ -138,7 +138,7 @@ impl Query {
         self.answer.as_ref().is_some_and(|(_, message)| message.truncated)
     }
 
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.answer.is_none() && self.rejected.is_none()
     }
 
@@ -244,7 +244,8 @@ impl Lookup {
 
 pub(super) fn has_address(message: &Message) -> bool {
     message.code == Code::NOERROR
-        && (!message.addresses.is_empty() || (message.kind == RecordKind::SRV && message.answers > 0))
+        // Of a service the hosts may not come along, and of an answer that the snaplen cut, no address may be left.
+        && (!message.addresses.is_empty() || ((message.kind == RecordKind::SRV || message.cut) && message.answers > 0))
 }
 
 impl Lookup {
@@ -271,7 +272,8 @@ impl Lookup {
                 None => true,
                 Some((answered, message)) => {
                     let at_once = moment.at.since(answered.at) <= AT_ONCE;
-                    let elsewhere = (other.server, other.tcp) != (query.server, query.tcp);
+                    let elsewhere = (other.server, other.tcp) != (query.server, query.tcp)
+                        || (other.client, other.id) == (query.client, query.id);
                     at_once
                         && elsewhere
                         && (message.truncated || !matches!(message.code, Code::NOERROR | Code::NXDOMAIN))

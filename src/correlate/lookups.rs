@@ -16,6 +16,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use smallvec::{SmallVec, smallvec};
 
+use crate::correlate::gateway::Gateways;
 use crate::correlate::lookup::{Lookup, Query, has_address, is_forwarded};
 use crate::event::Moment;
 use crate::event::lookup::{Code, Message, RecordKind, Rejected, Told};
@@ -44,6 +45,14 @@ pub struct Addresses {
     pub at: Moment,
     /// Others that it had before, each with the last answer in which it was.
     pub before: SmallVec<[(IpAddr, Moment); 2]>,
+}
+
+impl Addresses {
+    /// Whether the name has an address, or had it.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.now.contains(&address) || self.before.iter().any(|(before, _)| *before == address)
+    }
 }
 
 impl Lookups {
@@ -75,6 +84,18 @@ impl Lookups {
         self.recent.iter().rev().skip_while(move |lookup| lookup.began.frame > until.frame)
     }
 
+    /// Those of a gateway that began within a span before a moment, the latest first.
+    pub fn of<'a>(
+        &'a self,
+        gateway: IpAddr,
+        gateways: &'a Gateways,
+        until: Moment,
+        span: Duration,
+    ) -> impl Iterator<Item = &'a Lookup> {
+        let recent = self.before(until).take_while(move |lookup| until.at.since(lookup.began.at) <= span);
+        recent.filter(move |lookup| gateways.same(gateway, lookup.client.ip()))
+    }
+
     /// What is known of a name's addresses.
     #[must_use]
     pub fn addresses(&self, name: &str) -> Option<&Addresses> {
@@ -100,13 +121,10 @@ impl Lookups {
         let again = numbers.iter().rev().find_map(|number| {
             let lookup = self.get_mut(*number)?;
             let told = Told { client, server, tcp, local, message: message.clone() };
-            let recent = |query: &Query| query.last().is_some_and(|last| moment.at.since(last.at) < AGAIN);
-            let query = lookup.queries.iter_mut().find(|query| query.is(&told) && recent(query))?;
+            let waits =
+                |query: &Query| query.is_open() && query.last().is_some_and(|last| moment.at.since(last.at) < AGAIN);
+            let query = lookup.queries.iter_mut().find(|query| query.is(&told) && waits(query))?;
             query.put(moment);
-            if query.answer.as_ref().is_some_and(|(_, message)| !matches!(message.code, Code::NOERROR)) {
-                query.answer = None;
-            }
-            query.rejected = None;
             lookup.last = moment;
             Some(())
         });

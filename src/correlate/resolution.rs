@@ -63,7 +63,7 @@ impl Correlator {
                 stands.push((stand, lookup, outcome));
             }
         }
-        stands.sort_by_key(|(stand, lookup, _)| (stand.cost, lookup.began.frame));
+        stands.sort_by_key(|(stand, lookup, _)| (!stand.named, stand.cost, lookup.began.frame));
         let (best, others) = stands.split_first()?;
         let (stand, lookup, outcome) = *best;
         let close = |other: &&(Stand, &Lookup, Outcome<'_>)| {

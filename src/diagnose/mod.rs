@@ -77,6 +77,8 @@ pub struct Diagnoser {
     waits: local::SilentWaits,
     lone: probes::LoneRequests,
     failed: HashMap<Endpoint, BTreeMap<Cause, u64>>,
+    /// Lookups that failed for requests.
+    remembered: VecDeque<resolve::Remembered>,
     /// Targets of requests are cut off in this capture.
     cut_targets: bool,
     /// Incidents for which there was no room.
@@ -102,6 +104,7 @@ impl Diagnoser {
             waits: local::SilentWaits::default(),
             lone: probes::LoneRequests::default(),
             failed: HashMap::new(),
+            remembered: VecDeque::new(),
             cut_targets: false,
             beyond: 0,
             unused_connections: 0,
@@ -234,6 +237,7 @@ impl Diagnoser {
                 None => local::unknown(case),
             },
         };
+        self.remember_lookup(case, &verdict);
         Some(self.incident(kind, case, judged, verdict))
     }
 
@@ -292,6 +296,9 @@ impl Diagnoser {
         let at = asked.response_start.as_ref().map(|start| start.moment).or(asked.over).unwrap_or(asked.started);
         let outage = self.pools.outage(asked, &recent, hold_down, at.at);
         let mut verdict = local::nothing_sent(case, &outage, hold_down);
+        if case.upstream_visible && verdict.grade == Grade::Undetermined {
+            verdict = self.without_name(case, at, product, verdict);
+        }
         if !case.upstream_visible {
             // Who answers may be the origin itself: then its own leg tells what happened.
             let own = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
@@ -419,6 +426,9 @@ impl Diagnoser {
             let maker = behind.map_or(case.root, |outer| outer.party).exchange.server;
             let view = self.view(*attempt, given, self.products.at(maker, case.gateways));
             let mut verdict = judge_attempt(&view);
+            if let Some(verdict) = &mut verdict {
+                resolve::note_outdated(case, view.conversation, verdict);
+            }
             let deeper = case.attempts.get(index + 1).is_some_and(|next| next.hop > attempt.hop);
             if !deeper && verdict.as_ref().is_some_and(|verdict| verdict.cause == Cause::RelayedError) {
                 verdict = self.answered_by_itself(case, *attempt).or(verdict);

@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::correlate::conversation::Exchange;
+use crate::correlate::conversation::{Conversation, Exchange};
 use crate::correlate::lookup::{Lookup, Outcome, Query};
 use crate::correlate::resolution::Resolution;
 use crate::correlate::{Case, Pairing};
 use crate::diagnose::cause::{Cause, Phase};
 use crate::diagnose::evidence::{Verdict, span};
 use crate::diagnose::incident::{self, Actor, Grade, Leg};
+use crate::diagnose::pools::Kind;
+use crate::event::Moment;
 use crate::event::lookup::{Code, Message, Rejected, reason};
-use crate::event::{Endpoint, Moment};
+use crate::time::Timestamp;
 
 /// Why an exchange failed that waited for a lookup and was answered without an attempt.
 #[must_use]
@@ -316,69 +318,137 @@ fn lower(case: &Case<'_>, resolution: &Resolution<'_>, exchange: &Exchange, give
     }
 }
 
-/// A gateway that does not look up a name because the last answer holds, and answers by itself: a lookup of its that failed
-/// before for a request of the same kind.
+/// A lookup that failed for a request of some kind: while its answer holds, others of the kind may fail without a query.
 #[derive(Clone, Debug)]
-pub struct Failed {
-    /// Whose.
-    pub gateway: IpAddr,
-    /// The endpoint that was asked, its Host, and the path's first segment.
-    pub kind: ((Endpoint, u64), u64),
-    /// The name.
-    pub name: Box<str>,
-    /// How it failed.
-    pub cause: Cause,
-    /// When that was final.
-    pub moment: Moment,
-    /// For how long the answer holds.
-    pub lifetime: Duration,
+pub struct Remembered {
+    gateway: IpAddr,
+    kind: Kind,
+    name: Box<str>,
+    cause: Cause,
+    moment: Moment,
+    until: Timestamp,
 }
 
-impl Failed {
-    /// What to remember of a failed lookup, for requests of its kind that come while the answer holds.
+impl Remembered {
+    /// What to remember of a verdict.
     #[must_use]
-    pub fn of(case: &Case<'_>, kind: ((Endpoint, u64), u64), verdict: &Verdict) -> Option<Self> {
-        let resolution = resolution(case, case.root.exchange).filter(|_| verdict.cause.phase() == Phase::Resolve)?;
-        let answer = resolution.outcome.query()?.answer.as_ref();
-        let lifetime = answer.and_then(|(_, message)| message.lifetime).unwrap_or(USUAL_LIFETIME);
+    pub fn of(case: &Case<'_>, kind: Kind, verdict: &Verdict) -> Option<Self> {
+        let exchange = case.root.exchange;
+        let resolution = resolution(case, exchange).filter(|_| verdict.cause.phase() == Phase::Resolve)?;
+        let query = resolution.outcome.query()?;
+        let lifetime = query.answer.as_ref().and_then(|(_, message)| message.lifetime).unwrap_or(USUAL_LIFETIME);
+        let moment = resolution.outcome.at().or(given(exchange))?;
         Some(Self {
-            gateway: case.gateways.root(case.root.exchange.server.ip()),
+            gateway: case.gateways.root(exchange.server.ip()),
             kind,
-            name: resolution.lookup.name.clone(),
+            name: query.name.clone(),
             cause: verdict.cause,
-            moment: resolution.outcome.at().unwrap_or(resolution.lookup.began),
-            lifetime: lifetime.clamp(USUAL_LIFETIME, LONGEST_LIFETIME),
+            moment,
+            until: moment.at + lifetime.clamp(USUAL_LIFETIME, LONGEST_LIFETIME),
         })
     }
 
-    /// What is said of a request that failed without a query while the answer held.
+    /// Whether it may be why an exchange of a kind failed without a query.
     #[must_use]
-    pub fn held(&self, given: Moment, verdict: Verdict) -> Verdict {
+    pub fn explains(&self, case: &Case<'_>, kind: Kind, at: Moment) -> bool {
+        let server = case.root.exchange.server.ip();
+        let since = case.names.of(server, case.gateways, at, LONGEST_LIFETIME);
+        let mut since = since.take_while(|lookup| lookup.began.frame > self.moment.frame);
+        let found = since.any(|lookup| lookup.name == self.name && matches!(lookup.outcome(at), Outcome::Found));
+        self.gateway == case.gateways.root(case.root.exchange.server.ip())
+            && self.kind == kind
+            && self.moment.frame < at.frame
+            && at.at <= self.until
+            && !found
+    }
+
+    /// What is said of such an exchange, for which nothing was sent.
+    #[must_use]
+    pub fn verdict(&self, at: Moment, nothing_sent: Verdict) -> Verdict {
         let Self { name, cause, moment, .. } = self;
-        let ago = span(given.at.since(moment.at));
-        let mut held = Verdict::new(
-            *cause,
-            Grade::Consistent,
-            format!("{name}: failed {ago} before; not asked again"),
-            format!(
-                "nothing was sent, and no name was asked for; a lookup of {name} for such a request failed {ago} before"
-            ),
-        )
-        .detail("remembered")
-        .proof(*moment, Actor::Network, format!("the lookup of {name} that failed ({cause})"));
-        held.evidence.extend(verdict.evidence);
-        held.or_else(Some(Cause::NoUpstreamAttempt), "the gateway answered by itself for another reason")
-            .unknown("whether the gateway remembers such an answer: its configuration tells")
+        standing(*cause, name, *moment, at, nothing_sent)
     }
 }
 
+/// A lookup of the same gateway, not for this exchange, that failed before and has not succeeded since.
+#[derive(Clone, Copy, Debug)]
+pub struct Background<'a> {
+    /// How it failed.
+    pub cause: Cause,
+    /// The name.
+    pub name: &'a str,
+    /// When that was final.
+    pub failed: Moment,
+    /// Whether the gateway asks for no other name, and this one had led somewhere before.
+    pub is_only: bool,
+}
+
+/// The name that a gateway looks up by itself, and that leads nowhere. `None` where there are several: which of them the
+/// exchange needed is not known.
+#[must_use]
+pub fn background<'c>(case: &'c Case<'_>, at: Moment) -> Option<Background<'c>> {
+    let mut failing: Option<Background<'c>> = None;
+    let mut found: Vec<&str> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
+    for lookup in case.names.of(case.root.exchange.server.ip(), case.gateways, at, LONGEST_LIFETIME) {
+        let (name, outcome) = (&*lookup.name, lookup.outcome(at));
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        let cause = match outcome {
+            Outcome::Found => {
+                found.push(name);
+                continue;
+            }
+            Outcome::NoName(_) | Outcome::NoAddress(_) => Cause::DnsNxdomain,
+            Outcome::Failed(_) | Outcome::Split(_) | Outcome::Rejected(_) => Cause::DnsFailure,
+            Outcome::Silent(_) if at.at.since(lookup.began.at) >= SHORTEST_WAIT => Cause::DnsTimeout,
+            Outcome::Silent(_) => continue,
+        };
+        if found.contains(&name) || at.at.since(lookup.began.at) > STANDING {
+            continue;
+        }
+        match failing {
+            Some(other) if other.name != name => return None,
+            Some(_) => {}
+            None => {
+                let failed = outcome.at().unwrap_or(lookup.began);
+                failing = Some(Background { cause, name, failed, is_only: false });
+            }
+        }
+    }
+    let failing = failing?;
+    Some(Background { is_only: names.len() == 1 && found.contains(&failing.name), ..failing })
+}
+
+/// Nothing was sent, and no name asked for; one that was asked for before led nowhere.
+#[must_use]
+pub fn standing(cause: Cause, name: &str, failed: Moment, at: Moment, nothing_sent: Verdict) -> Verdict {
+    let ago = span(at.at.since(failed.at));
+    let mut verdict = Verdict::new(
+        cause,
+        Grade::Consistent,
+        format!("{name}: led nowhere {ago} before; nothing sent, not asked again"),
+        format!("nothing was sent, and no name asked for; the gateway's lookup of {name} had failed {ago} before"),
+    )
+    .detail("remembered")
+    .proof(failed, Actor::Upstream, format!("the lookup of {name} that failed"));
+    verdict.evidence.extend(nothing_sent.evidence);
+    verdict
+        .or_else(Some(Cause::NoUpstreamAttempt), "the gateway answered by itself for another reason")
+        .unknown("whether the request was for that name, and whether the gateway remembers such an answer")
+}
+
 /// Notes at a connection that failed that its address is out of date: the name that led there has another one since.
-pub fn note_outdated(case: &Case<'_>, upstream: Endpoint, tried: Moment, verdict: &mut Verdict) {
+pub fn note_outdated(case: &Case<'_>, tried: &Conversation, verdict: &mut Verdict) {
+    let upstream = tried.server;
     if verdict.cause.phase() != Phase::Connect {
         return;
     }
     let outdated = case.names.outdated(upstream.ip());
-    let Some((name, known)) = outdated.into_iter().find(|(_, known)| known.at.frame < tried.frame) else { return };
+    let Some((name, known)) = outdated.into_iter().find(|(_, known)| known.at.frame < tried.opened.frame) else {
+        return;
+    };
     let now: Vec<String> = known.now.iter().take(MOST_SHOWN).map(ToString::to_string).collect();
     let now = now.join(", ");
     if verdict.detail.is_none() {
@@ -402,3 +472,6 @@ const MOST_RIVALS: usize = 3;
 /// For how long gateways remember a name that led nowhere, whatever the answer says.
 const USUAL_LIFETIME: Duration = Duration::from_secs(10);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(300);
+/// A lookup that failed longer ago says nothing of the present: gateways that look names up by themselves do so every few
+/// seconds.
+const STANDING: Duration = Duration::from_secs(30);

@@ -36,12 +36,12 @@ impl Ladder {
             truncated: false,
             name: name.into(),
             kind,
-            addresses: addresses.iter().filter(|address| **address != "TC").map(|a| a.parse().unwrap()).collect(),
+            addresses: addresses.iter().filter_map(|address| address.parse().ok()).collect(),
             aliases: SmallVec::new(),
             answers: addresses.len() as u16,
             lifetime: None,
             reason: None,
-            cut: false,
+            cut: addresses.contains(&"cut"),
         };
         let message = Message { truncated: addresses.contains(&"TC"), ..message };
         let end = |text: &str| text.parse::<Endpoint>().unwrap();
@@ -189,6 +189,13 @@ fn an_answer_that_was_cut_short_is_none() {
     ladder.ask(2, (GATEWAY, OTHER), 2, "A app.lab");
     ladder.answer(3, (GATEWAY, OTHER), 2, "A app.lab", Code::NOERROR, &["10.1.1.1"]);
     assert_eq!(ladder.told(2000), ["A app.lab, A app.lab (2 ×): found"]);
+}
+
+#[test]
+fn an_answer_that_the_snaplen_cut_is_not_taken_for_an_empty_one() {
+    let mut ladder = Ladder::default();
+    ladder.look_up(0, 1, "A app.lab", Code::NOERROR, &["cut"]);
+    assert_eq!(ladder.told(2), ["A app.lab (1 ×): found"]);
 }
 
 #[test]

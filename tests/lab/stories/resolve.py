@@ -105,3 +105,48 @@ def apache_name_not_found(lab):
     lab.session(get("/app/2"))
     lab.require(r"DNS lookup failure for: gone")
     lab.expect("500 GET /old/1 dns_nxdomain upstream=gone")
+
+
+@story("The upstream's name disappears, and HAProxy takes its server out of service")
+def haproxy_name_disappears(lab):
+    """HAProxy looks the name up by itself, once a second. When it is gone from the zone, HAProxy answers 503 by itself; when
+    it is back, it serves again."""
+    lab.start_upstream()
+    resolver = lab.start_resolver(dnsmasq(RESOLVER, APP_LAB))
+    lab.start_haproxy(
+        f"""
+resolvers zone
+    nameserver first {RESOLVER}:53
+    hold valid 1s
+    hold nx 1s
+    timeout resolve 1s
+    timeout retry 1s
+
+defaults
+    mode http
+    log global
+    option httplog
+    timeout connect 2s
+    timeout client 10s
+    timeout server 10s
+
+frontend front
+    bind :8080
+    default_backend app
+
+backend app
+    server app1 app.lab:9000 resolvers zone init-addr none resolve-prefer ipv4
+"""
+    )
+    lab.pause(2.5)
+    lab.session(get("/shop/1"))
+    lab.end(resolver)
+    resolver = lab.start_resolver(dnsmasq(RESOLVER))
+    lab.pause(4)
+    lab.session(get("/shop/2", 503))
+    lab.end(resolver)
+    lab.start_resolver(dnsmasq(RESOLVER, APP_LAB))
+    lab.pause(4)
+    lab.session(get("/shop/3"))
+    lab.require(r"app/app1.*(DNS|resolution|NX)")
+    lab.expect("503 GET /shop/2 dns_nxdomain")
