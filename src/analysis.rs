@@ -257,6 +257,7 @@ impl<'r> Analysis<'r> {
             upstreams: upstreams(&stats, &diagnoser),
             latency: Latency {
                 client_wait: quantiles(&stats.client_wait),
+                upstream_resolve: quantiles(&stats.upstream_resolve),
                 upstream_connect: quantiles(&stats.upstream_connect),
                 upstream_tls: Quantiles::default(),
                 upstream_wait: quantiles(&stats.upstream_wait),
@@ -320,6 +321,7 @@ impl Findings<'_> {
             Finding::Responded(endpoint) => self.diagnoser.responded(endpoint),
             Finding::IdleClose(conversation, idle) => self.stats.idle_close(conversation.server, idle),
             Finding::Conversation(conversation) => self.stats.conversation(conversation),
+            Finding::Resolved(lookup, moment) => self.stats.upstream_resolve.note(moment.at.since(lookup.began.at)),
         }
     }
 

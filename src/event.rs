@@ -1,9 +1,10 @@
-//! The waist: what one connection did, as plain data. Everything above learns of the network through these types alone;
-//! everything below ends in them.
+//! The waist: what one connection did, and what name servers were asked, as plain data. Everything above learns of the
+//! network through these types alone; everything below ends in them.
 //!
 //! Offsets are 64-bit positions in one direction's byte stream, 0 = the first octet after the SYN (or the first octet
 //! seen, where the capture began in the middle of the connection).
 
+pub mod lookup;
 mod message;
 
 use std::net::{IpAddr, SocketAddr};
@@ -49,11 +50,11 @@ impl Side {
     }
 }
 
-/// Something that happened on a connection.
+/// Something that happened.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// The connection.
-    pub connection: ConnectionId,
+    /// The connection on which it did; datagrams are of none.
+    pub connection: Option<ConnectionId>,
     /// When, and in which frame.
     pub moment: Moment,
     /// What.
@@ -195,6 +196,10 @@ pub enum What {
     Opaque(Opaque),
     /// The connection left the table.
     Gone(Gone),
+    /// A name server was asked, or answered: by a datagram, or on a connection.
+    Lookup(Box<lookup::Told>),
+    /// An ICMP or ICMPv6 error that quotes a query to a name server.
+    LookupRejected(Box<lookup::Rejected>),
 }
 
 /// How a connection began.

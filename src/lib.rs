@@ -24,7 +24,7 @@
 //!    \  [wire]     octets -> Packet -> Segment | IcmpError         /    stateless
 //!     \ [flow]     copies out, fragments together, connections,   /     per connection,
 //!      \           octets in order, gaps declared                /      bounded by limits
-//!       \ [observe] requests, responses, defects of HTTP/1      /
+//!       \ [observe] HTTP/1's messages and defects; DNS        /
 //!        \         (the three together are a [shard])          /
 //!         '-----------------------+----------------------------'
 //!                            Vec<Event>        [event]: the waist, plain data
@@ -53,7 +53,8 @@
 //! 4. [`observe`] reads messages off the two streams of a connection. Bodies are counted, not kept.
 //! 5. Events are appended to a buffer that the caller owns, each with its [`event::Moment`]: frame and time.
 //! 6. [`correlate`] rebuilds exchanges from events, learns which addresses are one gateway, and pairs each downstream
-//!    exchange with its attempts once time enough has passed that no more can come. What has settled is handed on and
+//!    exchange with its attempts, or with the failed lookup that it waited for, once time enough has passed that no more
+//!    can come. What has settled is handed on and
 //!    forgotten, so memory follows what is open, not what was read.
 //! 7. [`diagnose`] puts questions to each attempt ([`diagnose::evidence`]), phase by phase; the first rule that fits
 //!    gives the cause, the frames, and what they rule out. The grade falls with the pairing and with what was not seen.
@@ -128,7 +129,10 @@
 //!   gained little; the shard is a unit of state of its own so that there can be more of them.
 //! - [`analysis`] stands above `report` although it does no I/O: what it composes is a report, and the order of the
 //!   stages should stand in one place.
-//! - `DefectKind`, what HTTP/1 forbids, is defined in [`wire::http1`], where it is found; the waist uses it.
+//! - `DefectKind`, what HTTP/1 forbids, is defined in [`wire::http1`], where it is found; the waist uses it. So it does with
+//!   the messages of [`wire::dns`].
+//! - Queries meet their answers above the waist, in `correlate::lookups`: a stub and the server behind it are asked on
+//!   different flows.
 //! - `etherparse` is also named in `wire/ip.rs`: extension headers are walked there with it, for both of its callers.
 //! - [`correlate`] and [`diagnose`] take one function from [`observe`], the digest of a value, so that all compute it alike.
 //!

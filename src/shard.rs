@@ -6,7 +6,7 @@ use crate::flow::defrag::Defragmenter;
 use crate::flow::duplicate::Duplicates;
 use crate::flow::table::{Slot, Table};
 use crate::limits::Limits;
-use crate::observe::http1::Http1;
+use crate::observe::{Observer, dns};
 use crate::time::Timestamp;
 use crate::wire::link::LinkType;
 use crate::wire::packet::{self, Content, IcmpError, Packet, Segment, Undecodable};
@@ -54,7 +54,7 @@ pub struct Shard {
     duplicates: Duplicates,
     defragmenter: Defragmenter,
     table: Table,
-    observers: Vec<Option<Box<Http1>>>,
+    observers: Vec<Option<Observer>>,
     counters: Counters,
     /// Octets that connections and observers hold.
     held: usize,
@@ -136,7 +136,12 @@ impl Shard {
                     self.packet(&packet, focused, moment, events);
                 }
             }
-            Content::Udp(_) | Content::Other(_) => {}
+            Content::Udp(datagram) => {
+                if let Some(told) = dns::datagram(packet, datagram) {
+                    events.push(Event { connection: None, moment, what: What::Lookup(Box::new(told)) });
+                }
+            }
+            Content::Other(_) => {}
         }
     }
 
@@ -155,27 +160,27 @@ impl Shard {
         let Some(connection) = table.connection(slot) else { return };
         let id = connection.id;
         if let Some((first, local)) = opened {
-            events.push(Event { connection: id, moment, what: connection.opened(first, local) });
-            open_observer(observers, slot, first == FirstSeen::Syn);
+            events.push(Event { connection: Some(id), moment, what: connection.opened(first, local) });
+            open_observer(observers, slot, connection, first == FirstSeen::Syn);
         }
         let Some(observer) = observers.get_mut(slot.0) else { return };
         if focused && !connection.focused {
             connection.focused = true;
-            events.push(Event { connection: id, moment, what: What::Focused });
+            events.push(Event { connection: Some(id), moment, what: What::Focused });
         }
         let from = events.len();
         let may_hold = !segment.payload.is_empty() || connection.held_octets() > 0;
-        let before = if may_hold { held_by(connection, observer.as_deref()) } else { 0 };
+        let before = if may_hold { held_by(connection, observer.as_ref()) } else { 0 };
         let mut out = |output: Output<'_>| observe(observer, output, id, moment, limits, events);
         connection.segment(side, segment, packet.ttl, moment, limits, &mut out);
         if may_hold {
-            *held = held.saturating_sub(before) + held_by(connection, observer.as_deref());
+            *held = held.saturating_sub(before) + held_by(connection, observer.as_ref());
             if *held > limits.waiting_bytes {
-                *held -= held_by(connection, observer.as_deref());
+                *held -= held_by(connection, observer.as_ref());
                 connection.give_up_holes(&mut |output| observe(observer, output, id, moment, limits, events));
                 let context = connection.context();
-                observer.iter_mut().for_each(|observer| observer.give_up_heads(context));
-                *held += held_by(connection, observer.as_deref());
+                observer.iter_mut().for_each(|observer| observer.give_up(context));
+                *held += held_by(connection, observer.as_ref());
                 counters.given_up += 1;
             }
         }
@@ -183,6 +188,10 @@ impl Shard {
     }
 
     fn icmp_error(&mut self, packet: &Packet<'_>, error: &IcmpError, moment: Moment, events: &mut Vec<Event>) {
+        if let Some(rejected) = dns::rejected(packet, error) {
+            events.push(Event { connection: None, moment, what: What::LookupRejected(Box::new(rejected)) });
+            return;
+        }
         let Self { table, observers, limits, held, .. } = self;
         let known = table.quoted(error);
         let found = known.or_else(|| {
@@ -194,8 +203,8 @@ impl Shard {
         let Some(connection) = table.connection(slot) else { return };
         if known.is_none() {
             let what = connection.opened(FirstSeen::Quoted, [None, None]);
-            events.push(Event { connection: connection.id, moment, what });
-            open_observer(observers, slot, true);
+            events.push(Event { connection: Some(connection.id), moment, what });
+            open_observer(observers, slot, connection, true);
         }
         let told = Unreachable {
             from: packet.source,
@@ -209,25 +218,25 @@ impl Shard {
         let id = connection.id;
         connection.unreachable(told, error.sequence, &mut |output| {
             if let Output::Event(what) = output {
-                events.push(Event { connection: id, moment, what });
+                events.push(Event { connection: Some(id), moment, what });
             }
         });
     }
 }
 
 /// Gives a connection that begins its observer.
-fn open_observer(observers: &mut Vec<Option<Box<Http1>>>, slot: Slot, from_start: bool) {
+fn open_observer(observers: &mut Vec<Option<Observer>>, slot: Slot, connection: &Connection, from_start: bool) {
     if observers.len() <= slot.0 {
         observers.resize_with(slot.0 + 1, || None);
     }
     if let Some(observer) = observers.get_mut(slot.0) {
-        *observer = Some(Box::new(Http1::new(from_start)));
+        *observer = Some(Observer::new(connection.client, connection.server, from_start));
     }
 }
 
 /// Turns what a connection gives out into events, by way of its observer.
 fn observe(
-    observer: &mut Option<Box<Http1>>,
+    observer: &mut Option<Observer>,
     output: Output<'_>,
     connection: ConnectionId,
     moment: Moment,
@@ -235,16 +244,17 @@ fn observe(
     events: &mut Vec<Event>,
 ) {
     match output {
-        Output::Event(what) => events.push(Event { connection, moment, what }),
+        Output::Event(what) => events.push(Event { connection: Some(connection), moment, what }),
         Output::Piece(side, piece, context) => {
-            if let Some(http) = observer {
-                let mut tell = |what| events.push(Event { connection, moment, what });
-                http.piece(side, &piece, moment, context, limits, &mut tell);
+            if let Some(observer) = observer {
+                let mut tell = |what| events.push(Event { connection: Some(connection), moment, what });
+                observer.piece(side, &piece, (moment, context), limits, &mut tell);
             }
         }
         Output::Closed { side, reset } => {
-            if let Some(http) = observer {
-                http.closed(side, reset, &mut |what| events.push(Event { connection, moment, what }));
+            if let Some(observer) = observer {
+                observer
+                    .closed(side, reset, &mut |what| events.push(Event { connection: Some(connection), moment, what }));
             }
         }
     }
@@ -260,21 +270,21 @@ fn watch_ends(connection: &mut Connection, from: usize, moment: Moment, events: 
         let id = connection.id;
         connection.watch(Side::Client, end, &mut |output| {
             if let Output::Event(what) = output {
-                events.push(Event { connection: id, moment, what });
+                events.push(Event { connection: Some(id), moment, what });
             }
         });
     }
 }
 
 /// Octets that a connection and its observer hold.
-fn held_by(connection: &Connection, observer: Option<&Http1>) -> usize {
-    connection.held_octets() + observer.map_or(0, Http1::held_octets)
+fn held_by(connection: &Connection, observer: Option<&Observer>) -> usize {
+    connection.held_octets() + observer.map_or(0, Observer::held_octets)
 }
 
 /// A connection leaves: what it still held is told, then that it is gone.
 #[expect(clippy::too_many_arguments, reason = "it is called from closures that borrow the shard's parts one by one")]
 fn farewell(
-    observers: &mut [Option<Box<Http1>>],
+    observers: &mut [Option<Observer>],
     slot: Slot,
     connection: &mut Connection,
     why: GoneWhy,
@@ -285,6 +295,6 @@ fn farewell(
 ) {
     let id = connection.id;
     let mut observer = observers.get_mut(slot.0).and_then(Option::take);
-    *held = held.saturating_sub(held_by(connection, observer.as_deref()));
+    *held = held.saturating_sub(held_by(connection, observer.as_ref()));
     connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, events));
 }

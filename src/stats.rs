@@ -149,6 +149,8 @@ impl Taken {
 pub struct Stats {
     /// Downstream wait.
     pub client_wait: Spans,
+    /// A gateway's lookups that led to an address.
+    pub upstream_resolve: Spans,
     /// Upstream handshake.
     pub upstream_connect: Spans,
     /// Upstream wait.

@@ -63,6 +63,7 @@ macro_rules! stories {
 stories! {
     apache_bad_header
     apache_chunk_broken
+    apache_name_not_found
     apache_refused_503
     apache_timeout_502
     apache_worker_in_error
@@ -72,6 +73,7 @@ stories! {
     haproxy_bad_status_line
     haproxy_connect_refused
     haproxy_health_checks_down
+    haproxy_name_disappears
     haproxy_race_silent_close
     haproxy_timeout
     nginx_client_abort
@@ -84,11 +86,16 @@ stories! {
     nginx_keepalive_race_get_masked
     nginx_keepalive_race_post
     nginx_malformed_header
+    nginx_name_not_found
     nginx_no_live_upstreams
+    nginx_one_family_refused
     nginx_process_death
     nginx_relayed_502
     nginx_request_lost
     nginx_reset_without_response
+    nginx_resolver_fails
+    nginx_resolver_gone
+    nginx_resolver_silent
     nginx_stalled_body
     nginx_syn_unanswered
     nginx_timeout_late_answer

@@ -12,13 +12,17 @@ mod fit;
 pub mod gateway;
 mod identify;
 mod index;
+pub mod lookup;
+pub mod lookups;
 mod marks;
 mod nesting;
 mod numbering;
 mod order;
 mod pair;
+mod pairing;
 mod places;
 mod provisional;
+pub mod resolution;
 mod settle;
 
 use std::cmp::Reverse;
@@ -32,10 +36,15 @@ use crate::correlate::books::Books;
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, ResponseEnd, ResponseStart};
 use crate::correlate::gateway::Gateways;
 use crate::correlate::index::Index;
+use crate::correlate::lookup::Lookup;
+use crate::correlate::lookups::Lookups;
 use crate::correlate::marks::Marks;
 use crate::correlate::order::Answers;
+pub use crate::correlate::pairing::Pairing;
 use crate::correlate::places::Places;
 use crate::correlate::provisional::Provisional;
+use crate::correlate::resolution::Resolution;
+use crate::event::lookup::NAME_SERVER;
 use crate::event::{ConnectionId, Ending, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
@@ -58,29 +67,6 @@ pub struct Try<'a> {
     pub pairing: Pairing,
     /// 0 for an attempt of the gateway that answered the client, 1 for one of the gateway behind it.
     pub hop: u8,
-}
-
-/// How sure it is that an attempt was made for an exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Pairing {
-    /// Other attempts fit as well.
-    Possible,
-    /// Time, size and status single it out.
-    Likely,
-    /// An identifier stands on both legs, or nothing else is in the time window.
-    Certain,
-}
-
-impl Pairing {
-    /// The pairing's name in reports.
-    #[must_use]
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::Possible => "possible",
-            Self::Likely => "likely",
-            Self::Certain => "certain",
-        }
-    }
 }
 
 /// What a settled exchange is.
@@ -109,6 +95,10 @@ pub struct Case<'a> {
     pub upstream_opaque: bool,
     /// What is known of the gateways.
     pub gateways: &'a Gateways,
+    /// What is known of names.
+    pub names: &'a Lookups,
+    /// The failed lookups that explain why no attempt was made, each with the exchange that waited for it.
+    pub resolutions: SmallVec<[(ExchangeKey, Resolution<'a>); 1]>,
 }
 
 /// What the correlator gives out.
@@ -131,6 +121,8 @@ pub enum Finding<'a> {
     Responded(Endpoint),
     /// An idle connection was closed by its server.
     IdleClose(&'a Conversation, Duration),
+    /// A gateway's lookup led to an address.
+    Resolved(&'a Lookup, Moment),
 }
 
 /// The correlator: everything that is open, by connection and by exchange.
@@ -145,6 +137,7 @@ pub struct Correlator {
     hurried: u64,
     gateways: Gateways,
     books: Books,
+    names: Lookups,
     marks: Marks,
     /// When which exchange is to be settled.
     due: BinaryHeap<Reverse<(Timestamp, ExchangeKey)>>,
@@ -178,6 +171,7 @@ impl Correlator {
             hurried: 0,
             gateways,
             books: Books::default(),
+            names: Lookups::default(),
             marks: Marks::default(),
             due: BinaryHeap::new(),
             provisional: Provisional::default(),
@@ -211,24 +205,31 @@ impl Correlator {
         if self.books.len() > self.most_exchanges || self.held_bytes > self.most_bytes {
             self.make_room(sink);
         }
+        let event = match event.what {
+            What::Lookup(told) => return self.take_lookup(event.moment, *told, sink),
+            What::LookupRejected(rejected) => return self.names.reject(event.moment, *rejected),
+            _ => event,
+        };
+        let Some(connection) = event.connection else { return };
         if let What::Opened(opened) = &event.what {
             let place = self.places.number(opened.server);
-            let conversation = Conversation::new(event.connection, event.moment, opened, place);
+            let conversation = Conversation::new(connection, event.moment, opened, place);
             for (endpoint, local) in [opened.client, opened.server].iter().zip(opened.local) {
                 if let Some(local) = local {
                     self.gateways.note_local(endpoint.ip(), local);
                 }
             }
             self.books.begin(conversation);
-            if matches!(opened.first, FirstSeen::Syn | FirstSeen::Quoted) {
-                self.begin(ExchangeKey { connection: event.connection, number: 0 }, event.moment);
+            let begins = matches!(opened.first, FirstSeen::Syn | FirstSeen::Quoted);
+            if begins && opened.server.port() != NAME_SERVER {
+                self.begin(ExchangeKey { connection, number: 0 }, event.moment);
             }
             return;
         }
         if let What::Fin(closing) | What::Reset(closing) = &event.what {
-            self.note_cut_short(event.connection, event.moment, closing.by);
+            self.note_cut_short(connection, event.moment, closing.by);
         }
-        self.page_event(event, sink);
+        self.page_event(connection, event, sink);
     }
 
     /// No more events come from before `now`: what is due by then settles.
@@ -259,10 +260,10 @@ impl Correlator {
 
     // Events to records.
 
-    fn page_event(&mut self, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
-        let Some(page) = self.books.page_mut(event.connection) else { return };
+    fn page_event(&mut self, connection: ConnectionId, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
+        let Some(page) = self.books.page_mut(connection) else { return };
         page.conversation.take(&event);
-        let Event { connection, moment, what } = event;
+        let Event { moment, what, .. } = event;
         match what {
             What::RequestStarted { exchange, at } => {
                 if exchange <= 1 {

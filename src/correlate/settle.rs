@@ -166,6 +166,8 @@ impl Correlator {
                 .iter()
                 .any(|client| self.gateways.same(exchange.server.ip(), *client) && *client != exchange.client.ip()),
             gateways: &self.gateways,
+            names: &self.names,
+            resolutions: self.resolutions(exchange, &attempts),
             attempts,
         })
     }

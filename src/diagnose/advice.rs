@@ -155,7 +155,7 @@ fn spread(spans: &Spans) -> String {
 
 fn upstream_of(incident: &Incident) -> Option<Endpoint> {
     let failing = incident.attempts.iter().rev().find(|attempt| attempt.outcome == Some(incident.cause));
-    failing.map(|attempt| attempt.upstream)
+    failing.and_then(|attempt| attempt.upstream)
 }
 
 /// Paragraphs at most: what to do first is not a catalogue.

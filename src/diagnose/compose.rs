@@ -1,11 +1,13 @@
 //! A judged case to the plain data of an incident.
 
+use crate::correlate::conversation::Exchange;
 use crate::correlate::{Case, Party, Role, Try};
-use crate::diagnose::cause::Cause;
+use crate::diagnose::cause::{Cause, Phase};
 use crate::diagnose::evidence::{Attempt, Verdict};
 use crate::diagnose::incident::{self, Downstream, Grade, Incident, Kind};
 use crate::diagnose::ladder;
 use crate::diagnose::product::{self, Product};
+use crate::diagnose::resolve;
 use crate::event::{Endpoint, Side};
 use crate::stats;
 
@@ -23,7 +25,8 @@ pub(super) fn met_by(case: &Case<'_>, judged: &[Judged<'_>], verdict: &Verdict) 
     let Some((index, found)) = judged.iter().enumerate().rfind(|(_, judged)| says_so(judged)) else {
         return case.root.exchange.server;
     };
-    if matches!(verdict.cause, Cause::NoUpstreamAttempt | Cause::UpstreamNotCaptured) {
+    let made_none = matches!(verdict.cause, Cause::NoUpstreamAttempt | Cause::UpstreamNotCaptured);
+    if made_none || verdict.cause.phase() == Phase::Resolve {
         return found.attempt.party.exchange.server;
     }
     let before = judged.get(..index).unwrap_or_default().iter();
@@ -47,7 +50,7 @@ pub(super) fn compose(
         None => verdict.evidence.last().map_or(root.started.at, |proof| proof.moment.at),
     };
     let ladder = ladder::steps(case, &verdict);
-    let attempts = judged.iter().map(attempt).collect();
+    let attempts = attempts(case, &judged, &verdict);
     let log_lines = Product::ALL
         .iter()
         .filter_map(|known| Some((*known, product::log_line(*known, verdict.cause, verdict.detail, status)?)))
@@ -98,6 +101,20 @@ fn downstream(case: &Case<'_>, product: Option<Product>) -> Downstream {
     }
 }
 
+/// The attempts, and behind each exchange that waited for a lookup in vain, that lookup.
+fn attempts(case: &Case<'_>, judged: &[Judged<'_>], verdict: &Verdict) -> Vec<incident::Attempt> {
+    let waited = |exchange: &Exchange, verdict: Option<&Verdict>, hop| {
+        let verdict = verdict.filter(|verdict| verdict.cause.phase() == Phase::Resolve)?;
+        Some(resolve::attempt(resolve::resolution(case, exchange)?, resolve::given(exchange)?, verdict, hop))
+    };
+    let mut attempts: Vec<incident::Attempt> = waited(case.root.exchange, Some(verdict), 0).into_iter().collect();
+    for judged in judged {
+        attempts.push(attempt(judged));
+        attempts.extend(waited(judged.attempt.party.exchange, judged.verdict.as_ref(), judged.attempt.hop + 1));
+    }
+    attempts
+}
+
 fn attempt(judged: &Judged<'_>) -> incident::Attempt {
     let Party { exchange, conversation } = judged.attempt.party;
     let first = if exchange.reused { exchange.started } else { conversation.opened };
@@ -112,8 +129,10 @@ fn attempt(judged: &Judged<'_>) -> incident::Attempt {
     let last = ends.into_iter().flatten().chain([first, exchange.started]).max_by_key(|m| m.frame).unwrap_or(first);
     incident::Attempt {
         gateway: exchange.client,
-        upstream: exchange.server,
-        stream: exchange.key.connection.0,
+        upstream: Some(exchange.server),
+        name: None,
+        resolver: None,
+        stream: Some(exchange.key.connection.0),
         exchange: exchange.key.number,
         reused: exchange.reused && exchange.key.number > 0,
         protocol: match &exchange.request {

@@ -14,8 +14,8 @@ pub fn find(incidents: &mut [Incident]) -> Vec<Episode> {
     let mut by_upstream: BTreeMap<Endpoint, Vec<usize>> = BTreeMap::new();
     for (index, incident) in incidents.iter().enumerate() {
         let failing = incident.attempts.iter().rev().find(|attempt| attempt.outcome == Some(incident.cause));
-        if let Some(attempt) = failing {
-            by_upstream.entry(attempt.upstream).or_default().push(index);
+        if let Some(upstream) = failing.and_then(|attempt| attempt.upstream) {
+            by_upstream.entry(upstream).or_default().push(index);
         }
     }
     let mut episodes = Vec::new();

@@ -140,15 +140,19 @@ pub struct Downstream {
 pub struct Attempt {
     /// The gateway's end.
     pub gateway: Endpoint,
-    /// The upstream's end.
-    pub upstream: Endpoint,
-    /// `tcp.stream` as Wireshark counts.
-    pub stream: u64,
+    /// The upstream's end; `None` where its address was not found.
+    pub upstream: Option<Endpoint>,
+    /// The name that the gateway asked for and was given no address of.
+    pub name: Option<Box<str>>,
+    /// The name server that it asked.
+    pub resolver: Option<Endpoint>,
+    /// `tcp.stream` as Wireshark counts; `None` where there is no connection.
+    pub stream: Option<u64>,
     /// 1-based number of the exchange on its connection; 0 where no request was sent.
     pub exchange: u32,
     /// Whether the connection had carried an exchange before.
     pub reused: bool,
-    /// `http/1.1`, `http/1.0`, or `tcp` where no request was sent.
+    /// `http/1.1`, `http/1.0`, `tcp` where no request was sent, or `dns` where a name was asked for.
     pub protocol: &'static str,
     /// Method that the gateway sent.
     pub method: Option<Box<str>>,
@@ -172,6 +176,14 @@ pub struct Attempt {
     pub last: Moment,
     /// 0 for an attempt of the gateway that answered the client, 1 for one of the gateway behind it, and so on.
     pub hop: u8,
+}
+
+impl Attempt {
+    /// Where it went: the endpoint, or the name where it has no address.
+    #[must_use]
+    pub fn destination(&self) -> Option<String> {
+        self.upstream.map(|upstream| upstream.to_string()).or_else(|| self.name.as_deref().map(str::to_owned))
+    }
 }
 
 /// A frame that proves something.

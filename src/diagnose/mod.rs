@@ -20,6 +20,7 @@ pub mod product;
 mod recognition;
 mod remember;
 pub mod request;
+pub mod resolve;
 pub mod response;
 mod verdicts;
 
@@ -77,6 +78,8 @@ pub struct Diagnoser {
     waits: local::SilentWaits,
     lone: probes::LoneRequests,
     failed: HashMap<Endpoint, BTreeMap<Cause, u64>>,
+    /// Lookups that failed for requests.
+    remembered: VecDeque<resolve::Remembered>,
     /// Targets of requests are cut off in this capture.
     cut_targets: bool,
     /// Incidents for which there was no room.
@@ -102,6 +105,7 @@ impl Diagnoser {
             waits: local::SilentWaits::default(),
             lone: probes::LoneRequests::default(),
             failed: HashMap::new(),
+            remembered: VecDeque::new(),
             cut_targets: false,
             beyond: 0,
             unused_connections: 0,
@@ -245,6 +249,7 @@ impl Diagnoser {
                 None => local::unknown(case),
             },
         };
+        self.remember_lookup(case, &verdict);
         Some(self.incident(kind, case, judged, verdict))
     }
 
@@ -269,7 +274,7 @@ impl Diagnoser {
     }
 
     /// The error that was passed on came from a gateway whose other attempts are in the capture, and for this one it made none.
-    fn answered_by_itself(&self, case: &Case<'_>, attempt: Try<'_>) -> Option<Verdict> {
+    fn answered_by_itself<'a>(&self, case: &Case<'a>, attempt: Try<'a>) -> Option<Verdict> {
         let server = attempt.party.exchange.server.ip();
         let own_answer =
             attempt.party.exchange.response.as_deref().and_then(product::recognise).is_some_and(|found| found.own_page);
@@ -284,11 +289,16 @@ impl Diagnoser {
             closed_with_it: 0,
             upstream_opaque: case.upstream_opaque,
             gateways: case.gateways,
+            names: case.names,
+            resolutions: case.resolutions.clone(),
         };
         Some(self.without_attempt(&inner, case.gateways.root(server)))
     }
 
     fn without_attempt(&self, case: &Case<'_>, root: IpAddr) -> Verdict {
+        if let Some(verdict) = resolve::judge(case, case.root.exchange) {
+            return verdict;
+        }
         let product = self.products.at(case.root.exchange.server, case.gateways);
         let hold_down = product.map_or(Duration::from_secs(10), product::hold_down);
         let counts = |failure: &Failure| product::turns_away(product, failure.cause, failure.probe);
@@ -298,6 +308,9 @@ impl Diagnoser {
         let at = asked.response_start.as_ref().map(|start| start.moment).or(asked.over).unwrap_or(asked.started);
         let outage = self.pools.outage(asked, &recent, hold_down, at.at);
         let mut verdict = local::nothing_sent(case, &outage, hold_down);
+        if case.upstream_visible && verdict.grade == Grade::Undetermined {
+            verdict = self.without_name(case, at, product, verdict);
+        }
         if !case.upstream_visible {
             // Who answers may be the origin itself: then its own leg tells what happened.
             let own = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
@@ -425,6 +438,9 @@ impl Diagnoser {
             let maker = behind.map_or(case.root, |outer| outer.party).exchange.server;
             let view = self.view(*attempt, given, self.products.at(maker, case.gateways));
             let mut verdict = judge_attempt(&view);
+            if let Some(verdict) = &mut verdict {
+                resolve::note_outdated(case, view.conversation, verdict);
+            }
             let deeper = case.attempts.get(index + 1).is_some_and(|next| next.hop > attempt.hop);
             if !deeper && verdict.as_ref().is_some_and(|verdict| verdict.cause == Cause::RelayedError) {
                 verdict = self.answered_by_itself(case, *attempt).or(verdict);

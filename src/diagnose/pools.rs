@@ -28,7 +28,7 @@ pub(super) struct Pools {
     served: HashMap<Endpoint, Timestamp>,
 }
 
-type Pool = SmallVec<[Endpoint; 2]>;
+pub(super) type Pool = SmallVec<[Endpoint; 2]>;
 
 /// The endpoints to which time alone ties a kind of request, each with how often.
 type Ties = HashMap<Endpoint, HashMap<((Endpoint, u64), u64), u32>>;
@@ -105,7 +105,7 @@ impl Pools {
     }
 
     /// The endpoints that this kind of request goes to, where that is known.
-    fn pool(&self, asked: &Exchange) -> Option<&Pool> {
+    pub(super) fn pool(&self, asked: &Exchange) -> Option<&Pool> {
         let (site, path) = kind(asked)?;
         self.sites.get(&site)?.get(&path)
     }
@@ -141,8 +141,11 @@ impl Pools {
     }
 }
 
+/// The site (the endpoint that was asked, and its Host), and the path's first segment.
+pub(super) type Kind = ((Endpoint, u64), u64);
+
 /// The kind of a request: the site, and the path's first segment if there is more than one.
-fn kind(asked: &Exchange) -> Option<((Endpoint, u64), u64)> {
+pub(super) fn kind(asked: &Exchange) -> Option<Kind> {
     let request = asked.request.as_deref()?;
     let host = request.host().map_or(0, |host| {
         if host.bytes().any(|octet| octet.is_ascii_uppercase()) {

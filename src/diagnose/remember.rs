@@ -1,6 +1,7 @@
 //! What the diagnosis keeps of the cases it has judged: which upstreams failed, which served, and how long gateways waited.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::correlate::conversation::Exchange;
 use crate::correlate::{Case, Pairing, Party};
@@ -9,6 +10,9 @@ use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{Attempt, Verdict};
 use crate::diagnose::local::Failure;
+use crate::diagnose::pools::kind;
+use crate::diagnose::product::Product;
+use crate::diagnose::resolve::{self, Background};
 use crate::diagnose::verdicts::judged_end;
 use crate::event::{Endpoint, Moment, Side};
 use crate::stats::{self, Stats};
@@ -71,6 +75,42 @@ impl Diagnoser {
         }
     }
 
+    /// What a request failed by, if it was a lookup: others like it may fail by the same answer.
+    pub(super) fn remember_lookup(&mut self, case: &Case<'_>, verdict: &Verdict) {
+        let remembered = kind(case.root.exchange).and_then(|kind| resolve::Remembered::of(case, kind, verdict));
+        if self.remembered.len() >= MOST_FAILURES {
+            self.remembered.pop_front();
+        }
+        self.remembered.extend(remembered);
+    }
+
+    /// What is said of a request for which nothing was sent and no name was asked, where a lookup before may be the reason.
+    pub(super) fn without_name(
+        &self,
+        case: &Case<'_>,
+        at: Moment,
+        product: Option<Product>,
+        nothing_sent: Verdict,
+    ) -> Verdict {
+        let asked = case.root.exchange;
+        let quick = at.at.since(asked.ready().at) <= AT_ONCE && asked.status().is_some_and(|status| status >= 500);
+        let Some(kind) = kind(asked).filter(|_| quick) else { return nothing_sent };
+        if let Some(known) = self.remembered.iter().rev().find(|known| known.explains(case, kind, at)) {
+            return known.verdict(at, nothing_sent);
+        }
+        let Some(failing) = resolve::background(case, at) else { return nothing_sent };
+        let Background { cause, name, failed, is_only } = failing;
+        // HAProxy looks names up by itself, and takes a server out of service whose name leads nowhere. Of others it is to be
+        // shown that the name is the server's.
+        let leads_there =
+            |upstream: &Endpoint| case.names.addresses(name).is_some_and(|known| known.has(upstream.ip()));
+        let is_its = || is_only || self.pools.pool(asked).is_some_and(|pool| pool.iter().any(leads_there));
+        if product == Some(Product::Haproxy) || is_its() {
+            return resolve::standing(cause, name, failed, at, nothing_sent);
+        }
+        nothing_sent
+    }
+
     /// Attempts failed.
     pub(super) fn count_failed(&mut self, upstream: Endpoint, cause: Cause, n: u64) {
         if self.failed.len() < MOST_ENDPOINTS || self.failed.contains_key(&upstream) {
@@ -102,6 +142,8 @@ fn gave_up_at(view: &Attempt<'_>) -> Option<Moment> {
     closed.into_iter().chain(view.given.map(|given| given.at)).min_by_key(|moment| moment.frame)
 }
 
+/// A gateway that asks nobody answers within this span.
+const AT_ONCE: Duration = Duration::from_millis(100);
 /// Endpoints whose failures are counted.
 const MOST_ENDPOINTS: usize = 512;
 /// Failures that are remembered.

@@ -37,6 +37,7 @@ pub const COLUMNS: &[&str] = &[
     "evidence_frames",
     "why",
     "summary",
+    "upstream_name",
 ];
 
 /// Writes a line of names, then a line for each incident.
@@ -71,7 +72,7 @@ fn row(incident: &Incident, style: &Style) -> Row {
         .value(downstream.and_then(|leg| leg.wait).map(us))
         .value(Some(incident.attempts.len()))
         .value(blamed.map(|attempt| attempt.gateway))
-        .value(blamed.map(|attempt| attempt.upstream))
+        .value(blamed.and_then(|attempt| attempt.upstream))
         .value(blamed.and_then(|attempt| attempt.status))
         .value(blamed.map(|attempt| attempt.reused))
         .value(blamed.and_then(|attempt| attempt.idle).map(us))
@@ -81,7 +82,8 @@ fn row(incident: &Incident, style: &Style) -> Row {
         .value(downstream.and_then(|leg| leg.response).map(|moment| style.frame(moment.frame)))
         .value(Some(units::join(evidence, " ")))
         .text(Some(style.cut_prose(&incident.why)))
-        .text(Some(style.cut_prose(&incident.summary)));
+        .text(Some(style.cut_prose(&incident.summary)))
+        .text(blamed.and_then(|attempt| attempt.name.as_deref()).map(|name| style.cut_host(name)));
     row
 }
 

@@ -99,11 +99,11 @@ fn narrowed([downstream, upstream]: [usize; 2], limit: usize) -> [usize; 2] {
 /// The client, the gateway's two ends, and the upstream; empty where there is none, or more than one.
 fn ends(incident: &Incident) -> [String; 4] {
     let ends = incident.downstream.as_ref();
-    let mut pairs: Vec<_> = incident.attempts.iter().map(|attempt| (attempt.gateway, attempt.upstream)).collect();
+    let mut pairs: Vec<_> = incident.attempts.iter().map(|one| (one.gateway, one.upstream.or(one.resolver))).collect();
     pairs.dedup();
     let there = match pairs.as_slice() {
         [] => [String::new(), String::new()],
-        [(gateway, upstream)] => [gateway.to_string(), upstream.to_string()],
+        [(gateway, upstream)] => [gateway.to_string(), upstream.map(|end| end.to_string()).unwrap_or_default()],
         [_, ..] => [String::new(), "see ATTEMPTS".to_owned()],
     };
     let client = ends.map(|leg| leg.client.to_string()).unwrap_or_default();

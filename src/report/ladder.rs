@@ -79,8 +79,11 @@ fn attempts(incident: &Incident, style: &Style, out: &mut dyn Write) -> io::Resu
         return Ok(());
     }
     writeln!(out)?;
-    let rows =
-        incident.attempts.iter().enumerate().map(|(index, attempt)| format!("{}  {}", index + 1, tried(attempt)));
+    let rows = incident
+        .attempts
+        .iter()
+        .enumerate()
+        .map(|(index, attempt)| format!("{}  {}", index + 1, tried(attempt, style)));
     match style.columns {
         None => listed("ATTEMPTS", rows, style, out),
         Some(limit) => {
@@ -98,7 +101,7 @@ fn hanging(row: &str, width: usize) -> Vec<String> {
     lines.iter().enumerate().map(|(index, line)| format!("{}{line}", number(index))).collect()
 }
 
-fn tried(attempt: &Attempt) -> String {
+fn tried(attempt: &Attempt, style: &Style) -> String {
     let connection = match (attempt.reused, attempt.idle) {
         (true, Some(idle)) => format!("reused after {} idle", units::span(idle)),
         (true, None) => "reused".to_owned(),
@@ -116,8 +119,13 @@ fn tried(attempt: &Attempt) -> String {
     } else {
         String::new()
     };
-    let (gateway, upstream, pairing) = (attempt.gateway, attempt.upstream, attempt.pairing.id());
-    format!("{gateway} -> {upstream}  {connection}; {outcome}; pairing {pairing}{hop}")
+    let (gateway, pairing) = (attempt.gateway, attempt.pairing.id());
+    let connection = match (&attempt.name, attempt.resolver) {
+        (Some(name), Some(resolver)) => format!("asked {resolver} for {}", style.prose(name)),
+        _ => connection,
+    };
+    let there = attempt.destination().map_or_else(|| "-".to_owned(), |there| style.prose(&there));
+    format!("{gateway} -> {there}  {connection}; {outcome}; pairing {pairing}{hop}")
 }
 
 /// A fact, and the frames that show it.
@@ -185,7 +193,9 @@ fn wireshark(report: &Report, incident: &Incident, style: &Style, out: &mut dyn 
         stream(moment.frame, leg.stream);
     }
     for attempt in &incident.attempts {
-        stream(attempt.first.frame, attempt.stream);
+        if let Some(number) = attempt.stream {
+            stream(attempt.first.frame, number);
+        }
     }
     let ends = leg.into_iter().flat_map(|leg| [leg.request, leg.response]);
     let requests = incident.attempts.iter().map(|attempt| attempt.request);

@@ -241,7 +241,8 @@ fn legend(incidents: &[Incident], style: &Style, out: &mut dyn Write) -> io::Res
 }
 
 fn cells(incident: &Incident, mark: &str, style: &Style) -> [Cell; 9] {
-    let upstream = blamed(incident).map_or_else(|| "-".to_owned(), |attempt| attempt.upstream.to_string());
+    let upstream = blamed(incident).and_then(Attempt::destination).map(|upstream| style.prose(&upstream));
+    let upstream = upstream.unwrap_or_else(|| "-".to_owned());
     [
         format!("{mark}{}", incident.id).into(),
         units::time_of_day(incident.time).into(),

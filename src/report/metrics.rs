@@ -92,6 +92,7 @@ impl Snapshot {
         self.latency = BTreeMap::from(
             [
                 ("client_wait", &stats.client_wait),
+                ("upstream_resolve", &stats.upstream_resolve),
                 ("upstream_connect", &stats.upstream_connect),
                 ("upstream_wait", &stats.upstream_wait),
                 ("gateway_added", &stats.gateway_added),
@@ -117,10 +118,9 @@ impl Snapshot {
         let of_cause = |outcome: &Option<Cause>| *outcome == Some(incident.cause);
         let attempts = || incident.attempts.iter().rev().filter(|attempt| attempt.outcome.is_some());
         let attempt = attempts().find(|attempt| of_cause(&attempt.outcome)).or_else(|| attempts().next());
-        let upstream = attempt.map_or_else(
-            || NONE.to_owned(),
-            |attempt| label(&mut self.named_upstreams, attempt.upstream, MOST_UPSTREAMS),
-        );
+        let upstream = attempt
+            .and_then(|attempt| attempt.upstream)
+            .map_or_else(|| NONE.to_owned(), |upstream| label(&mut self.named_upstreams, upstream, MOST_UPSTREAMS));
         *self.incidents.entry((incident.cause, incident.kind, incident.grade, upstream)).or_default() += 1;
     }
 }

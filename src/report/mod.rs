@@ -247,6 +247,8 @@ pub struct Quantiles {
 pub struct Latency {
     /// Last octet of the request to first octet of the response, downstream.
     pub client_wait: Quantiles,
+    /// First query to the first answer with an address, of gateways' lookups.
+    pub upstream_resolve: Quantiles,
     /// SYN to SYN-ACK, upstream.
     pub upstream_connect: Quantiles,
     /// ClientHello to the end of the handshake, upstream.

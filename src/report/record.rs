@@ -57,8 +57,10 @@ struct DownstreamRecord<'a> {
 #[derive(Serialize)]
 struct AttemptRecord<'a> {
     gateway: Endpoint,
-    upstream: Endpoint,
-    stream: u64,
+    upstream: Option<Endpoint>,
+    name: Option<Cow<'a, str>>,
+    resolver: Option<Endpoint>,
+    stream: Option<u64>,
     exchange: u32,
     reused: bool,
     protocol: &'static str,
@@ -218,6 +220,8 @@ fn attempt<'a>(attempt: &'a Attempt, style: &Style) -> AttemptRecord<'a> {
     AttemptRecord {
         gateway: attempt.gateway,
         upstream: attempt.upstream,
+        name: attempt.name.as_deref().map(|name| style.cut_host(name)),
+        resolver: attempt.resolver,
         stream: attempt.stream,
         exchange: attempt.exchange,
         reused: attempt.reused,

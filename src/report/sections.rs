@@ -50,7 +50,7 @@ pub(super) fn causes(report: &Report, style: &Style, out: &mut dyn Write) -> io:
             number(tally.masked, Paint::Yellow),
             if other { number(tally.other, Paint::Plain) } else { Cell::default() },
             tally.grades().into(),
-            tally.upstreams(report.upstreams.len()).into(),
+            tally.upstreams(report.upstreams.len(), style).into(),
             when(tally.first, one_day).into(),
             when(tally.last, one_day).into(),
             format!("--show {}", tally.example.id).into(),
@@ -77,7 +77,8 @@ struct Tally<'a> {
     other: u64,
     /// By grade, the surest first.
     grades: BTreeMap<std::cmp::Reverse<Grade>, u64>,
-    upstreams: BTreeMap<Endpoint, u64>,
+    /// By endpoint, or by name where there is none.
+    upstreams: BTreeMap<(Option<Endpoint>, Option<&'a str>), u64>,
     first: Timestamp,
     last: Timestamp,
     /// The first of the surest.
@@ -108,7 +109,7 @@ impl<'a> Tally<'a> {
         }
         *self.grades.entry(std::cmp::Reverse(incident.grade)).or_default() += 1;
         if let Some(attempt) = lines::blamed(incident) {
-            *self.upstreams.entry(attempt.upstream).or_default() += 1;
+            *self.upstreams.entry((attempt.upstream, attempt.name.as_deref())).or_default() += 1;
         }
         self.first = self.first.min(incident.time);
         self.last = self.last.max(incident.time);
@@ -122,12 +123,18 @@ impl<'a> Tally<'a> {
     }
 
     /// The upstreams, the most frequent first; of one alone, among how many.
-    fn upstreams(&self, known: usize) -> String {
-        let mut upstreams: Vec<(&Endpoint, &u64)> = self.upstreams.iter().collect();
-        upstreams.sort_by_key(|(endpoint, n)| (std::cmp::Reverse(**n), **endpoint));
-        let named = units::join(upstreams.iter().take(NAMED).map(|(endpoint, _)| endpoint), " ");
+    fn upstreams(&self, known: usize, style: &Style) -> String {
+        let mut upstreams: Vec<_> = self.upstreams.iter().collect();
+        upstreams.sort_by_key(|(upstream, n)| (std::cmp::Reverse(**n), **upstream));
+        let name = |(endpoint, name): &(Option<Endpoint>, Option<&str>)| match (endpoint, name) {
+            (Some(endpoint), _) => endpoint.to_string(),
+            (None, name) => style.prose(name.unwrap_or("-")),
+        };
+        let named = units::join(upstreams.iter().take(NAMED).map(|(upstream, _)| name(upstream)), " ");
         match upstreams.len() {
-            1 if known > 1 => format!("{named} (1 of {known})"),
+            1 if known > 1 && upstreams.iter().all(|((endpoint, _), _)| endpoint.is_some()) => {
+                format!("{named} (1 of {known})")
+            }
             n if n > NAMED => format!("{named} +{}", n - NAMED),
             _ => named,
         }
@@ -240,6 +247,7 @@ fn spread(spread: Spread) -> String {
 pub(super) fn latency(latency: &Latency, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let phases = [
         ("client wait", &latency.client_wait, "last byte of the request to first byte of the response, downstream"),
+        ("upstream resolve", &latency.upstream_resolve, "query to the first answer with an address"),
         ("upstream connect", &latency.upstream_connect, "SYN to SYN-ACK"),
         ("upstream TLS", &latency.upstream_tls, "ClientHello to the end of the handshake"),
         ("upstream wait", &latency.upstream_wait, "as client wait, upstream"),

@@ -21,7 +21,7 @@ use crate::capture::live::{Batch, Ended, Live, Next, Options};
 use crate::capture::reach::{self, Legs};
 use crate::cli::{Cli, Format};
 use crate::correlate::gateway::Gateways;
-use crate::diagnose::incident::{Incident, Kind};
+use crate::diagnose::incident::{Attempt, Incident, Kind};
 use crate::event::Endpoint;
 use crate::limits::Limits;
 use crate::privileges::{self, Kept};
@@ -427,7 +427,8 @@ enum Line {
 /// Records the packets of both legs of an incident, up to an instant.
 fn record(recorder: &mut Recorder, incident: &Incident, until: Timestamp) {
     let downstream = incident.downstream.iter().map(|leg| (leg.client, leg.gateway));
-    let upstream = incident.attempts.iter().map(|attempt| (attempt.gateway, attempt.upstream));
+    let asked = |attempt: &Attempt| Some((attempt.gateway, attempt.upstream.or(attempt.resolver)?));
+    let upstream = incident.attempts.iter().filter_map(asked);
     let connections: Vec<(Endpoint, Endpoint)> = downstream.chain(upstream).collect();
     let comment = format!("incident {}: {}, {}", incident.id, incident.cause.id(), incident.grade.id());
     recorder.write_incident(until, &connections, &comment);

@@ -39,6 +39,10 @@ pub(super) fn error(octets: Octets<'_>, v6: bool) -> Option<IcmpError> {
         }
         _ => None,
     };
+    let query = match (quoted.protocol, transport) {
+        (UDP, [_, _, _, _, _, _, _, _, i0, i1, ..]) if is_first => Some(u16::from_be_bytes([*i0, *i1])),
+        _ => None,
+    };
     Some(IcmpError {
         v6,
         icmp_type,
@@ -50,6 +54,7 @@ pub(super) fn error(octets: Octets<'_>, v6: bool) -> Option<IcmpError> {
         ports,
         sequence,
         syn,
+        query,
     })
 }
 

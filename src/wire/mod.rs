@@ -1,5 +1,6 @@
 //! Bytes to values: total functions without state. What cannot be read is an error that says where and why.
 
+pub mod dns;
 pub mod http1;
 mod icmp;
 mod ip;

@@ -157,6 +157,8 @@ pub struct IcmpError {
     pub sequence: Option<u32>,
     /// Whether it is a SYN that opens a connection; `None` where the flags are not quoted.
     pub syn: Option<bool>,
+    /// For UDP the first two octets that it carries: of DNS the number of the message.
+    pub query: Option<u16>,
 }
 
 impl IcmpError {

@@ -6,7 +6,7 @@ use netwatch502::limits::Limits;
 use netwatch502::shard::{Captured, Shard};
 use netwatch502::time::Timestamp;
 use netwatch502::wire::link::LinkType;
-use netwatch502::wire::{http1, packet, pcap, pcapng};
+use netwatch502::wire::{dns, http1, packet, pcap, pcapng};
 
 /// Reads a pcap file to its end. Every record must end within the file and step forward.
 pub fn read_pcap(octets: &[u8]) {
@@ -41,6 +41,13 @@ pub fn decode_packet(octets: &[u8]) {
             packet::Content::Udp(datagram) => assert!(datagram.payload.len() <= octets.len()),
             _ => {}
         }
+    }
+}
+
+/// Reads a message to or from a name server. Its name must keep to the bound that names have.
+pub fn read_dns(octets: &[u8]) {
+    if let Some(message) = dns::message(octets) {
+        assert!(message.name.len() <= 4 * 255);
     }
 }
 

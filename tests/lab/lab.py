@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -18,6 +19,9 @@ CLIENT = "10.50.1.2"
 GATEWAY = "10.50.1.1"
 APP = "10.50.2.2:9000"
 SECOND_APP = "10.50.2.3:9000"
+
+# What the account calls the programs that it ends.
+PROGRAMS = {"python3": "upstream"}
 
 # No step of any story takes longer than this.
 STEP_LIMIT_S = 30
@@ -71,6 +75,7 @@ class Lab:
         self.gateways = []
         self.gateway_process = None
         self.upstreams = []
+        self.resolvers = []
         self.timeline = []
         self.expected = []
 
@@ -84,6 +89,31 @@ class Lab:
         wait_until(lambda: "listening" in log.read_text(), START_LIMIT_S, "the upstream to listen")
         self.note(f"upstream {address} started")
         return process
+
+    def start_resolver(self, command):
+        """Starts a name server beside the upstream."""
+        output = self.directory / f"resolver-{len(self.resolvers) + 1}.out"
+        process = self.start("upstream", command, output)
+        # It logs to its standard error, queries too.
+        self.resolvers.append((command[0], output.with_suffix(".err")))
+        look = self.inside("upstream", ["ss", "-Hlun", "sport = :53"])
+
+        def listens():
+            if process.poll() is not None:
+                raise RuntimeError(f"{command[0]} ended: {output.with_suffix('.err').read_text()}")
+            return subprocess.run(look, capture_output=True, check=True, timeout=5).stdout
+
+        wait_until(listens, START_LIMIT_S, f"{command[0]} to listen")
+        self.note(f"{command[0]} started")
+        return process
+
+    def ask_for_names(self, server, *domains):
+        """Has the programs of the gateway's host that are started from now on ask a name server, with search domains."""
+        files = pathlib.Path(f"/etc/netns/{self.world}-gateway")
+        files.mkdir(parents=True)
+        self.processes.callback(shutil.rmtree, files)
+        (files / "resolv.conf").write_text(f"nameserver {server}\nsearch {' '.join(domains)}\n")
+        self.note(f"gateway: nameserver {server}, search {' '.join(domains)}")
 
     def start_nginx(self, pool, location, **options):
         """Starts nginx."""
@@ -132,7 +162,7 @@ class Lab:
         """Ends a process that the lab started."""
         process.send_signal(how)
         process.wait(START_LIMIT_S)
-        self.note(f"upstream ended by {how.name}")
+        self.note(f"{PROGRAMS.get(process.args[4], process.args[4])} ended by {how.name}")
 
     def session(self, *requests):
         """Sends requests on one client connection, one after the other, and checks their statuses."""

@@ -108,6 +108,8 @@ def tell(story, lab):
             parts += [f"{what}:", fenced(gateway.log_text(lab.directory / name))]
     parts.append("## What the upstream logged")
     parts += [fenced(path.read_text()) for path in lab.upstreams]
+    for program, path in lab.resolvers:
+        parts += [f"## What {program} logged", fenced(path.read_text())]
     parts += ["## What netwatch502 has to find", fenced("\n".join(lab.expected), "expect")]
     return "\n\n".join(parts) + "\n"
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs;
 
 use netwatch502::capture::Source;
-use netwatch502::diagnose::incident::{Incident, Kind};
+use netwatch502::diagnose::incident::{Attempt, Incident, Kind};
 use netwatch502::report::Report;
 
 use crate::packets::Packet;
@@ -109,6 +109,6 @@ pub(crate) fn failure(incident: &Incident) -> Failure {
         method: known(leg.and_then(|leg| leg.method.as_ref())),
         target: known(leg.and_then(|leg| leg.target.as_ref())),
         cause: incident.cause.id().to_owned(),
-        upstreams: failed.map(|attempt| attempt.upstream.to_string()).collect(),
+        upstreams: failed.filter_map(Attempt::destination).collect(),
     }
 }

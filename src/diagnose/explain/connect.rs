@@ -8,7 +8,8 @@ pub(super) const DNS_NXDOMAIN: Explanation = Explanation {
     proof: "A query from the gateway, answered NXDOMAIN or with no address record, and no SYN for this request \
         afterwards.",
     look_alikes: "Search domains: `app.default.svc` is tried as several names, and NXDOMAIN for the first ones is \
-        normal when a later one succeeds. Only the last answer counts.",
+        normal when a later one succeeds. Only the last answer counts. A gateway that remembers such an answer fails \
+        later requests without asking (detail `remembered`, never proven).",
     todo: "Ask the same server the same question: `dig @RESOLVER NAME A` and AAAA. Look for a typo, a \
         deleted service or record, or a split-horizon zone. In Kubernetes: `kubectl get svc,endpoints`, and write \
         the name in full.",
@@ -19,7 +20,8 @@ pub(super) const DNS_FAILURE: Explanation = Explanation {
         reported that nothing listens there.",
     proof: "The final answer to the gateway's query has rcode 2 or 5, or an ICMP unreachable quotes the query; no \
         SYN follows.",
-    look_alikes: "A wrong name gives NXDOMAIN, which is dns_nxdomain; silence is dns_timeout.",
+    look_alikes: "A wrong name gives NXDOMAIN, which is dns_nxdomain; silence is dns_timeout. An error for one family \
+        (AAAA) beside an address of the other is enough to fail nginx, but not other gateways.",
     todo: "Check the resolver itself: `dig @RESOLVER NAME`, then the same with `+cd`; if that works, DNSSEC \
         validation fails. REFUSED means that its access list does not know the gateway.",
 };
@@ -27,8 +29,8 @@ pub(super) const DNS_FAILURE: Explanation = Explanation {
 pub(super) const DNS_TIMEOUT: Explanation = Explanation {
     meaning: "The gateway asked for the upstream's name and got no answer until it gave up on the request.",
     proof: "The query and its repetitions stay unanswered up to the gateway's answer to its client; no SYN follows.",
-    look_alikes: "A capture that does not see the way to the resolver: then no query at all is ever answered in it, \
-        and the verdict says so.",
+    look_alikes: "A late error of the resolver that the capture misses: a query that was put only once proves less \
+        than a repeated one, and the verdict says so.",
     todo: "`dig @RESOLVER NAME` from the gateway's host. Look for a firewall on port 53, an overloaded resolver, a \
         full conntrack table (`conntrack -S`), or too many search domains.",
 };

@@ -80,6 +80,8 @@ fn haproxy(cause: Cause, detail: Option<&str>, status: Option<u16>) -> Option<&'
         Cause::StalledBody => "sD--",
         Cause::ClientAbort => "CH-- before the response, CD-- within it",
         Cause::NoUpstreamAttempt if status == Some(503) => "SC-- with <NOSRV> in place of the server",
+        Cause::DnsNxdomain => "SC-- with <NOSRV>; before it: Server … is going DOWN for maintenance (DNS NX status)",
+        Cause::DnsFailure | Cause::DnsTimeout => "SC-- with <NOSRV>; before it: Server … is going DOWN for maintenance",
         _ => return None,
     })
 }

@@ -178,6 +178,7 @@ fn datagrams_errors_and_fragments_have_copies_too() {
         protocol: 6,
         ports: (1, 2),
         sequence: Some(3),
+        query: None,
     };
     let fragment = crate::wire::packet::Fragment {
         identification: 4,

@@ -101,6 +101,7 @@ fn quotation(from: &str, to: &str, syn: Option<bool>) -> IcmpError {
         ports: (end(from).port(), end(to).port()),
         sequence: Some(1000),
         syn,
+        query: None,
     }
 }
 

@@ -56,8 +56,10 @@ fn downstream(request: &str, status: Option<u16>, frames: (Moment, Moment)) -> D
 fn attempt(upstream: &str, outcome: Option<Cause>, frames: [Moment; 3]) -> Attempt {
     Attempt {
         gateway: end(THERE),
-        upstream: end(upstream),
-        stream: 3,
+        upstream: Some(end(upstream)),
+        name: None,
+        resolver: None,
+        stream: Some(3),
         exchange: 2,
         reused: true,
         protocol: "http/1.1",
@@ -177,7 +179,7 @@ pub(crate) fn masked() -> Incident {
         (moment(22, 8_050_000), moment(23, 8_050_190), moment(24, 8_086_700), moment(35, 8_124_000));
     let again = Attempt {
         gateway: end("10.77.2.1:43250"),
-        stream: 4,
+        stream: Some(4),
         exchange: 1,
         reused: false,
         status: Some(200),
@@ -226,7 +228,7 @@ pub(crate) fn timeout() -> Incident {
         attempts: vec![Attempt {
             reused: false,
             idle: None,
-            stream: 7,
+            stream: Some(7),
             exchange: 1,
             ..attempt(SLOW, Some(Cause::ResponseTimeout), [sent, moment(9, 132_400_200), late])
         }],
@@ -392,6 +394,7 @@ pub(crate) fn report() -> Report {
             },
         ],
         latency: Latency {
+            upstream_resolve: Quantiles::default(),
             client_wait: quantiles(48_170, [4_100, 22_000, 180_000, 1_010_000, 3_000_000]),
             upstream_connect: quantiles(1_902, [300, 400, 1_010_000, 5_110_000, 5_110_000]),
             upstream_tls: Quantiles::default(),
