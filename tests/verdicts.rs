@@ -366,3 +366,71 @@ fn without_the_client_s_leg_a_gateway_that_hangs_up_on_a_large_header_section_is
     assert!(hung_up_after(9000, 5000).is_empty(), "an idle connection was closed");
     assert!(hung_up_after(500, 5).is_empty(), "a small header section");
 }
+
+/// An upstream on the gateway's own host, and another one there.
+const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
+const OWN_APP: End = (LOOPBACK, 9000);
+const OWN_OTHER: End = (LOOPBACK, 9001);
+
+fn plain_get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: app.lab\r\n\r\n")
+}
+
+#[test]
+fn clients_that_ask_for_the_same_at_once_are_no_gateway() {
+    let mut scene = Scene::default();
+    let mut talks: Vec<(Talk, Talk)> = Vec::new();
+    // Each client's request comes while the attempt for the one before is under way, and looks like it.
+    for n in 0..4_u16 {
+        scene.at(i64::from(n) * 10);
+        let mut client = scene.connect(([10, 50, 1, 10 + n as u8], 40_000), FRONT);
+        client.ask(&mut scene, &plain_get("/the-same-page"));
+        let mut attempt = scene.connect((LOOPBACK, 50_000 + n), OWN_APP);
+        attempt.ask(&mut scene, &plain_get("/the-same-page"));
+        if let Some((before, tried)) = talks.last_mut() {
+            tried.answer(&mut scene, OK);
+            before.answer(&mut scene, OK);
+        }
+        talks.push((client, attempt));
+    }
+    let report = packets::analyse(&scene.packets, &Limits::default());
+    let addresses: Vec<_> = report.gateways.iter().map(|gateway| gateway.addresses.clone()).collect();
+    assert_eq!(addresses, [[FRONT.0, LOOPBACK].map(std::net::IpAddr::from)]);
+    assert_eq!((report.incidents.len(), report.totals.exchanges), (0, 4));
+}
+
+#[test]
+fn what_a_gateway_asks_on_its_own_host_is_not_asked_by_its_upstream() {
+    let mut scene = Scene::default();
+    let mut failing = scene.connect((CLIENT, 40_000), FRONT);
+    failing.ask(&mut scene, &plain_get("/the-one-that-fails"));
+    let mut attempt = scene.connect((LOOPBACK, 50_000), OWN_OTHER);
+    attempt.ask(&mut scene, &plain_get("/the-one-that-fails"));
+    // Two that look alike: which of them an attempt is for nothing tells, and it fails while the first one is under way.
+    let mut alike = [40_001, 40_002].map(|port| scene.connect((CLIENT, port), FRONT));
+    alike.iter_mut().for_each(|client| client.ask(&mut scene, &plain_get("/the-same-page")));
+    for port in [50_001, 50_002] {
+        let mut tried = scene.connect((LOOPBACK, port), OWN_APP);
+        tried.ask(&mut scene, &plain_get("/the-same-page"));
+        tried.server_closes(&mut scene, "FA");
+    }
+    alike.iter_mut().for_each(|client| client.answer(&mut scene, BAD_GATEWAY));
+    attempt.server_closes(&mut scene, "FA");
+    failing.answer(&mut scene, BAD_GATEWAY);
+    // Later all is well at both.
+    for (port, target, app) in [(40_003, "/all-is-well", OWN_APP), (40_004, "/all-is-fine", OWN_OTHER)] {
+        scene.at(i64::from(port));
+        let mut client = scene.connect((CLIENT, port), FRONT);
+        client.ask(&mut scene, &plain_get(target));
+        let mut tried = scene.connect((LOOPBACK, port + 10_000), app);
+        tried.ask(&mut scene, &plain_get(target));
+        tried.answer(&mut scene, OK);
+        client.answer(&mut scene, OK);
+    }
+    let incidents = scene.incidents();
+    assert_eq!(incidents.len(), 3, "{:#?}", incidents.iter().map(summary).collect::<Vec<_>>());
+    for incident in &incidents {
+        assert_eq!(incident.cause, Cause::ClosedWithoutResponse, "{}", summary(incident));
+        assert_eq!(incident.attempts.len(), 1, "{}", summary(incident));
+    }
+}

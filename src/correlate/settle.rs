@@ -121,6 +121,15 @@ impl Correlator {
         self.fronts.contains(&endpoint) && !self.upstreams.contains(&endpoint)
     }
 
+    /// Whether an exchange went to an upstream on the gateway's own host, of which no attempt was ever seen: what that host's
+    /// address asks of others, the gateway asks.
+    pub(super) fn is_own_upstream(&self, exchange: &Exchange) -> bool {
+        let server = exchange.server;
+        self.upstreams.contains(&server)
+            && !self.fronts.contains(&server)
+            && self.gateways.same(exchange.client.ip(), server.ip())
+    }
+
     /// Whether a downstream exchange that has not settled may still claim it.
     pub(super) fn has_hope(&self, key: ExchangeKey) -> bool {
         let Some(exchange) = self.books.exchange(key) else { return false };
