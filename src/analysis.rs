@@ -10,6 +10,7 @@ use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question, advice, episode};
 use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, What};
 use crate::limits::Limits;
+use crate::report::tally::{self, Tallies};
 use crate::report::{self, Coverage, ExchangeRow, HalfClosed, Latency, Quantiles, Report, Spread, Totals};
 use crate::shard::{Captured, Shard};
 use crate::stats::{self, Spans, Stats};
@@ -30,6 +31,7 @@ struct Findings<'r> {
     diagnoser: Diagnoser,
     stats: Stats,
     incidents: Vec<Incident>,
+    unlisted: Tallies,
     most_incidents: usize,
     totals: Totals,
     gaps: u64,
@@ -62,6 +64,7 @@ impl<'r> Analysis<'r> {
                 diagnoser: Diagnoser::new(question),
                 stats: Stats::default(),
                 incidents: Vec::new(),
+                unlisted: Tallies::new(),
                 most_incidents: limits.incidents,
                 totals: Totals::default(),
                 gaps: 0,
@@ -143,18 +146,23 @@ impl<'r> Analysis<'r> {
         self.pass_on();
     }
 
-    /// The capture ended. What is known of the inputs is the caller's to add.
-    #[must_use]
-    pub fn finish(mut self) -> Report {
-        if let Some(last) = self.last {
+    /// The capture ended: everything settles.
+    pub fn end(&mut self) {
+        if let Some(last) = self.last.take() {
             self.shard.finish(last, &mut self.events);
             self.pass_on();
         }
-        let Self { correlator, findings, .. } = &mut self;
+        let Self { correlator, findings, .. } = self;
         correlator.finish(&mut |finding| findings.take(finding));
         for incident in findings.diagnoser.late_incidents(&mut findings.stats) {
             findings.keep(incident);
         }
+    }
+
+    /// The report of a capture that ended. What is known of the inputs is the caller's to add.
+    #[must_use]
+    pub fn finish(mut self) -> Report {
+        self.end();
         self.report()
     }
 
@@ -169,7 +177,8 @@ impl<'r> Analysis<'r> {
     fn report(self) -> Report {
         let coverage = self.coverage();
         let counters = self.shard.counters();
-        let Findings { diagnoser, stats, mut incidents, mut totals, cut_heads, unmeasured, news, .. } = self.findings;
+        let Findings { diagnoser, stats, mut incidents, unlisted, mut totals, cut_heads, unmeasured, news, .. } =
+            self.findings;
         incidents.sort_by_key(|incident| {
             let frame = incident.evidence.last().map(|proof| proof.moment.frame);
             (incident.time, frame)
@@ -235,6 +244,7 @@ impl<'r> Analysis<'r> {
             gateways,
             do_first: advice::do_first(&incidents, &episodes, &stats),
             incidents,
+            unlisted,
             episodes,
             upstreams: upstreams(&stats, &diagnoser),
             latency: Latency {
@@ -300,7 +310,11 @@ impl Findings<'_> {
         if let Some(news) = &mut self.news {
             self.latest_id += 1;
             incident.id = self.latest_id;
-            news.push(incident.clone());
+            // It is drawn for who asks for one incident in full, and nobody does while live. What is listed is a copy, since a copy
+            // takes no more memory than it needs.
+            incident.ladder = Vec::new();
+            let listed = incident.clone();
+            news.push(std::mem::replace(&mut incident, listed));
         }
         match incident.kind {
             Kind::GatewayError => self.totals.gateway_errors += 1,
@@ -313,6 +327,7 @@ impl Findings<'_> {
             self.incidents.push(incident);
         } else {
             self.totals.unlisted_incidents += 1;
+            tally::add(&mut self.unlisted, &incident);
         }
     }
 

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[command(version, max_term_width = 100, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 #[command(
     subcommand_negates_reqs = true,
-    after_help = "Exit status: 0 no gateway failure found; 1 at least one; 2 could not look, or the input ended in the middle."
+    after_help = "Exit status: 0 no gateway failure found; 1 at least one; 2 could not look, or write, or the input ended in the middle."
 )]
 pub struct Cli {
     /// What to do instead of analysing.
