@@ -35,7 +35,7 @@ pub struct Cli {
     #[arg(short = 's', value_name = "LEN", value_parser = snaplen, conflicts_with = "read")]
     pub snaplen: Option<u32>,
 
-    /// The kernel's capture buffer, in KiB, for each interface [default: 65536].
+    /// The kernel's capture buffer, in KiB, for each interface [default: 32768].
     #[arg(short = 'B', value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..=BUFFER_KIB), conflicts_with = "read")]
     pub buffer: Option<u32>,
 
