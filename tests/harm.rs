@@ -284,6 +284,25 @@ fn it_goes_on_where_nobody_hears_what_it_says() {
             .unwrap();
         assert_eq!(output.status.code(), Some(0));
         assert!(output.stdout.starts_with(b"{\"type\":\"summary\""));
+
+        // Nor what it prints: the packets are kept all the same.
+        let _servers = (upstream(), gateway());
+        let mut program = Command::new(PROGRAM);
+        let folder = tempfile::tempdir().unwrap();
+        chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        program.args(["-i", "lo", "-w", "all.pcapng", "--metrics", "127.0.0.1:9502", "port", "8080"]);
+        program.current_dir(folder.path()).env_remove("SUDO_UID").stdin(Stdio::null());
+        let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut child = program.stdout(full()).stderr(full()).spawn().unwrap();
+        wait_for(|| std::net::TcpStream::connect("127.0.0.1:9502").is_ok());
+        wait_for(|| folder.path().join("all.pcapng").exists());
+        for n in 0..3 {
+            ask(&format!("/silent-{n}"));
+            thread::sleep(Duration::from_secs(1));
+        }
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::INT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(2));
+        assert_eq!(causes(&folder.path().join("all.pcapng")).len(), 3);
     });
 }
 

@@ -35,8 +35,8 @@ impl Output {
         Ok(Self { path: path.map(Path::to_owned), lines: Lines::new(to), goes_on: false, failed: false })
     }
 
-    /// What cannot be written goes to standard output instead of the file, or to standard error instead of standard output: for
-    /// a run that is not to end with its disk.
+    /// What cannot be written goes to standard output instead of the file, or to standard error instead of standard output, or
+    /// is lost: for a run that is not to end with its disk or its terminal.
     pub(super) fn going_on(mut self) -> Self {
         self.goes_on = true;
         self
@@ -74,11 +74,11 @@ impl Output {
             (To::File(_), Some(path)) => {
                 (To::Stdout(io::stdout()), path.display().to_string(), "what follows is printed on standard output")
             }
-            (To::Stderr(_), _) => return Err(error),
-            _ => {
+            (To::Stdout(_), _) => {
                 let next = "what follows is printed on standard error";
                 (To::Stderr(io::stderr()), "standard output".to_owned(), next)
             }
+            _ => (To::Nowhere, "standard error".to_owned(), "what follows is lost"),
         };
         say(format_args!("{from}: cannot write: {error}; {next}"));
         self.lines.to = to;
@@ -111,6 +111,7 @@ enum To {
     File(File),
     Stdout(io::Stdout),
     Stderr(io::Stderr),
+    Nowhere,
 }
 
 impl Lines {
@@ -151,6 +152,7 @@ impl Write for Lines {
                 To::File(file) => file.write(rest),
                 To::Stdout(stdout) => stdout.write(rest).and_then(|octets| stdout.flush().map(|()| octets)),
                 To::Stderr(stderr) => stderr.write(rest),
+                To::Nowhere => Ok(rest.len()),
             };
             let failed = match written {
                 Ok(0) => io::ErrorKind::WriteZero.into(),
