@@ -4,10 +4,14 @@
 
 mod packets;
 
+use netwatch502::analysis::Analysis;
+use netwatch502::correlate::gateway::Gateways;
+use netwatch502::diagnose::Question;
 use netwatch502::diagnose::cause::Cause;
 use netwatch502::diagnose::incident::{Grade, Incident, Kind};
 use netwatch502::diagnose::product::Product;
 use netwatch502::limits::Limits;
+use netwatch502::report::{Style, text};
 use packets::{End, Packet, segment};
 
 const CLIENT: [u8; 4] = [10, 50, 1, 2];
@@ -406,31 +410,51 @@ fn what_a_gateway_asks_on_its_own_host_is_not_asked_by_its_upstream() {
     failing.ask(&mut scene, &plain_get("/the-one-that-fails"));
     let mut attempt = scene.connect((LOOPBACK, 50_000), OWN_OTHER);
     attempt.ask(&mut scene, &plain_get("/the-one-that-fails"));
-    // Two that look alike: which of them an attempt is for nothing tells, and it fails while the first one is under way.
-    let mut alike = [40_001, 40_002].map(|port| scene.connect((CLIENT, port), FRONT));
-    alike.iter_mut().for_each(|client| client.ask(&mut scene, &plain_get("/the-same-page")));
-    for port in [50_001, 50_002] {
-        let mut tried = scene.connect((LOOPBACK, port), OWN_APP);
-        tried.ask(&mut scene, &plain_get("/the-same-page"));
-        tried.server_closes(&mut scene, "FA");
-    }
-    alike.iter_mut().for_each(|client| client.answer(&mut scene, BAD_GATEWAY));
+    // Somebody else on the host asks another server there, for no client.
+    let mut other = scene.connect((LOOPBACK, 50_001), OWN_APP);
+    other.ask(&mut scene, &plain_get("/what-nobody-asked-for"));
+    other.answer(&mut scene, OK);
     attempt.server_closes(&mut scene, "FA");
     failing.answer(&mut scene, BAD_GATEWAY);
-    // Later all is well at both.
-    for (port, target, app) in [(40_003, "/all-is-well", OWN_APP), (40_004, "/all-is-fine", OWN_OTHER)] {
-        scene.at(i64::from(port));
-        let mut client = scene.connect((CLIENT, port), FRONT);
-        client.ask(&mut scene, &plain_get(target));
-        let mut tried = scene.connect((LOOPBACK, port + 10_000), app);
-        tried.ask(&mut scene, &plain_get(target));
-        tried.answer(&mut scene, OK);
-        client.answer(&mut scene, OK);
+    let incident = scene.incident();
+    assert_eq!(incident.cause, Cause::ClosedWithoutResponse, "{}", summary(&incident));
+    assert_eq!(incident.attempts.len(), 1, "{}", summary(&incident));
+}
+
+#[test]
+fn incidents_beyond_the_limit_are_told_and_counted() {
+    let mut scene = Scene::default();
+    let mut client = scene.connect((CLIENT, 40_100), FRONT);
+    client.ask(&mut scene, &get("/well"));
+    let mut attempt = scene.connect((BACK, 50_100), APP);
+    attempt.ask(&mut scene, &get("/well"));
+    attempt.answer(&mut scene, OK);
+    client.answer(&mut scene, OK);
+    for n in 0..5_u16 {
+        scene.at(i64::from(n + 1) * 600);
+        let mut client = scene.connect((CLIENT, 40_000 + n), FRONT);
+        client.ask(&mut scene, &get(&format!("/order/{n}")));
+        scene.refuse((BACK, 50_000 + n), APP);
+        client.answer(&mut scene, BAD_GATEWAY);
     }
-    let incidents = scene.incidents();
-    assert_eq!(incidents.len(), 3, "{:#?}", incidents.iter().map(summary).collect::<Vec<_>>());
-    for incident in &incidents {
-        assert_eq!(incident.cause, Cause::ClosedWithoutResponse, "{}", summary(incident));
-        assert_eq!(incident.attempts.len(), 1, "{}", summary(incident));
+    let limits = Limits { incidents: 2, ..Limits::default() };
+    let mut analysis = Analysis::new(&limits, Gateways::told(&[]), Question::default(), None).live();
+    let mut told = Vec::new();
+    for packet in &scene.packets {
+        analysis.take(&packet.captured());
+        told.extend(analysis.news());
     }
+    let meanwhile = told.len();
+    analysis.end();
+    told.extend(analysis.news());
+    assert!((2..5).contains(&meanwhile), "{meanwhile} before the end");
+    assert!(told.iter().map(|incident| incident.id).eq(1..=5));
+    let report = analysis.finish();
+    let totals = &report.totals;
+    assert_eq!((report.incidents.len(), totals.gateway_errors, totals.unlisted_incidents), (2, 5, 3));
+    let mut text = Vec::new();
+    text::summary(&report, &Style::default(), &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let row = text.lines().find(|line| line.starts_with("connect_refused  ")).unwrap();
+    assert!(row.split_whitespace().skip(1).take(4).eq(["5", "0", "5", "proven"]), "{text}");
 }

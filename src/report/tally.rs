@@ -9,7 +9,8 @@ use crate::event::Endpoint;
 use crate::report::lines;
 use crate::time::Timestamp;
 
-/// What is counted of each cause. Memory: some 100 octets a cause, and for each upstream of a cause up to [`MOST_UPSTREAMS`].
+/// What is counted of each cause. Memory: some 100 octets a cause, and as many for each of its upstreams, of which 512 are
+/// counted.
 pub type Tallies = BTreeMap<Cause, Tally>;
 
 /// What is counted of a cause.
