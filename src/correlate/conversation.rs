@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::correlate::Pairing;
 use crate::correlate::marks::of_client;
+use crate::correlate::places::Place;
 use crate::event::{
     Closing, ConnectionId, Defect, Ending, Endpoint, Event, FirstSeen, GapJudged, Gone, Moment, Opaque, Opened,
     Request, Response, Side, Unreachable, What,
@@ -28,6 +30,8 @@ pub struct Conversation {
     pub client: Endpoint,
     /// The other end.
     pub server: Endpoint,
+    /// The number of the other end.
+    pub place: Place,
     /// What was seen first of it.
     pub first_seen: FirstSeen,
     /// When.
@@ -123,6 +127,8 @@ pub struct Exchange {
     pub client: Endpoint,
     /// The answering end.
     pub server: Endpoint,
+    /// The number of the answering end.
+    pub place: Place,
     /// The mark of the requesting end.
     pub client_mark: u64,
     /// First frame of the request; of the response where no request was seen.
@@ -159,8 +165,12 @@ pub struct Exchange {
     pub over: Option<Moment>,
     /// The exchange that this one was made for.
     pub parent: Option<ExchangeKey>,
+    /// Whether its answer waits for the exchange that it is passed on to.
+    pub offered: bool,
     /// Whether an identifier tells so.
     pub identified: bool,
+    /// How sure that is.
+    pub pairing: Pairing,
     /// The attempts made for this one.
     pub attempts: SmallVec<[ExchangeKey; 2]>,
     /// Octets of text and marks that it holds.
@@ -204,11 +214,12 @@ pub struct ResponseEnd {
 impl Conversation {
     /// The record of a connection that begins.
     #[must_use]
-    pub fn new(id: ConnectionId, moment: Moment, opened: &Opened) -> Self {
+    pub fn new(id: ConnectionId, moment: Moment, opened: &Opened, place: Place) -> Self {
         Self {
             id,
             client: opened.client,
             server: opened.server,
+            place,
             first_seen: opened.first,
             opened: moment,
             focused: false,
@@ -387,6 +398,7 @@ impl Exchange {
             key,
             client: conversation.client,
             server: conversation.server,
+            place: conversation.place,
             client_mark: conversation.client_mark,
             started,
             request_start: None,
@@ -405,7 +417,9 @@ impl Exchange {
             last_response: None,
             over: None,
             parent: None,
+            offered: false,
             identified: false,
+            pairing: Pairing::Possible,
             attempts: SmallVec::new(),
             weight: 0,
         }

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
-use crate::correlate::Correlator;
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::marks::of_client;
+use crate::correlate::{Correlator, Pairing};
 use crate::event::Side;
 
 impl Correlator {
@@ -16,13 +16,10 @@ impl Correlator {
     pub(super) fn identify(&mut self, key: ExchangeKey) -> bool {
         let Some((parent, front, back)) = self.identified_parent(key) else { return false };
         self.gateways.join(front, back);
-        if let (Some(outer), Some(inner)) = (self.books.exchange(parent), self.books.exchange(key))
-            && self.fronts.len().max(self.upstreams.len()) < MOST_ENDPOINTS
-        {
-            self.fronts.insert(outer.server);
-            self.upstreams.insert(inner.server);
+        if let (Some(outer), Some(inner)) = (self.books.exchange(parent), self.books.exchange(key)) {
+            self.places.note_attempt(outer.place, inner.place);
         }
-        self.adopt(parent, key, true);
+        self.adopt(parent, key, Pairing::Certain, true);
         true
     }
 
@@ -80,7 +77,7 @@ impl Correlator {
         let siblings = parent.client.ip() == attempt.client.ip() && parent.server.ip() != attempt.client.ip();
         let itself = parent.key.connection == attempt.key.connection || parent.server == attempt.server;
         let late = parent.over.is_some() || parent.started.at > attempt.started.at;
-        if late || siblings || itself {
+        if late || siblings || itself || !self.places.may_nest(attempt.place, parent.place) {
             return None;
         }
         // What a gateway asks of an upstream does not come back to the gateway: requests that look alike do.
@@ -103,17 +100,21 @@ impl Correlator {
     }
 
     /// Notes that an attempt that time tells was made for an exchange.
-    pub(super) fn adopt_orphan(&mut self, parent: ExchangeKey, key: ExchangeKey) {
+    pub(super) fn adopt_orphan(&mut self, parent: ExchangeKey, key: ExchangeKey, pairing: Pairing) {
         if let Some(attempt) = self.books.exchange(key) {
             self.orphans.remove(attempt.client.ip(), attempt.started.at, key);
+            if attempt.offered {
+                self.answers.remove(attempt.client.ip(), key);
+            }
         }
-        self.adopt(parent, key, false);
+        self.adopt(parent, key, pairing, false);
     }
 
-    fn adopt(&mut self, parent: ExchangeKey, key: ExchangeKey, identified: bool) {
+    fn adopt(&mut self, parent: ExchangeKey, key: ExchangeKey, pairing: Pairing, identified: bool) {
         let Some(attempt) = self.books.exchange_mut(key) else { return };
         attempt.parent = Some(parent);
         attempt.identified = identified;
+        attempt.pairing = pairing;
         if let Some(parent) = self.books.exchange_mut(parent) {
             parent.attempts.push(key);
         }
@@ -122,5 +123,3 @@ impl Correlator {
 
 /// A mark that more open requests bear than this does not identify.
 const RARE: usize = 8;
-/// Endpoints whose place in the chain is remembered.
-const MOST_ENDPOINTS: usize = 4096;

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use crate::correlate::conversation::ExchangeKey;
+use crate::correlate::places::Place;
 use crate::event::ConnectionId;
 use crate::time::Timestamp;
 
-/// Exchanges by address and start. 32 octets an exchange.
+/// Exchanges by address and start. 40 octets an exchange.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     by_address: HashMap<IpAddr, VecDeque<Entry>>,
@@ -22,6 +23,7 @@ pub(super) struct Entry {
     /// When it was over; the end of time as long as it is not.
     pub(super) over: Timestamp,
     pub(super) key: ExchangeKey,
+    pub(super) place: Place,
 }
 
 impl Entry {
@@ -32,9 +34,9 @@ impl Entry {
 
 impl Index {
     /// Nearly always the latest one.
-    pub(super) fn insert(&mut self, address: IpAddr, started: Timestamp, key: ExchangeKey) {
+    pub(super) fn insert(&mut self, address: IpAddr, started: Timestamp, key: ExchangeKey, place: Place) {
         let entries = self.by_address.entry(address).or_default();
-        let entry = Entry { started, over: Timestamp::from_nanos(i64::MAX), key };
+        let entry = Entry { started, over: Timestamp::from_nanos(i64::MAX), key, place };
         if entries.back().is_none_or(|last| last.place() < entry.place()) {
             entries.push_back(entry);
         } else if let Err(index) = search(entries, entry.place()) {

@@ -11,7 +11,15 @@ use crate::mark::mark;
 /// Open exchanges by mark.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    bearers: HashMap<u64, SmallVec<[ExchangeKey; 2]>>,
+    bearers: HashMap<u64, Bearers>,
+}
+
+/// Who bears a mark.
+#[derive(Debug, Default)]
+struct Bearers {
+    known: SmallVec<[ExchangeKey; 2]>,
+    /// How many more there are.
+    beyond: u32,
 }
 
 impl Marks {
@@ -19,9 +27,10 @@ impl Marks {
     pub(super) fn insert(&mut self, exchange: &Exchange) {
         for mark in of_downstream(exchange) {
             let bearers = self.bearers.entry(mark).or_default();
-            // One request may bear a mark twice.
-            if bearers.len() < MOST_BEARERS && bearers.last() != Some(&exchange.key) {
-                bearers.push(exchange.key);
+            if bearers.known.len() < MOST_BEARERS {
+                bearers.known.push(exchange.key);
+            } else {
+                bearers.beyond += 1;
             }
         }
     }
@@ -30,10 +39,12 @@ impl Marks {
     pub(super) fn remove(&mut self, exchange: &Exchange) {
         for mark in of_downstream(exchange) {
             let Entry::Occupied(mut bearers) = self.bearers.entry(mark) else { continue };
-            if let Some(at) = bearers.get().iter().position(|key| *key == exchange.key) {
-                bearers.get_mut().swap_remove(at);
+            let Bearers { known, beyond } = bearers.get_mut();
+            match known.iter().position(|key| *key == exchange.key) {
+                Some(at) => drop(known.swap_remove(at)),
+                None => *beyond = beyond.saturating_sub(1),
             }
-            if bearers.get().is_empty() {
+            if known.is_empty() && *beyond == 0 {
                 bearers.remove();
             }
         }
@@ -42,8 +53,7 @@ impl Marks {
     /// The open exchanges that bear a mark; none where so many do that it tells nothing.
     #[must_use]
     pub(super) fn bearers(&self, mark: u64) -> &[ExchangeKey] {
-        let bearers = self.bearers.get(&mark).map_or(&[][..], |bearers| bearers);
-        if bearers.len() < MOST_BEARERS { bearers } else { &[] }
+        self.bearers.get(&mark).filter(|bearers| bearers.beyond == 0).map_or(&[], |bearers| &bearers.known)
     }
 }
 

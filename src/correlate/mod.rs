@@ -6,13 +6,18 @@
 
 mod books;
 pub mod conversation;
+mod course;
+mod ends;
 mod fit;
 pub mod gateway;
 mod identify;
 mod index;
 mod marks;
+mod nesting;
 mod numbering;
+mod order;
 mod pair;
+mod places;
 mod settle;
 
 use std::cmp::Reverse;
@@ -20,14 +25,15 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hashbrown::HashSet;
 use smallvec::SmallVec;
 
-use crate::correlate::books::{Books, Page};
+use crate::correlate::books::Books;
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, ResponseEnd, ResponseStart};
 use crate::correlate::gateway::Gateways;
 use crate::correlate::index::Index;
 use crate::correlate::marks::Marks;
+use crate::correlate::order::Answers;
+use crate::correlate::places::Places;
 use crate::event::{ConnectionId, Ending, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
@@ -137,13 +143,12 @@ pub struct Correlator {
     orphans: Index,
     /// Exchanges that may still want an attempt, by server.
     unsettled: Index,
+    /// Attempts that were answered, and that nobody has claimed.
+    answers: Answers,
+    /// The endpoints that are asked.
+    places: Places,
     /// Addresses that opened connections which carry something that is not read.
     opaque_clients: BTreeSet<IpAddr>,
-    /// Endpoints to which connections are opened that no exchange needs.
-    probed: HashSet<Endpoint>,
-    /// Endpoints at which identified attempts were made for others, and for whose exchanges they were made.
-    upstreams: HashSet<Endpoint>,
-    fronts: HashSet<Endpoint>,
     /// Closes with requests in flight: when, whose, which connection.
     cut_short: VecDeque<(Timestamp, IpAddr, ConnectionId)>,
     /// When exchanges whose attempts were found by time were open.
@@ -167,10 +172,9 @@ impl Correlator {
             due: BinaryHeap::new(),
             orphans: Index::default(),
             unsettled: Index::default(),
+            answers: Answers::default(),
+            places: Places::default(),
             opaque_clients: BTreeSet::new(),
-            probed: HashSet::new(),
-            upstreams: HashSet::new(),
-            fronts: HashSet::new(),
             cut_short: VecDeque::new(),
             guessed: VecDeque::new(),
             now: Timestamp::default(),
@@ -197,7 +201,8 @@ impl Correlator {
             self.make_room(sink);
         }
         if let What::Opened(opened) = &event.what {
-            let conversation = Conversation::new(event.connection, event.moment, opened);
+            let place = self.places.number(opened.server);
+            let conversation = Conversation::new(event.connection, event.moment, opened, place);
             for (endpoint, local) in [opened.client, opened.server].iter().zip(opened.local) {
                 if let Some(local) = local {
                     self.gateways.note_local(endpoint.ip(), local);
@@ -300,6 +305,8 @@ impl Correlator {
                     exchange.weight += response.weight();
                     self.held_bytes += response.weight();
                     exchange.response = Some(response);
+                    let key = exchange.key;
+                    self.take_answer(key);
                 }
             }
             What::ResponseContent { exchange, octets } => {
@@ -352,7 +359,7 @@ impl Correlator {
         let is_new = self.open(key, moment)?;
         let exchange = self.books.exchange_mut(key)?;
         if is_new {
-            self.orphans.insert(exchange.client.ip(), moment.at, key);
+            self.orphans.insert(exchange.client.ip(), moment.at, key, exchange.place);
         }
         Some(exchange)
     }
@@ -366,7 +373,11 @@ impl Correlator {
         }
         let (exchange, is_new) = self.books.note(key, moment)?;
         if is_new && key.number > 0 {
-            self.unsettled.insert(exchange.server.ip(), moment.at, key);
+            self.unsettled.insert(exchange.server.ip(), moment.at, key, exchange.place);
+            let (client, server) = (exchange.client.ip(), exchange.server.ip());
+            let at_home =
+                client == server || [client, server].iter().all(|end| self.gateways.is_local(*end) == Some(true));
+            self.places.begin(exchange.place, at_home);
         }
         Some(is_new)
     }
@@ -382,6 +393,9 @@ impl Correlator {
         self.held_bytes = self.held_bytes.saturating_sub(exchange.weight);
         if exchange.parent.is_none() {
             self.orphans.remove(exchange.client.ip(), exchange.started.at, key);
+            if exchange.offered {
+                self.answers.remove(exchange.client.ip(), key);
+            }
         }
         if key.number > 0 {
             self.unsettled.remove(exchange.server.ip(), exchange.started.at, key);
@@ -410,73 +424,15 @@ impl Correlator {
         let is_attempt = self.identify(key);
         let Some(exchange) = self.books.exchange(key) else { return };
         match (came_at_once, is_attempt) {
-            (true, false) => self.orphans.insert(exchange.client.ip(), exchange.started.at, key),
+            (true, false) => self.orphans.insert(exchange.client.ip(), exchange.started.at, key, exchange.place),
             (false, true) => self.orphans.remove(exchange.client.ip(), exchange.started.at, key),
             _ => {}
         }
         self.marks.insert(exchange);
     }
-
-    /// The server sends nothing more: what it has not answered is over.
-    fn server_closed(&mut self, connection: ConnectionId, moment: Moment, sink: &mut dyn FnMut(Finding<'_>)) {
-        let Some(Page { conversation, open }) = self.books.page(connection) else { return };
-        let idle = open.iter().all(|exchange| exchange.over.is_some());
-        let client_open = conversation.close(Side::Client).is_none();
-        if let (true, true, Some(since)) = (idle && conversation.kept, client_open, conversation.idle_since) {
-            sink(Finding::IdleClose(conversation, moment.at.since(since.at)));
-        }
-        self.end_all(connection, moment);
-    }
-
-    fn end_all(&mut self, connection: ConnectionId, moment: Moment) {
-        let Some(page) = self.books.page(connection) else { return };
-        let open: SmallVec<[ExchangeKey; 4]> = page.open.iter().map(|exchange| exchange.key).collect();
-        for key in open {
-            self.end(key, moment);
-        }
-    }
-
-    fn end(&mut self, key: ExchangeKey, moment: Moment) {
-        if self.close(key, moment) {
-            self.schedule(key, moment);
-        }
-    }
-
-    /// An exchange is over; whether it was not before.
-    fn close(&mut self, key: ExchangeKey, moment: Moment) -> bool {
-        let Some(exchange) = self.books.exchange_mut(key).filter(|exchange| exchange.over.is_none()) else {
-            return false;
-        };
-        exchange.over = Some(moment);
-        self.marks.remove(exchange);
-        true
-    }
-
-    /// An exchange that is over waits until it has settled. One that was made for another settles with that.
-    fn schedule(&mut self, key: ExchangeKey, moment: Moment) {
-        let Some(exchange) = self.books.exchange(key) else { return };
-        self.unsettled.end(exchange.server.ip(), exchange.started.at, key, moment.at);
-        if exchange.parent.is_some() {
-            return;
-        }
-        let rtt = self.books.conversation(key.connection).and_then(|conversation| conversation.rtt());
-        // Late answers come after errors: these are given more time.
-        let slow = exchange.status().is_none_or(|status| status >= 500);
-        let settle = self.settle.max(rtt.unwrap_or_default() * 3) * if slow { 4 } else { 1 };
-        let after = if self.may_be_attempt(key) { ATTEMPTS_LATER } else { Duration::ZERO };
-        self.due.push(Reverse((moment.at + settle + after, key)));
-    }
-
-    fn forget_if_done(&mut self, connection: ConnectionId, sink: &mut dyn FnMut(Finding<'_>)) {
-        if let Some(conversation) = self.books.close(connection) {
-            sink(Finding::Conversation(&conversation));
-        }
-    }
 }
 
-/// Attempts settle a little later than what they may have been made for.
-const ATTEMPTS_LATER: Duration = Duration::from_millis(100);
 /// Exchanges of one connection that may be open; beyond it the oldest one ends without an answer.
 const MOST_OPEN: usize = 64;
-/// Endpoints remembered as probed.
+/// Addresses remembered whose connections are not read.
 const MOST_PROBED: usize = 4096;

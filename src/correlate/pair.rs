@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
+use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::fit::{Fit, mismatch, surprise};
 use crate::correlate::index::LAST;
 use crate::correlate::marks::shared;
 use crate::correlate::{Correlator, Pairing};
-use crate::event::{Endpoint, Moment, Side};
+use crate::event::{Endpoint, Moment};
 use crate::time::Timestamp;
 
 /// The part of a downstream exchange's time that no attempt accounts for.
@@ -50,8 +50,8 @@ impl Correlator {
         let mut attempts: Vec<(ExchangeKey, Pairing)> = front
             .attempts
             .iter()
-            .filter(|a| self.books.exchange(**a).is_some())
-            .map(|a| (*a, Pairing::Certain))
+            .filter_map(|a| self.books.exchange(*a))
+            .map(|attempt| (attempt.key, attempt.pairing))
             .collect();
         for _ in 0..MOST_ATTEMPTS {
             let Some((fit, pairing)) = self.next_fit(key, &attempts) else { break };
@@ -65,12 +65,9 @@ impl Correlator {
                 && let Some(front) = self.books.exchange(key)
             {
                 let window = self.whole(front);
-                if self.guessed.len() >= MOST_GUESSED {
-                    self.guessed.pop_front();
-                }
-                self.guessed.push_back((key, window.from, window.until));
+                self.note_guess(key, window);
             }
-            self.adopt_orphan(key, fit);
+            self.adopt_orphan(key, fit, pairing);
             attempts.push((fit, pairing));
             attempts.sort_by_key(|(attempt, _)| self.books.exchange(*attempt).map(|attempt| attempt.started.at));
         }
@@ -83,6 +80,14 @@ impl Correlator {
             }
         }
         attempts
+    }
+
+    /// An exchange got an attempt by time: what was open meanwhile may have got the wrong one.
+    pub(super) fn note_guess(&mut self, key: ExchangeKey, window: Window) {
+        if self.guessed.len() >= MOST_GUESSED {
+            self.guessed.pop_front();
+        }
+        self.guessed.push_back((key, window.from, window.until));
     }
 
     /// Whether an exchange may have had attempts of which more is to be learned: to which exchanges that are still open have a
@@ -117,7 +122,8 @@ impl Correlator {
     /// Whether no other attempt can have been made before an attempt.
     pub(super) fn is_first(&self, front: &Exchange, attempt: &Exchange) -> bool {
         let window = Window { until: self.began(attempt), next: Some(attempt.server), ..self.whole(front) };
-        self.orphans_within(front, window).next().is_none()
+        let mut others = self.orphans_within(front, window).filter_map(|key| self.books.exchange(key));
+        !others.any(|other| self.cost(front, other, window).is_some())
     }
 
     /// Whether neither side had closed an attempt's connection by `end`.
@@ -207,8 +213,7 @@ impl Correlator {
 
     /// Whether connections to an attempt's endpoint are opened without any exchange to need them.
     fn is_probed(&self, key: ExchangeKey) -> bool {
-        let endpoint = self.books.exchange(key).map(|candidate| candidate.server);
-        key.number == 0 && endpoint.is_some_and(|endpoint| self.probed.contains(&endpoint))
+        key.number == 0 && self.books.exchange(key).is_some_and(|candidate| self.places.is_probed(candidate.place))
     }
 
     /// Whether nobody else can have made an attempt, and nothing else can have been made. Next to an attempt that an
@@ -223,14 +228,14 @@ impl Correlator {
     }
 
     /// Whether a candidate's request has nothing in common with the exchange's, although this gateway's others had.
-    fn is_unlike(&self, front: &Exchange, key: ExchangeKey) -> bool {
+    pub(super) fn is_unlike(&self, front: &Exchange, key: ExchangeKey) -> bool {
         let candidate = self.books.exchange(key).and_then(|candidate| candidate.request.as_deref());
         let unlike = front
             .request
             .as_deref()
             .zip(candidate)
             .is_some_and(|(wanted, sent)| wanted.target() != sent.target() && !shared(wanted, sent));
-        unlike && self.fronts.contains(&front.server)
+        unlike && self.places.is_front(front.place)
     }
 
     /// Whether an identifier told an attempt of an exchange.
@@ -247,11 +252,11 @@ impl Correlator {
     /// Whether another exchange that got its attempts by time was open when an attempt began: it may have got the wrong one.
     fn was_guessed(&self, front: &Exchange, key: ExchangeKey) -> bool {
         let Some(began) = self.books.exchange(key).map(|candidate| self.began(candidate)) else { return true };
-        self.guessed.iter().any(|(other, from, until)| *other != front.key && *from <= began && began <= *until)
+        self.guessed.iter().rev().any(|(other, from, until)| *other != front.key && *from <= began && began <= *until)
     }
 
     /// Whether no other exchange of this gateway was open when an attempt began: then nobody else can have made it.
-    fn is_alone(&self, front: &Exchange, key: ExchangeKey) -> bool {
+    pub(super) fn is_alone(&self, front: &Exchange, key: ExchangeKey) -> bool {
         let Some(began) = self.books.exchange(key).map(|candidate| self.began(candidate)) else { return false };
         let since = began - LONGEST_EXCHANGE;
         let fronts = self.gateways.akin(front.server.ip()).into_iter();
@@ -274,9 +279,8 @@ impl Correlator {
         rivals
             .filter_map(|key| {
                 let rival = self.books.exchange(key)?;
-                let served =
-                    rival.attempts.iter().any(|attempt| self.books.exchange(*attempt).is_some_and(|a| a.identified));
-                let cost = if served { None } else { self.cost(rival, candidate, self.whole(rival)) };
+                let cost =
+                    if !rival.attempts.is_empty() { None } else { self.cost(rival, candidate, self.whole(rival)) };
                 cost.filter(|fit| fit.cost <= CERTAIN).map(|fit| Fit { key, ..fit })
             })
             .take(MOST_RIVALS)
@@ -300,7 +304,7 @@ impl Correlator {
     }
 
     /// The window of an exchange without attempts.
-    fn whole(&self, front: &Exchange) -> Window {
+    pub(super) fn whole(&self, front: &Exchange) -> Window {
         let end = front.response_start.as_ref().map(|start| start.moment).or(front.over);
         let until = end.map_or(self.now, |moment| moment.at);
         Window { from: front.started.at, until, next: None, opening: Opening::Request }
@@ -325,7 +329,8 @@ impl Correlator {
     fn orphans_within(&self, front: &Exchange, window: Window) -> impl Iterator<Item = ExchangeKey> {
         let (from, until) = (window.from - CLOCK_SLACK, (window.until, LAST));
         let backs = self.gateways.akin(front.server.ip()).into_iter();
-        backs.flat_map(move |back| self.orphans.between(back, from, until)).map(|entry| entry.key)
+        let entries = backs.flat_map(move |back| self.orphans.between(back, from, until));
+        entries.filter(|entry| self.places.may_stand_behind(entry.place, front.place)).map(|entry| entry.key)
     }
 
     /// Exchanges of the gateway that made an attempt: those that may still want one, and were open when it began.
@@ -348,8 +353,7 @@ impl Correlator {
         let elsewhere = candidate.key.connection == front.key.connection
             || !self.has_failed(candidate)
             || (candidate.key.number > 0 && candidate.request_start.is_none())
-            || self.is_front_only(candidate.server)
-            || candidate.server == front.server
+            || !self.places.may_stand_behind(candidate.place, front.place)
             || began + CLOCK_SLACK < window.from
             || began > window.until;
         if elsewhere || !self.gateways.same(front.server.ip(), candidate.client.ip()) {
@@ -404,24 +408,6 @@ impl Correlator {
         Some(Fit { cost: start + end + penalty, tighter: start.min(end), key: candidate.key })
     }
 
-    /// Whether a connection without a request may be a failed attempt: one that the gateway opened and closed by itself is
-    /// a probe, or was opened in advance.
-    fn has_failed(&self, candidate: &Exchange) -> bool {
-        let conversation = self.books.conversation(candidate.key.connection);
-        candidate.key.number > 0
-            || conversation.is_some_and(|conversation| {
-                let first = conversation.first_close();
-                conversation.syn_ack.is_none() || first.is_some_and(|(_, closing, _)| closing.by == Side::Server)
-            })
-    }
-
-    /// When an attempt was tried for the last time.
-    fn last_try(&self, attempt: &Exchange) -> Timestamp {
-        self.books.conversation(attempt.key.connection).map_or(attempt.started.at, |conversation| {
-            if attempt.key.number == 0 { conversation.syn.0.at } else { attempt.ready().at }
-        })
-    }
-
     /// Whether an attempt that nothing came of may have been given up by the end of a window: nobody gives up at once, and
     /// nobody tries on after he has.
     fn was_given_up(&self, candidate: &Exchange, window: Window) -> bool {
@@ -429,44 +415,12 @@ impl Correlator {
         let waited = window.until.since(candidate.started.at);
         waited >= SHORTEST_PATIENCE && tried.is_none_or(|tried| tried <= window.until + AT_ONCE)
     }
-
-    /// When an attempt began: its SYN, where it opened a connection for itself.
-    fn began(&self, attempt: &Exchange) -> Timestamp {
-        let conversation = self.books.conversation(attempt.key.connection);
-        conversation.filter(|_| !attempt.reused).map_or(attempt.started.at, |conversation| {
-            let opened = conversation.opened.at;
-            if attempt.started.at.since(opened) < PRECONNECTED || attempt.key.number == 0 {
-                opened
-            } else {
-                attempt.started.at
-            }
-        })
-    }
-
-    /// The latest thing that happened to an attempt, up to `until`, and that a gateway may have acted on.
-    fn outcome(&self, attempt: &Exchange, until: Timestamp) -> Option<Moment> {
-        let conversation = self.books.conversation(attempt.key.connection)?;
-        let closes = |conversation: &Conversation, side| conversation.close(side).map(|(moment, ..)| moment);
-        [
-            attempt.response_start.as_ref().map(|start| start.moment),
-            attempt.defect.map(|(moment, _)| moment),
-            attempt.last_response,
-            closes(conversation, Side::Server),
-            closes(conversation, Side::Client),
-        ]
-        .into_iter()
-        .flatten()
-        // Linux goes on sending the SYN after some ICMP errors: then it is the latest one that counts.
-        .chain(conversation.unreachable.iter().map(|(moment, _)| *moment))
-        .filter(|moment| moment.at <= until && moment.frame >= attempt.started.frame)
-        .max_by_key(|moment| moment.frame)
-    }
 }
 
 /// Attempts of one exchange.
 const MOST_ATTEMPTS: usize = 32;
 /// Frames of one host may be captured out of order by this much.
-const CLOCK_SLACK: Duration = Duration::from_micros(50);
+pub(super) const CLOCK_SLACK: Duration = Duration::from_micros(50);
 /// Shorter stretches are the gateway's own time.
 const SHORTEST_WINDOW: Duration = Duration::from_micros(20);
 /// A gateway that tries again at once does so within this span.
@@ -480,7 +434,7 @@ const LATEST_WAITED_FOR: u32 = 2;
 /// Longest pause of a gateway before it tries an endpoint again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
 /// The cost up to which the only candidate is beyond doubt: one end tight, the other within a second.
-const CERTAIN: u32 = 12_000;
+pub(super) const CERTAIN: u32 = 12_000;
 /// The difference that makes a candidate clearly better than the next.
 const CLEAR: u32 = 2500;
 /// Exchanges with guessed attempts that are remembered.
@@ -495,5 +449,3 @@ const UNRESOLVED: u32 = 1500;
 const UNSEEN_REQUEST: Duration = Duration::from_secs(2);
 /// An exchange that is older than this when an attempt begins is no rival for it.
 const LONGEST_EXCHANGE: Duration = Duration::from_secs(120);
-/// A connection that waited longer than this for its first request was opened in advance.
-const PRECONNECTED: Duration = Duration::from_secs(3);

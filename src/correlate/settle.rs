@@ -7,8 +7,8 @@ use crate::correlate::conversation::{Exchange, ExchangeKey};
 use smallvec::SmallVec;
 
 use crate::correlate::books::Page;
-use crate::correlate::{Case, Correlator, Finding, MOST_PROBED, Pairing, Role, Try};
-use crate::event::{ConnectionId, Ending, Endpoint, Moment, Side};
+use crate::correlate::{Case, Correlator, Finding, Pairing, Role, Try};
+use crate::event::{ConnectionId, Ending, Moment, Side};
 use crate::time::Timestamp;
 
 impl Correlator {
@@ -46,9 +46,10 @@ impl Correlator {
         let mut tries: SmallVec<[Attempted; 2]> = SmallVec::new();
         let mut outer = key;
         for hop in 0..MOST_HOPS {
-            let Some(only) = self.books.exchange(outer).and_then(|exchange| exchange.attempts.first()) else { break };
-            tries.push((*only, Pairing::Certain, hop));
-            outer = *only;
+            let only = self.books.exchange(outer).and_then(|exchange| exchange.attempts.first());
+            let Some(only) = only.and_then(|only| self.books.exchange(*only)) else { break };
+            tries.push((only.key, only.pairing, hop));
+            outer = only.key;
         }
         self.settle_as(key, &tries, sink);
     }
@@ -68,8 +69,7 @@ impl Correlator {
         let is_explained = match exchange.attempts.as_slice() {
             [] => !self.has_orphans(exchange),
             [only] => self.books.exchange(*only).is_some_and(|attempt| {
-                attempt.identified
-                    && attempt.status() == exchange.status()
+                attempt.status() == exchange.status()
                     && hop < MOST_HOPS
                     && self.has_succeeded(attempt, hop + 1)
                     && self.is_first(exchange, attempt)
@@ -109,25 +109,17 @@ impl Correlator {
     /// Whether an exchange may be a gateway's attempt: its client's address may be a gateway's.
     pub(super) fn may_be_attempt(&self, key: ExchangeKey) -> bool {
         let Some(exchange) = self.books.exchange(key) else { return false };
-        if self.is_front_only(exchange.server) {
+        if self.places.is_front_only(exchange.place) {
             return false;
         }
         let client = exchange.client.ip();
         self.gateways.is_known(client) || self.gateways.is_local(client) == Some(true)
     }
 
-    /// Whether an endpoint is a gateway's own front, and was never seen as another one's upstream.
-    pub(super) fn is_front_only(&self, endpoint: Endpoint) -> bool {
-        self.fronts.contains(&endpoint) && !self.upstreams.contains(&endpoint)
-    }
-
     /// Whether an exchange went to an upstream on the gateway's own host, of which no attempt was ever seen: what that host's
     /// address asks of others, the gateway asks.
     pub(super) fn is_own_upstream(&self, exchange: &Exchange) -> bool {
-        let server = exchange.server;
-        self.upstreams.contains(&server)
-            && !self.fronts.contains(&server)
-            && self.gateways.same(exchange.client.ip(), server.ip())
+        self.places.is_upstream_only(exchange.place) && self.gateways.same(exchange.client.ip(), exchange.server.ip())
     }
 
     /// Whether a downstream exchange that has not settled may still claim it.
@@ -143,9 +135,8 @@ impl Correlator {
     pub(super) fn settle_root(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
         if key.number == 0
             && let Some(exchange) = self.books.exchange(key)
-            && self.probed.len() < MOST_PROBED
         {
-            self.probed.insert(exchange.server);
+            self.places.note_probe(exchange.place);
         }
         let mut tries = SmallVec::new();
         self.collect_attempts(key, 0, &mut tries);

@@ -63,7 +63,7 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
                 forwarded_for = forwarded_for.or_else(|| address(field.value));
             }
             _ if field.name.len() > 12 && starts_with(field.name, b"x-forwarded-") => forwarded = true,
-            _ if identifies(field) => marks.push(mark(field.value)),
+            _ if identifies(field) => note(mark(field.value), &mut marks),
             _ => {}
         }
     }
@@ -161,9 +161,16 @@ fn target_marks(target: &[u8], marks: &mut SmallVec<[u64; 6]>) {
         if rest.len() < SHORTEST_MARK {
             return;
         }
-        marks.push(mark(rest));
+        note(mark(rest), marks);
         let Some(slash) = rest.iter().skip(1).position(|octet| *octet == b'/') else { return };
         rest = rest.get(slash + 1..).unwrap_or_default();
+    }
+}
+
+/// Each mark counts once.
+fn note(mark: u64, marks: &mut SmallVec<[u64; 6]>) {
+    if !marks.contains(&mark) {
+        marks.push(mark);
     }
 }
 

@@ -1,0 +1,63 @@
+//! The course of an attempt: when it began, when it was tried for the last time, and what came of it.
+
+use std::time::Duration;
+
+use crate::correlate::Correlator;
+use crate::correlate::conversation::{Conversation, Exchange};
+use crate::event::{Moment, Side};
+use crate::time::Timestamp;
+
+impl Correlator {
+    /// When an attempt began: its SYN, where it opened a connection for itself.
+    pub(super) fn began(&self, attempt: &Exchange) -> Timestamp {
+        let conversation = self.books.conversation(attempt.key.connection);
+        conversation.filter(|_| !attempt.reused).map_or(attempt.started.at, |conversation| {
+            let opened = conversation.opened.at;
+            if attempt.started.at.since(opened) < PRECONNECTED || attempt.key.number == 0 {
+                opened
+            } else {
+                attempt.started.at
+            }
+        })
+    }
+
+    /// When an attempt was tried for the last time.
+    pub(super) fn last_try(&self, attempt: &Exchange) -> Timestamp {
+        self.books.conversation(attempt.key.connection).map_or(attempt.started.at, |conversation| {
+            if attempt.key.number == 0 { conversation.syn.0.at } else { attempt.ready().at }
+        })
+    }
+
+    /// The latest thing that happened to an attempt, up to `until`, and that a gateway may have acted on.
+    pub(super) fn outcome(&self, attempt: &Exchange, until: Timestamp) -> Option<Moment> {
+        let conversation = self.books.conversation(attempt.key.connection)?;
+        let closes = |conversation: &Conversation, side| conversation.close(side).map(|(moment, ..)| moment);
+        [
+            attempt.response_start.as_ref().map(|start| start.moment),
+            attempt.defect.map(|(moment, _)| moment),
+            attempt.last_response,
+            closes(conversation, Side::Server),
+            closes(conversation, Side::Client),
+        ]
+        .into_iter()
+        .flatten()
+        // Linux goes on sending the SYN after some ICMP errors: then it is the latest one that counts.
+        .chain(conversation.unreachable.iter().map(|(moment, _)| *moment))
+        .filter(|moment| moment.at <= until && moment.frame >= attempt.started.frame)
+        .max_by_key(|moment| moment.frame)
+    }
+
+    /// Whether a connection without a request may be a failed attempt: one that the gateway opened and closed by itself is
+    /// a probe, or was opened in advance.
+    pub(super) fn has_failed(&self, candidate: &Exchange) -> bool {
+        let conversation = self.books.conversation(candidate.key.connection);
+        candidate.key.number > 0
+            || conversation.is_some_and(|conversation| {
+                let first = conversation.first_close();
+                conversation.syn_ack.is_none() || first.is_some_and(|(_, closing, _)| closing.by == Side::Server)
+            })
+    }
+}
+
+/// A connection that waited longer than this for its first request was opened in advance.
+const PRECONNECTED: Duration = Duration::from_secs(3);

@@ -1,0 +1,80 @@
+//! Exchanges that are over: what ends them, and when they are to be settled.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::correlate::books::Page;
+use crate::correlate::conversation::ExchangeKey;
+use crate::correlate::{Correlator, Finding};
+use crate::event::{ConnectionId, Moment, Side};
+
+impl Correlator {
+    /// The server sends nothing more: what it has not answered is over.
+    pub(super) fn server_closed(
+        &mut self,
+        connection: ConnectionId,
+        moment: Moment,
+        sink: &mut dyn FnMut(Finding<'_>),
+    ) {
+        let Some(Page { conversation, open }) = self.books.page(connection) else { return };
+        let idle = open.iter().all(|exchange| exchange.over.is_some());
+        let client_open = conversation.close(Side::Client).is_none();
+        if let (true, true, Some(since)) = (idle && conversation.kept, client_open, conversation.idle_since) {
+            sink(Finding::IdleClose(conversation, moment.at.since(since.at)));
+        }
+        self.end_all(connection, moment);
+    }
+
+    pub(super) fn end_all(&mut self, connection: ConnectionId, moment: Moment) {
+        let Some(page) = self.books.page(connection) else { return };
+        let open: SmallVec<[ExchangeKey; 4]> = page.open.iter().map(|exchange| exchange.key).collect();
+        for key in open {
+            self.end(key, moment);
+        }
+    }
+
+    pub(super) fn end(&mut self, key: ExchangeKey, moment: Moment) {
+        if self.close(key, moment) {
+            self.schedule(key, moment);
+        }
+    }
+
+    /// An exchange is over; whether it was not before.
+    pub(super) fn close(&mut self, key: ExchangeKey, moment: Moment) -> bool {
+        let Some(exchange) = self.books.exchange_mut(key).filter(|exchange| exchange.over.is_none()) else {
+            return false;
+        };
+        exchange.over = Some(moment);
+        if key.number > 0 {
+            self.places.end(exchange.place);
+        }
+        self.marks.remove(exchange);
+        true
+    }
+
+    /// An exchange that is over waits until it has settled. One that was made for another settles with that.
+    pub(super) fn schedule(&mut self, key: ExchangeKey, moment: Moment) {
+        let Some(exchange) = self.books.exchange(key) else { return };
+        self.unsettled.end(exchange.server.ip(), exchange.started.at, key, moment.at);
+        if exchange.parent.is_some() {
+            return;
+        }
+        let rtt = self.books.conversation(key.connection).and_then(|conversation| conversation.rtt());
+        // Late answers come after errors: these are given more time.
+        let slow = exchange.status().is_none_or(|status| status >= 500);
+        let settle = self.settle.max(rtt.unwrap_or_default() * 3) * if slow { 4 } else { 1 };
+        let after = if self.may_be_attempt(key) { ATTEMPTS_LATER } else { Duration::ZERO };
+        self.due.push(Reverse((moment.at + settle + after, key)));
+    }
+
+    pub(super) fn forget_if_done(&mut self, connection: ConnectionId, sink: &mut dyn FnMut(Finding<'_>)) {
+        if let Some(conversation) = self.books.close(connection) {
+            sink(Finding::Conversation(&conversation));
+        }
+    }
+}
+
+/// Attempts settle a little later than what they may have been made for.
+const ATTEMPTS_LATER: Duration = Duration::from_millis(100);

@@ -1,0 +1,143 @@
+//! Which endpoints of one host may stand behind which. On such a host the addresses of clients and gateway are the same, so
+//! that they do not tell what is a client's request and what a gateway's attempt. How many exchanges are open does: who
+//! passes requests on has at least as many open as are open where they go.
+//!
+//! ```text
+//!   open at the front     1 2 2 3 3 2        an exchange that begins at the front always leads,
+//!   open at the upstream  0 0 1 1 2 2        one that begins at the upstream never does
+//! ```
+
+/// Endpoints that are asked from their own host, and how they nest. 144 octets an endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Nesting {
+    counts: Vec<Count>,
+}
+
+/// Where what is open at an endpoint is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot(u8);
+
+#[derive(Debug, Default)]
+struct Count {
+    /// Exchanges that are open.
+    open: u64,
+    /// Exchanges that began.
+    began: u64,
+    /// Of these, those that began when fewer were open at another place than here.
+    led: [u64; MOST_PLACES],
+}
+
+impl Nesting {
+    /// A slot for one more endpoint, while there are any.
+    pub(super) fn add(&mut self) -> Option<Slot> {
+        let slot = u8::try_from(self.counts.len()).ok().filter(|_| self.counts.len() < MOST_PLACES)?;
+        self.counts.push(Count::default());
+        Some(Slot(slot))
+    }
+
+    /// An exchange began.
+    pub(super) fn begin(&mut self, slot: Slot) {
+        let mut open = [0; MOST_PLACES];
+        for (open, count) in open.iter_mut().zip(&self.counts) {
+            *open = count.open;
+        }
+        let Some(count) = self.counts.get_mut(usize::from(slot.0)) else { return };
+        count.open += 1;
+        count.began += 1;
+        for (led, open) in count.led.iter_mut().zip(open) {
+            *led += u64::from(count.open > open);
+        }
+    }
+
+    /// An exchange is over.
+    pub(super) fn end(&mut self, slot: Slot) {
+        if let Some(count) = self.counts.get_mut(usize::from(slot.0)) {
+            // Those that began before the endpoint had its slot were not counted.
+            count.open = count.open.saturating_sub(1);
+        }
+    }
+
+    /// Whether what is asked at `inner` may be asked for the sake of exchanges at `outer`.
+    pub(super) fn may_stand_behind(&self, inner: Slot, outer: Slot) -> bool {
+        inner != outer && !self.leads(inner, usize::from(outer.0))
+    }
+
+    /// Whether nothing is asked at an endpoint for the sake of exchanges at another one of its host.
+    pub(super) fn is_outermost(&self, slot: Slot) -> bool {
+        let own = usize::from(slot.0);
+        self.counts.len() > 1 && (0..self.counts.len()).all(|other| other == own || self.leads(slot, other))
+    }
+
+    /// Whether exchanges at a place regularly begin when fewer are open at another one.
+    fn leads(&self, slot: Slot, other: usize) -> bool {
+        self.counts.get(usize::from(slot.0)).is_some_and(|count| {
+            let led = count.led.get(other).copied().unwrap_or(0);
+            count.began >= ENOUGH && led >= count.began / 10 * 9
+        })
+    }
+}
+
+/// Endpoints of a host that are looked at; further ones may stand anywhere.
+const MOST_PLACES: usize = 16;
+/// Exchanges that tell.
+const ENOUGH: u64 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many endpoints.
+    fn slots<const COUNT: usize>(nesting: &mut Nesting) -> [Slot; COUNT] {
+        std::array::from_fn(|_| nesting.add().unwrap())
+    }
+
+    #[test]
+    fn a_front_leads_and_its_upstream_follows() {
+        let mut nesting = Nesting::default();
+        let [front, upstream] = slots(&mut nesting);
+        assert!(!nesting.is_outermost(front));
+        // As busy as can be: never is nothing open.
+        for _ in 0..4 {
+            nesting.begin(front);
+        }
+        for _ in 0..100 {
+            nesting.begin(front);
+            nesting.begin(upstream);
+            nesting.end(upstream);
+            nesting.end(front);
+        }
+        assert!(nesting.is_outermost(front) && !nesting.is_outermost(upstream));
+        assert!(nesting.may_stand_behind(upstream, front) && !nesting.may_stand_behind(front, upstream));
+    }
+
+    #[test]
+    fn the_middle_of_a_chain_is_behind_its_front_only() {
+        let mut nesting = Nesting::default();
+        let [front, middle, upstream] = slots(&mut nesting);
+        for _ in 0..40 {
+            [front, middle, upstream].into_iter().for_each(|slot| nesting.begin(slot));
+            [upstream, middle, front].into_iter().for_each(|slot| nesting.end(slot));
+        }
+        assert!(nesting.is_outermost(front) && !nesting.is_outermost(middle));
+        assert!(nesting.may_stand_behind(middle, front) && !nesting.may_stand_behind(middle, upstream));
+    }
+
+    #[test]
+    fn an_upstream_that_gets_copies_of_requests_still_follows() {
+        let mut nesting = Nesting::default();
+        let [front, upstream] = slots(&mut nesting);
+        for _ in 0..40 {
+            [front, upstream, upstream, upstream].into_iter().for_each(|slot| nesting.begin(slot));
+            [upstream, upstream, upstream, front].into_iter().for_each(|slot| nesting.end(slot));
+        }
+        assert!(nesting.may_stand_behind(upstream, front));
+        assert!(nesting.is_outermost(front) && !nesting.is_outermost(upstream));
+    }
+
+    #[test]
+    fn a_host_may_have_more_endpoints_than_are_looked_at() {
+        let mut nesting = Nesting::default();
+        let [_, ..] = slots::<MOST_PLACES>(&mut nesting);
+        assert_eq!(nesting.add(), None);
+    }
+}

@@ -1,0 +1,143 @@
+//! The endpoints that are asked, numbered as their connections open, so that what is known of one is found without hashing:
+//! its place in the chain of gateways.
+
+use hashbrown::HashMap;
+
+use crate::correlate::nesting::{Nesting, Slot};
+use crate::event::Endpoint;
+
+/// An endpoint's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u32);
+
+impl Place {
+    /// That of an endpoint too many. Nothing is known of it.
+    const BEYOND: Self = Self(0);
+}
+
+/// What is known of the endpoints. 100 octets each.
+#[derive(Debug)]
+pub(super) struct Places {
+    numbers: HashMap<Endpoint, Place>,
+    known: Vec<Known>,
+    nesting: Nesting,
+}
+
+/// What is known of an endpoint.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// An identifier told an attempt that was made for an exchange here.
+    is_front: bool,
+    /// An identifier told that an exchange here was made for another one.
+    is_upstream: bool,
+    /// Connections are opened here that no exchange needs.
+    is_probed: bool,
+    /// Where it is counted what is open here.
+    slot: Option<Slot>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { numbers: HashMap::new(), known: vec![Known::default()], nesting: Nesting::default() }
+    }
+}
+
+impl Places {
+    /// The number of an endpoint.
+    pub(super) fn number(&mut self, endpoint: Endpoint) -> Place {
+        if let Some(place) = self.numbers.get(&endpoint) {
+            return *place;
+        }
+        // The bound fits a number of 32 bits.
+        let place = Place(self.known.len() as u32);
+        if self.known.len() > MOST_PLACES {
+            return Place::BEYOND;
+        }
+        self.known.push(Known::default());
+        self.numbers.insert(endpoint, place);
+        place
+    }
+
+    /// An identifier tells that an exchange at `upstream` was made for one at `front`.
+    pub(super) fn note_attempt(&mut self, front: Place, upstream: Place) {
+        if let Some(known) = self.known_mut(front) {
+            known.is_front = true;
+        }
+        if let Some(known) = self.known_mut(upstream) {
+            known.is_upstream = true;
+        }
+    }
+
+    /// A connection was opened here that no exchange needs.
+    pub(super) fn note_probe(&mut self, place: Place) {
+        if let Some(known) = self.known_mut(place) {
+            known.is_probed = true;
+        }
+    }
+
+    /// An exchange began; `at_home` where its client is on the server's own host.
+    pub(super) fn begin(&mut self, place: Place, at_home: bool) {
+        let slot = self.known(place).slot;
+        if (at_home || slot.is_some())
+            && place != Place::BEYOND
+            && let Some(slot) = slot.or_else(|| self.nesting.add())
+        {
+            self.nesting.begin(slot);
+            if let Some(known) = self.known_mut(place) {
+                known.slot = Some(slot);
+            }
+        }
+    }
+
+    /// An exchange is over.
+    pub(super) fn end(&mut self, place: Place) {
+        if let Some(slot) = self.known(place).slot {
+            self.nesting.end(slot);
+        }
+    }
+
+    /// Whether an identifier told an attempt that was made for an exchange here.
+    pub(super) fn is_front(&self, place: Place) -> bool {
+        self.known(place).is_front
+    }
+
+    /// Whether connections are opened here that no exchange needs.
+    pub(super) fn is_probed(&self, place: Place) -> bool {
+        self.known(place).is_probed
+    }
+
+    /// Whether it is a gateway's own front, and never another one's upstream.
+    pub(super) fn is_front_only(&self, place: Place) -> bool {
+        let Known { is_front, is_upstream, slot, .. } = self.known(place);
+        is_front && !is_upstream || slot.is_some_and(|slot| self.nesting.is_outermost(slot))
+    }
+
+    /// Whether it is a gateway's upstream, and was never seen to pass on what it is asked.
+    pub(super) fn is_upstream_only(&self, place: Place) -> bool {
+        let Known { is_front, is_upstream, .. } = self.known(place);
+        is_upstream && !is_front
+    }
+
+    /// Whether an exchange at `inner` may have been made for one at `outer`.
+    pub(super) fn may_stand_behind(&self, inner: Place, outer: Place) -> bool {
+        let different = inner != outer || inner == Place::BEYOND;
+        different && !self.is_front_only(inner) && self.may_nest(inner, outer)
+    }
+
+    /// Whether an exchange at `inner` may have been made for one at `outer`, by how many are open at each.
+    pub(super) fn may_nest(&self, inner: Place, outer: Place) -> bool {
+        let slots = self.known(inner).slot.zip(self.known(outer).slot);
+        slots.is_none_or(|(inner, outer)| self.nesting.may_stand_behind(inner, outer))
+    }
+
+    fn known(&self, place: Place) -> Known {
+        self.known.get(place.0 as usize).copied().unwrap_or_default()
+    }
+
+    fn known_mut(&mut self, place: Place) -> Option<&mut Known> {
+        self.known.get_mut(place.0 as usize).filter(|_| place != Place::BEYOND)
+    }
+}
+
+/// Endpoints that are numbered.
+const MOST_PLACES: usize = 1 << 16;
