@@ -14,6 +14,7 @@ use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question, advice, episode};
 use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, What};
 use crate::limits::Limits;
+use crate::report::tally::{self, Tallies};
 use crate::report::{self, Coverage, ExchangeRow, HalfClosed, Latency, Quantiles, Report, Spread, Totals};
 use crate::shard::{Captured, Shard};
 use crate::stats::{self, Spans, Stats};
@@ -29,7 +30,6 @@ pub struct Analysis<'r> {
     correlator: Correlator,
     findings: Findings<'r>,
     last: Option<Moment>,
-    ended: bool,
 }
 
 /// What settled so far.
@@ -37,6 +37,7 @@ struct Findings<'r> {
     diagnoser: Diagnoser,
     stats: Stats,
     incidents: Vec<Incident>,
+    unlisted: Tallies,
     most_incidents: usize,
     totals: Totals,
     gaps: u64,
@@ -68,6 +69,7 @@ impl<'r> Analysis<'r> {
                 diagnoser: Diagnoser::new(question),
                 stats: Stats::default(),
                 incidents: Vec::new(),
+                unlisted: Tallies::new(),
                 most_incidents: limits.incidents,
                 totals: Totals::default(),
                 gaps: 0,
@@ -78,7 +80,6 @@ impl<'r> Analysis<'r> {
                 exchange_row,
             },
             last: None,
-            ended: false,
         }
     }
 
@@ -152,10 +153,7 @@ impl<'r> Analysis<'r> {
 
     /// The capture ended: everything settles.
     pub fn end(&mut self) {
-        if std::mem::replace(&mut self.ended, true) {
-            return;
-        }
-        if let Some(last) = self.last {
+        if let Some(last) = self.last.take() {
             self.shard.finish(last, &mut self.events);
             self.pass_on();
         }
@@ -169,7 +167,7 @@ impl<'r> Analysis<'r> {
         }
     }
 
-    /// The report, once the capture has ended. What is known of the inputs is the caller's to add.
+    /// The report of a capture that ended. What is known of the inputs is the caller's to add.
     #[must_use]
     pub fn finish(mut self) -> Report {
         self.end();
@@ -187,7 +185,8 @@ impl<'r> Analysis<'r> {
     fn report(self) -> Report {
         let coverage = self.coverage();
         let counters = self.shard.counters();
-        let Findings { diagnoser, stats, mut incidents, mut totals, cut_heads, unmeasured, desk, .. } = self.findings;
+        let Findings { diagnoser, stats, mut incidents, unlisted, mut totals, cut_heads, unmeasured, desk, .. } =
+            self.findings;
         incidents.sort_by_key(|incident| {
             let frame = incident.evidence.last().map(|proof| proof.moment.frame);
             (incident.time, frame)
@@ -253,6 +252,7 @@ impl<'r> Analysis<'r> {
             gateways,
             do_first: advice::do_first(&incidents, &episodes, &stats),
             incidents,
+            unlisted,
             episodes,
             upstreams: upstreams(&stats, &diagnoser),
             latency: Latency {
@@ -328,6 +328,8 @@ impl Findings<'_> {
     fn keep(&mut self, mut incident: Incident, told: Option<Incident>) {
         if let Some(desk) = &mut self.desk {
             desk.settle(&mut incident, told);
+            // A copy takes no more memory than it needs.
+            incident = incident.clone();
         }
         match incident.kind {
             Kind::GatewayError => self.totals.gateway_errors += 1,
@@ -340,6 +342,7 @@ impl Findings<'_> {
             self.incidents.push(incident);
         } else {
             self.totals.unlisted_incidents += 1;
+            tally::add(&mut self.unlisted, &incident);
         }
     }
 

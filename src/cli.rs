@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[command(version, max_term_width = 100, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 #[command(
     subcommand_negates_reqs = true,
-    after_help = "Exit status: 0 no gateway failure found; 1 at least one; 2 could not look, or the input ended in the middle."
+    after_help = "Exit status: 0 no gateway failure found; 1 at least one; 2 could not look, or write, or the input ended in the middle."
 )]
 pub struct Cli {
     /// What to do instead of analysing.
@@ -35,7 +35,7 @@ pub struct Cli {
     #[arg(short = 's', value_name = "LEN", value_parser = snaplen, conflicts_with = "read")]
     pub snaplen: Option<u32>,
 
-    /// The kernel's capture buffer, in KiB, for each interface [default: 65536].
+    /// The kernel's capture buffer, in KiB, for each interface [default: 32768].
     #[arg(short = 'B', value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..=BUFFER_KIB), conflicts_with = "read")]
     pub buffer: Option<u32>,
 

@@ -37,11 +37,12 @@ pub struct Limits {
     pub exchanges: usize,
     /// Octets of text and marks that the exchanges in the books hold. Beyond it the same is done.
     pub exchange_bytes: usize,
-    /// Incidents listed one by one; beyond it they are counted. About 4 KB each.
+    /// Incidents listed one by one; beyond it they are counted. About 4 KB each, and twice that with their ladders, which are not
+    /// kept while live.
     pub incidents: usize,
     /// Least span of capture time after which a verdict is final.
     pub settle: Duration,
-    /// Octets of memory that the recorder takes for frames, their notes included: some hundred thousand packets.
+    /// Octets of memory that the recorder takes for frames, their notes included: a hundred thousand packets and more.
     pub recorder_bytes: usize,
     /// Span for which the recorder remembers a frame: longer than most gateways wait for a connection, and than idle
     /// connections are mostly kept.
@@ -70,7 +71,7 @@ impl Default for Limits {
             exchange_bytes: 16 << 20,
             incidents: 4_000,
             settle: Duration::from_millis(250),
-            recorder_bytes: 64 << 20,
+            recorder_bytes: 32 << 20,
             recorder_span: Duration::from_secs(30),
             recorder_file_bytes: 1 << 30,
         }

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     match run::run(&cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("netwatch502: {error}");
+            run::say(error);
             ExitCode::from(2)
         }
     }

@@ -83,7 +83,7 @@ pub enum Error {
         cause: io::Error,
     },
     /// A directory to be written to is not there.
-    #[error("{}: cannot be written to later: {cause}", path.display())]
+    #[error("{}: files cannot be written there: {cause}; make the directory first, or name another one", path.display())]
     Path {
         /// The directory.
         path: PathBuf,

@@ -5,6 +5,7 @@ mod live;
 mod output;
 mod own;
 mod progress;
+mod say;
 
 use std::io;
 use std::path::PathBuf;
@@ -18,13 +19,15 @@ use crate::capture::{self, Source};
 use crate::cli::{Cli, Command, Format};
 use crate::correlate::gateway::Gateways;
 use crate::diagnose::Question;
-use crate::diagnose::incident::{Incident, Kind};
+use crate::diagnose::incident::Incident;
 use crate::limits::Limits;
 use crate::privileges;
-use crate::report::{ExchangeRow, Report, Style, csv, json, ladder, ndjson, text};
+use crate::report::{ExchangeRow, Report, Style, Totals, csv, json, ladder, ndjson, text};
 use crate::run::output::{ExchangeTable, Output, Written, colored, columns};
 use crate::run::progress::Progress;
 use crate::serve;
+
+pub use say::say;
 
 /// Why the program could not do what it was asked for. `Display` is a sentence for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -173,16 +176,14 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     report.focus = (!expression.is_empty()).then_some(expression);
     report.coverage.kernel_drops = source.kernel_drops();
     report.coverage.notes.extend(filter.iter().flat_map(Filter::notes).cloned());
-    if let Some(table) = table {
-        table.finish()?;
-    }
+    let exchanges_complete = table.is_none_or(ExchangeTable::finish);
     if cli.verbose {
         let took = began.elapsed();
-        eprintln!(
+        say(format_args!(
             "{frames} packets in {:.3} s, {:.2} million a second",
             took.as_secs_f64(),
             frames as f64 / took.as_secs_f64() / 1e6
-        );
+        ));
     }
     let complete = source.complete() || cli.count.is_some();
     match write_report(&report, cli, &style, &mut output)? {
@@ -191,12 +192,21 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     if !complete {
         for input in report.inputs.iter().filter(|input| input.ended != "complete") {
             let reported = if input.packets > 0 { "; what was read until then is reported" } else { "" };
-            eprintln!("netwatch502: {}: {}{reported}", input.name, input.ended);
+            say(format_args!("{}: {}{reported}", input.name, input.ended));
         }
         return Ok(ExitCode::from(2));
     }
-    let failed = report.incidents.iter().any(|incident| incident.kind != Kind::ClientAbort);
-    Ok(ExitCode::from(u8::from(failed)))
+    Ok(status(&report, exchanges_complete))
+}
+
+/// The exit status of a run that looked at all there was; `whole` where all that was asked for is written.
+fn status(report: &Report, whole: bool) -> ExitCode {
+    let Totals { gateway_errors, upstream_failures, masked, broken, .. } = report.totals;
+    match gateway_errors + upstream_failures + masked + broken {
+        _ if !whole => ExitCode::from(2),
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(1),
+    }
 }
 
 fn write_report(report: &Report, cli: &Cli, style: &Style, output: &mut Output) -> Result<Written, Error> {

@@ -53,7 +53,7 @@ fn advice(source: &io::Error) -> &'static str {
 pub enum Wake {
     /// A second has passed. Ticks that the loop has no time for are left out.
     Tick,
-    /// SIGINT or SIGTERM: end with the summary. A second signal ends the process at once.
+    /// SIGINT, SIGTERM, or SIGHUP unless it is ignored (nohup): end with the summary. A second one but SIGHUP ends the process at once.
     Stop,
 }
 
@@ -85,7 +85,8 @@ impl Serve {
         let waiting = {
             let _within = runtime.enter();
             let own = |kind| signal(kind).map_err(Error::Start);
-            let signals = [own(SignalKind::interrupt())?, own(SignalKind::terminate())?];
+            let hangup = if is_ignored(SignalKind::hangup()) { None } else { Some(own(SignalKind::hangup())?) };
+            let signals = [Some(own(SignalKind::interrupt())?), Some(own(SignalKind::terminate())?), hangup];
             let listener = listener.map(tokio::net::TcpListener::from_std).transpose().map_err(Error::Start)?;
             let scrapes = scrapes(listener, Arc::clone(&text));
             let wakes = wakes(wake, signals, Arc::clone(&stopping));
@@ -150,24 +151,43 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 
 /// Sends ticks, and from the first signal on, stops. The second signal is the end. What does not fit into the channel is left
 /// out: a loop that is so far behind is awake.
-async fn wakes(wake: SyncSender<Wake>, [mut interrupt, mut terminate]: [Signal; 2], stopping: Arc<AtomicBool>) {
+async fn wakes(wake: SyncSender<Wake>, signals: [Option<Signal>; 3], stopping: Arc<AtomicBool>) {
+    let [mut interrupt, mut terminate, mut hangup] = signals;
     let mut seconds = interval(TICK);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     seconds.tick().await;
     loop {
         let signal = tokio::select! {
-            _ = interrupt.recv() => Some(SignalKind::interrupt()),
-            _ = terminate.recv() => Some(SignalKind::terminate()),
+            () = received(&mut interrupt) => Some(SignalKind::interrupt()),
+            () = received(&mut terminate) => Some(SignalKind::terminate()),
+            () = received(&mut hangup) => Some(SignalKind::hangup()),
             _ = seconds.tick() => None,
         };
         if let Some(signal) = signal
             && stopping.swap(true, Ordering::Relaxed)
+            // A terminal that closes sends one, and so does its shell.
+            && signal != SignalKind::hangup()
         {
             std::process::exit(128 + signal.as_raw_value());
         }
         let due = if stopping.load(Ordering::Relaxed) { Wake::Stop } else { Wake::Tick };
         let _ = wake.try_send(due);
     }
+}
+
+/// Waits for a signal; for ever where it is not waited for.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether who started this process wants it to ignore a signal.
+fn is_ignored(signal: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    ignored.is_some_and(|ignored| ignored >> (signal.as_raw_value() - 1) & 1 == 1)
 }
 
 /// Serves every connection, so many at a time and each for so long.

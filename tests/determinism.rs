@@ -141,8 +141,12 @@ fn watched(name: &str) -> (Vec<(Timestamp, News)>, Report) {
         told.extend(live.news().into_iter().map(|news| (frame.at, news)));
         now = Some(frame.at);
     }
-    let end = now.unwrap() + Duration::from_secs(30);
-    live.pass_time(end);
+    let mut end = now.unwrap();
+    for _ in 0..Duration::from_secs(30).as_millis() / STEP.as_millis() {
+        end = end + STEP;
+        live.pass_time(end);
+        told.extend(live.news().into_iter().map(|news| (end, news)));
+    }
     live.end();
     told.extend(live.news().into_iter().map(|news| (end, news)));
     (told, live.finish())
@@ -150,9 +154,10 @@ fn watched(name: &str) -> (Vec<(Timestamp, News)>, Report) {
 
 const STEP: Duration = Duration::from_millis(50);
 
-/// An incident without its identifier and without what several make together, which is told at the end.
+/// An incident without its identifier, without what several make together, which is told at the end, and without its ladder,
+/// which is not drawn while live.
 fn alone(incident: &Incident) -> String {
-    format!("{:?}", Incident { id: 0, episode: None, advice: Vec::new(), ..incident.clone() })
+    format!("{:?}", Incident { id: 0, episode: None, advice: Vec::new(), ladder: Vec::new(), ..incident.clone() })
 }
 
 #[test]

@@ -4,10 +4,14 @@
 
 mod packets;
 
+use netwatch502::analysis::{Analysis, News};
+use netwatch502::correlate::gateway::Gateways;
+use netwatch502::diagnose::Question;
 use netwatch502::diagnose::cause::Cause;
 use netwatch502::diagnose::incident::{Grade, Incident, Kind};
 use netwatch502::diagnose::product::Product;
 use netwatch502::limits::Limits;
+use netwatch502::report::{Style, text};
 use packets::{End, Packet, segment};
 
 const CLIENT: [u8; 4] = [10, 50, 1, 2];
@@ -388,4 +392,101 @@ fn without_the_client_s_leg_a_gateway_that_hangs_up_on_a_large_header_section_is
     assert_eq!(found, [(Cause::ResponseHeaderTooLarge, Grade::Consistent)]);
     assert!(hung_up_after(9000, 5000).is_empty(), "an idle connection was closed");
     assert!(hung_up_after(500, 5).is_empty(), "a small header section");
+}
+
+/// An upstream on the gateway's own host, and another one there.
+const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
+const OWN_APP: End = (LOOPBACK, 9000);
+const OWN_OTHER: End = (LOOPBACK, 9001);
+
+fn plain_get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: app.lab\r\n\r\n")
+}
+
+#[test]
+fn clients_that_ask_for_the_same_at_once_are_no_gateway() {
+    let mut scene = Scene::default();
+    let mut talks: Vec<(Talk, Talk)> = Vec::new();
+    // Each client's request comes while the attempt for the one before is under way, and looks like it.
+    for n in 0..4_u16 {
+        scene.at(i64::from(n) * 10);
+        let mut client = scene.connect(([10, 50, 1, 10 + n as u8], 40_000), FRONT);
+        client.ask(&mut scene, &plain_get("/the-same-page"));
+        let mut attempt = scene.connect((LOOPBACK, 50_000 + n), OWN_APP);
+        attempt.ask(&mut scene, &plain_get("/the-same-page"));
+        if let Some((before, tried)) = talks.last_mut() {
+            tried.answer(&mut scene, OK);
+            before.answer(&mut scene, OK);
+        }
+        talks.push((client, attempt));
+    }
+    let report = packets::analyse(&scene.packets, &Limits::default());
+    let addresses: Vec<_> = report.gateways.iter().map(|gateway| gateway.addresses.clone()).collect();
+    assert_eq!(addresses, [[FRONT.0, LOOPBACK].map(std::net::IpAddr::from)]);
+    assert_eq!((report.incidents.len(), report.totals.exchanges), (0, 4));
+}
+
+#[test]
+fn what_a_gateway_asks_on_its_own_host_is_not_asked_by_its_upstream() {
+    let mut scene = Scene::default();
+    let mut failing = scene.connect((CLIENT, 40_000), FRONT);
+    failing.ask(&mut scene, &plain_get("/the-one-that-fails"));
+    let mut attempt = scene.connect((LOOPBACK, 50_000), OWN_OTHER);
+    attempt.ask(&mut scene, &plain_get("/the-one-that-fails"));
+    // Somebody else on the host asks another server there, for no client.
+    let mut other = scene.connect((LOOPBACK, 50_001), OWN_APP);
+    other.ask(&mut scene, &plain_get("/what-nobody-asked-for"));
+    other.answer(&mut scene, OK);
+    attempt.server_closes(&mut scene, "FA");
+    failing.answer(&mut scene, BAD_GATEWAY);
+    let incident = scene.incident();
+    assert_eq!(incident.cause, Cause::ClosedWithoutResponse, "{}", summary(&incident));
+    assert_eq!(incident.attempts.len(), 1, "{}", summary(&incident));
+}
+
+/// The identifiers of the incidents that have settled.
+fn settled(told: &[News]) -> Vec<u32> {
+    let id = |news: &News| match news {
+        News::Settled { incident, .. } => Some(incident.id),
+        News::Provisional(_) => None,
+    };
+    told.iter().filter_map(id).collect()
+}
+
+#[test]
+fn incidents_beyond_the_limit_are_told_and_counted() {
+    let mut scene = Scene::default();
+    let mut client = scene.connect((CLIENT, 40_100), FRONT);
+    client.ask(&mut scene, &get("/well"));
+    let mut attempt = scene.connect((BACK, 50_100), APP);
+    attempt.ask(&mut scene, &get("/well"));
+    attempt.answer(&mut scene, OK);
+    client.answer(&mut scene, OK);
+    for n in 0..5_u16 {
+        scene.at(i64::from(n + 1) * 600);
+        let mut client = scene.connect((CLIENT, 40_000 + n), FRONT);
+        client.ask(&mut scene, &get(&format!("/order/{n}")));
+        scene.refuse((BACK, 50_000 + n), APP);
+        client.answer(&mut scene, BAD_GATEWAY);
+    }
+    let limits = Limits { incidents: 2, ..Limits::default() };
+    let mut analysis = Analysis::new(&limits, Gateways::told(&[]), Question::default(), None).live();
+    let mut told = Vec::new();
+    for packet in &scene.packets {
+        analysis.take(&packet.captured());
+        told.extend(analysis.news());
+    }
+    let meanwhile = settled(&told).len();
+    analysis.end();
+    told.extend(analysis.news());
+    assert!((2..5).contains(&meanwhile), "{meanwhile} before the end");
+    assert_eq!(settled(&told), [1, 2, 3, 4, 5]);
+    let report = analysis.finish();
+    let totals = &report.totals;
+    assert_eq!((report.incidents.len(), totals.gateway_errors, totals.unlisted_incidents), (2, 5, 3));
+    let mut text = Vec::new();
+    text::summary(&report, &Style::default(), &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let row = text.lines().find(|line| line.starts_with("connect_refused  ")).unwrap();
+    assert!(row.split_whitespace().skip(1).take(4).eq(["5", "0", "5", "proven"]), "{text}");
 }

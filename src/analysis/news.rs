@@ -39,6 +39,7 @@ impl Desk {
     pub(super) fn tell(&mut self, exchange: ExchangeKey, mut incident: Incident) {
         self.latest_id += 1;
         incident.id = self.latest_id;
+        incident.ladder = Vec::new();
         self.told.insert(exchange, incident.clone());
         self.news.push(News::Provisional(incident));
     }
@@ -63,6 +64,8 @@ impl Desk {
     pub(super) fn settle(&mut self, incident: &mut Incident, told: Option<Incident>) {
         incident.id = told.as_ref().map_or(self.latest_id + 1, |told| told.id);
         self.latest_id = self.latest_id.max(incident.id);
+        // It is drawn for who asks for one incident in full, and nobody does while live.
+        incident.ladder = Vec::new();
         self.news.push(News::Settled { incident: incident.clone(), told: told.map(Box::new) });
     }
 

@@ -22,7 +22,7 @@ use crate::wire::pcapng::write::{self, Interface};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be made.
-    #[error("{}: cannot keep packets there: {source}; name a file in a directory that the user who called sudo may write, or that belongs to another user than root: privileges are given up before files are written", path.display())]
+    #[error("{}: cannot keep packets there: {source}; {}", path.display(), place(source))]
     Create {
         /// Which file.
         path: PathBuf,
@@ -57,6 +57,9 @@ pub enum Error {
     /// The recorder's file has something else in it.
     #[error("{}: is not a pcapng file; name another one to record to, or remove it", .0.display())]
     Foreign(PathBuf),
+    /// The recorder's file is a pipe.
+    #[error("{}: is a pipe; --record adds to a file, and -w writes to a pipe too", .0.display())]
+    Pipe(PathBuf),
     /// The recorder's file is as large as it may be.
     #[error("{}: holds {limit_mib} MiB of incidents, and more are not recorded; move it away and start again", path.display())]
     Full {
@@ -72,6 +75,18 @@ impl Error {
     #[must_use]
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+fn place(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => "make its directory first",
+        io::ErrorKind::IsADirectory => "name a file in it",
+        io::ErrorKind::PermissionDenied => {
+            "name a file in a directory that the user who called sudo may write, or that belongs to another user than root: \
+             privileges are given up before files are written"
+        }
+        _ => "name another file",
     }
 }
 

@@ -60,7 +60,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { interfaces: Vec::new(), snaplen: 2048, buffer: 64 << 20, promiscuous: true, filter: None }
+        Self { interfaces: Vec::new(), snaplen: 2048, buffer: 32 << 20, promiscuous: true, filter: None }
     }
 }
 

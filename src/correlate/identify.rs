@@ -83,7 +83,11 @@ impl Correlator {
         // What a gateway asks of an upstream does not come back to the gateway: requests that look alike do.
         let (gateway, upstream) = (parent.client.ip(), parent.server.ip());
         let returns = self.gateways.same(gateway, attempt.server.ip()) && !self.gateways.same(gateway, upstream);
-        (!returns).then_some(parent)
+        // Nor does what a gateway asks of an upstream on its own host make another host ask the gateway: a host that connects
+        // to itself does so from the address that it connects to.
+        let [client, server] = [attempt.client.ip(), attempt.server.ip()];
+        let foreign = client != server && self.gateways.same(upstream, server) && !self.gateways.same(upstream, client);
+        (!returns && !foreign).then_some(parent)
     }
 
     /// Whether an attempt of an exchange is still under way.

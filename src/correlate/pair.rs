@@ -312,7 +312,7 @@ impl Correlator {
     pub(super) fn has_orphans(&self, front: &Exchange) -> bool {
         let window = self.whole(front);
         let from = if front.request.is_some() { window.from } else { window.until - UNSEEN_REQUEST };
-        self.orphans_within(front, Window { from, ..window }).next().is_some()
+        !self.is_own_upstream(front) && self.orphans_within(front, Window { from, ..window }).next().is_some()
     }
 
     /// Exchanges without a parent that a front's gateway began in a window.
@@ -333,7 +333,8 @@ impl Correlator {
         let began = self.began(attempt) - CLOCK_SLACK * 20;
         let fronts = self.gateways.akin(attempt.client.ip()).into_iter();
         let open = fronts.flat_map(move |front| self.unsettled.between(front, from, until).rev());
-        open.filter(move |front| front.over >= began).map(|front| front.key)
+        let open = open.filter(move |front| front.over >= began).map(|front| front.key);
+        open.filter(|key| self.books.exchange(*key).is_none_or(|front| !self.is_own_upstream(front)))
     }
 
     /// What it costs to believe that a candidate fills a window; `None` where it cannot.

@@ -112,6 +112,12 @@ impl Places {
         is_front && !is_upstream || slot.is_some_and(|slot| self.nesting.is_outermost(slot))
     }
 
+    /// Whether it is a gateway's upstream, and was never seen to pass on what it is asked.
+    pub(super) fn is_upstream_only(&self, place: Place) -> bool {
+        let Known { is_front, is_upstream, .. } = self.known(place);
+        is_upstream && !is_front
+    }
+
     /// Whether an exchange at `inner` may have been made for one at `outer`.
     pub(super) fn may_stand_behind(&self, inner: Place, outer: Place) -> bool {
         let different = inner != outer || inner == Place::BEYOND;

@@ -116,6 +116,12 @@ impl Correlator {
         self.gateways.is_known(client) || self.gateways.is_local(client) == Some(true)
     }
 
+    /// Whether an exchange went to an upstream on the gateway's own host, of which no attempt was ever seen: what that host's
+    /// address asks of others, the gateway asks.
+    pub(super) fn is_own_upstream(&self, exchange: &Exchange) -> bool {
+        self.places.is_upstream_only(exchange.place) && self.gateways.same(exchange.client.ip(), exchange.server.ip())
+    }
+
     /// Whether a downstream exchange that has not settled may still claim it.
     pub(super) fn has_hope(&self, key: ExchangeKey) -> bool {
         let Some(exchange) = self.books.exchange(key) else { return false };

@@ -80,14 +80,15 @@ impl LoneRequests {
     }
 
     /// Incidents that have been held back for as long as it takes to recognise most probes, and whose requests still come at
-    /// no even intervals.
+    /// no even intervals. Those of probes are forgotten: a gateway may find an upstream dead for days.
     pub(super) fn overdue(&mut self, now: Timestamp) -> Vec<Incident> {
         let Self { kinds, held, .. } = self;
         let is_due = |(key, incident): &mut (Key, Incident)| {
             let held = now.since(incident.time) >= LONGEST_HOLD;
-            kinds.get(key).is_none_or(|alike| !alike.known || (held && !alike.is_probe()))
+            held || kinds.get(key).is_none_or(|alike| !alike.known)
         };
-        held.extract_if(.., is_due).map(|(_, incident)| incident).collect()
+        let is_probe = |key: &Key| kinds.get(key).is_some_and(Alike::is_probe);
+        held.extract_if(.., is_due).filter(|(key, _)| !is_probe(key)).map(|(_, incident)| incident).collect()
     }
 
     /// The incidents that are none of probes, how many there was no room for, and the requests that were noted.

@@ -17,6 +17,7 @@ mod redact;
 mod sections;
 mod style;
 mod table;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -70,6 +71,8 @@ pub struct Report {
     pub gateways: Vec<Gateway>,
     /// The failures, in the order of time.
     pub incidents: Vec<Incident>,
+    /// Incidents beyond the bound: counted, not listed.
+    pub unlisted: tally::Tallies,
     /// Failures that are one event.
     pub episodes: Vec<Episode>,
     /// What is known of each upstream.

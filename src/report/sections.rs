@@ -1,34 +1,35 @@
 //! The tables of the text report: causes, episodes, upstreams, latency.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::diagnose::cause::Cause;
-use crate::diagnose::incident::{Grade, Incident, Kind};
 use crate::event::Endpoint;
 use crate::report::style::Paint;
 use crate::report::table::{self, Cell, Column};
-use crate::report::{Latency, Quantiles, Report, Spread, Style, Upstream, lines, units};
+use crate::report::tally::{self, Tallies, Tally};
+use crate::report::{Latency, Quantiles, Report, Spread, Style, Upstream, units};
 use crate::time::Timestamp;
 
 /// Rows of a table, beyond which the rest is counted.
 pub(super) const ROWS: usize = 20;
+
+/// In place of an example, where none is listed.
+const NOT_KNOWN: &str = "-";
 
 /// Upstreams named in a cell.
 const NAMED: usize = 2;
 
 /// Each cause: how often, how sure, where, when, and an incident to look at.
 pub(super) fn causes(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let mut tallies: BTreeMap<Cause, Tally<'_>> = BTreeMap::new();
-    for incident in &report.incidents {
-        tallies.entry(incident.cause).and_modify(|tally| tally.add(incident)).or_insert_with(|| Tally::new(incident));
-    }
+    let mut tallies = Tallies::new();
+    report.incidents.iter().for_each(|incident| tally::add(&mut tallies, incident));
+    tally::merge(&mut tallies, &report.unlisted);
     if tallies.is_empty() {
         return Ok(());
     }
-    let mut tallies: Vec<(Cause, Tally<'_>)> = tallies.into_iter().collect();
+    let mut tallies: Vec<(Cause, Tally)> = tallies.into_iter().collect();
     tallies.sort_by_key(|(_, tally)| std::cmp::Reverse((tally.failed, tally.masked, tally.other)));
-    let dates = report.incidents.iter().map(|incident| units::date(incident.time));
+    let dates = tallies.iter().flat_map(|(_, tally)| [tally.first, tally.last].map(units::date));
     let one_day = dates.clone().min() == dates.max();
     let columns = [
         Column::left("CAUSE"),
@@ -49,11 +50,11 @@ pub(super) fn causes(report: &Report, style: &Style, out: &mut dyn Write) -> io:
             number(tally.failed, Paint::Red),
             number(tally.masked, Paint::Yellow),
             if other { number(tally.other, Paint::Plain) } else { Cell::default() },
-            tally.grades().into(),
-            tally.upstreams(report.upstreams.len(), style).into(),
+            grades(tally).into(),
+            named_upstreams(tally, report.upstreams.len(), style).into(),
             when(tally.first, one_day).into(),
             when(tally.last, one_day).into(),
-            format!("--show {}", tally.example.id).into(),
+            tally.example.map_or_else(|| NOT_KNOWN.to_owned(), |(_, id)| format!("--show {id}")).into(),
         ]
     });
     writeln!(out)?;
@@ -70,74 +71,26 @@ fn when(instant: Timestamp, one_day: bool) -> String {
     if one_day { time } else { format!("{} {time}", units::date(instant)) }
 }
 
-/// What is counted of a cause.
-struct Tally<'a> {
-    failed: u64,
-    masked: u64,
-    other: u64,
-    /// By grade, the surest first.
-    grades: BTreeMap<std::cmp::Reverse<Grade>, u64>,
-    /// By endpoint, or by name where there is none.
-    upstreams: BTreeMap<(Option<Endpoint>, Option<&'a str>), u64>,
-    first: Timestamp,
-    last: Timestamp,
-    /// The first of the surest.
-    example: &'a Incident,
+/// How sure the verdicts are.
+fn grades(tally: &Tally) -> String {
+    units::join(tally.grades.iter().map(|(grade, n)| format!("{} {}", units::thousands(*n), grade.0.id())), ", ")
 }
 
-impl<'a> Tally<'a> {
-    fn new(incident: &'a Incident) -> Self {
-        let mut tally = Self {
-            failed: 0,
-            masked: 0,
-            other: 0,
-            grades: BTreeMap::new(),
-            upstreams: BTreeMap::new(),
-            first: incident.time,
-            last: incident.time,
-            example: incident,
-        };
-        tally.add(incident);
-        tally
-    }
-
-    fn add(&mut self, incident: &'a Incident) {
-        match incident.kind {
-            Kind::GatewayError | Kind::UpstreamFailure => self.failed += 1,
-            Kind::Masked => self.masked += 1,
-            Kind::BrokenSuccess | Kind::ClientAbort => self.other += 1,
+/// The upstreams, the most frequent first; of one alone, among how many.
+fn named_upstreams(tally: &Tally, known: usize, style: &Style) -> String {
+    let mut upstreams: Vec<_> = tally.upstreams.iter().collect();
+    upstreams.sort_by_key(|(upstream, n)| (std::cmp::Reverse(**n), *upstream));
+    let name = |(endpoint, name): &(Option<Endpoint>, Option<Box<str>>)| match (endpoint, name) {
+        (Some(endpoint), _) => endpoint.to_string(),
+        (None, name) => style.prose(name.as_deref().unwrap_or("-")),
+    };
+    let named = units::join(upstreams.iter().take(NAMED).map(|(upstream, _)| name(upstream)), " ");
+    match upstreams.len() {
+        1 if known > 1 && upstreams.iter().all(|((endpoint, _), _)| endpoint.is_some()) => {
+            format!("{named} (1 of {known})")
         }
-        *self.grades.entry(std::cmp::Reverse(incident.grade)).or_default() += 1;
-        if let Some(attempt) = lines::blamed(incident) {
-            *self.upstreams.entry((attempt.upstream, attempt.name.as_deref())).or_default() += 1;
-        }
-        self.first = self.first.min(incident.time);
-        self.last = self.last.max(incident.time);
-        if incident.grade > self.example.grade {
-            self.example = incident;
-        }
-    }
-
-    fn grades(&self) -> String {
-        units::join(self.grades.iter().map(|(grade, n)| format!("{} {}", units::thousands(*n), grade.0.id())), ", ")
-    }
-
-    /// The upstreams, the most frequent first; of one alone, among how many.
-    fn upstreams(&self, known: usize, style: &Style) -> String {
-        let mut upstreams: Vec<_> = self.upstreams.iter().collect();
-        upstreams.sort_by_key(|(upstream, n)| (std::cmp::Reverse(**n), **upstream));
-        let name = |(endpoint, name): &(Option<Endpoint>, Option<&str>)| match (endpoint, name) {
-            (Some(endpoint), _) => endpoint.to_string(),
-            (None, name) => style.prose(name.unwrap_or("-")),
-        };
-        let named = units::join(upstreams.iter().take(NAMED).map(|(upstream, _)| name(upstream)), " ");
-        match upstreams.len() {
-            1 if known > 1 && upstreams.iter().all(|((endpoint, _), _)| endpoint.is_some()) => {
-                format!("{named} (1 of {known})")
-            }
-            n if n > NAMED => format!("{named} +{}", n - NAMED),
-            _ => named,
-        }
+        n if n > NAMED => format!("{named} +{}", n - NAMED),
+        _ => named,
     }
 }
 

@@ -28,7 +28,7 @@ use crate::privileges::{self, Kept};
 use crate::report::metrics::{self, Snapshot};
 use crate::report::{ExchangeRow, Input, Report, Style, ndjson, text};
 use crate::run::output::{ExchangeTable, Output, Written};
-use crate::run::{Error, own, question, style, write_report};
+use crate::run::{Error, own, question, say, status, style, write_report};
 use crate::serve::{self, Serve, Wake};
 use crate::time::Timestamp;
 use crate::wire::pcapng::write::{Counted, Interface};
@@ -38,7 +38,7 @@ pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
     let expression = cli.expression.join(" ");
     let focused = !expression.is_empty() && !cli.exact_filter;
     let focus = if focused { Some(Filter::compile(&expression)?) } else { None };
-    let mut output = Output::open(cli.output.as_deref())?;
+    let mut output = Output::open(cli.output.as_deref())?.going_on();
     let style = style(cli, &output, false);
     let mut table = cli.exchanges.as_ref().map(|path| ExchangeTable::open(path, &style)).transpose()?;
     let filter = if cli.exact_filter { expression.clone() } else { reach::wide() };
@@ -59,7 +59,7 @@ pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
     let recorder = cli.record.as_ref().map(|path| Recorder::new(path, &limits, interfaces.clone())).transpose()?;
     let serve = Serve::start(listener)?;
     if cli.verbose {
-        eprintln!("netwatch502: {dropped}");
+        say(&dropped);
     }
     let mut write_row = |row: &ExchangeRow| {
         if let Some(table) = &mut table {
@@ -82,6 +82,7 @@ pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
         recorder,
         snapshot: cli.metrics.map(|_| begun()),
         failures: 0,
+        kept: true,
         frames: 0,
         octets: 0,
         first: None,
@@ -95,18 +96,15 @@ pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
     // What can be said only now has its lines as well.
     watch.analysis.end();
     watch.tell()?;
-    let (report, left) = watch.finish(&ended);
-    if let Some(table) = table {
-        table.finish()?;
-    }
+    let Finished { report, left, kept } = watch.finish(&ended);
+    let exchanges_complete = table.is_none_or(ExchangeTable::finish);
     if !left {
         close(&report, cli, &style, &mut output)?;
     }
     if ended == Ended::Stopped {
-        let failed = report.incidents.iter().any(|incident| incident.kind != Kind::ClientAbort);
-        Ok(ExitCode::from(u8::from(failed)))
+        Ok(status(&report, kept && exchanges_complete && !output.has_failed()))
     } else {
-        eprintln!("netwatch502: {ended}; what was seen until then is reported");
+        say(format_args!("{ended}; what was seen until then is reported"));
         Ok(ExitCode::from(2))
     }
 }
@@ -138,6 +136,8 @@ struct Watch<'a, 'r> {
     recorder: Option<Recorder>,
     snapshot: Option<Snapshot>,
     failures: u64,
+    /// All packets that were to be kept were.
+    kept: bool,
     frames: u64,
     octets: u64,
     first: Option<Timestamp>,
@@ -159,16 +159,16 @@ impl Watch<'_, '_> {
                 .iter()
                 .map(|interface| format!("{} ({})", interface.name, crate::capture::link_name(interface.link)))
                 .collect();
-            eprintln!("netwatch502: capturing on {}: {}", names.join(", "), self.filter);
+            say(format_args!("capturing on {}: {}", names.join(", "), self.filter));
             if !self.expression.is_empty() && !self.cli.exact_filter {
-                eprintln!(
-                    "netwatch502: judged is what matches “{}”; the rest is captured for the gateway's other legs, and less of it once they are known",
+                say(format_args!(
+                    "judged is what matches “{}”; the rest is captured for the gateway's other legs, and less of it once they are known",
                     self.expression
-                );
+                ));
             }
-            eprintln!(
-                "netwatch502: not seen: what is encrypted on its leg, and what passes in other network namespaces; Ctrl-C ends with a summary"
-            );
+            say(format_args!(
+                "not seen: what is encrypted on its leg, and what passes in other network namespaces; Ctrl-C ends with a summary"
+            ));
         }
         if self.cli.chosen_format() == Format::Text {
             let head = text::incident_head(&self.style);
@@ -184,8 +184,12 @@ impl Watch<'_, '_> {
             match self.live.next(PATIENCE) {
                 Next::Batch(batch) => self.take(&batch),
                 Next::Notice(notice) => {
-                    eprintln!("netwatch502: {notice}");
-                    self.gone.push(notice.to_string());
+                    say(&notice);
+                    // One that comes and goes is noted once.
+                    let notice = notice.to_string();
+                    if !self.gone.contains(&notice) {
+                        self.gone.push(notice);
+                    }
                 }
                 Next::Idle => self.analysis.pass_time(now() - LATEST_DELIVERY),
                 Next::Ended(ended) => return Ok(ended),
@@ -215,7 +219,7 @@ impl Watch<'_, '_> {
             self.first = self.first.or(Some(captured.at));
             self.last = Some(captured.at);
             if let Some(ring) = &mut self.ring {
-                complain(ring.keep(&captured));
+                self.kept &= complain(ring.keep(&captured));
             }
             if let Some(recorder) = &mut self.recorder {
                 recorder.note(&captured);
@@ -282,10 +286,10 @@ impl Watch<'_, '_> {
     /// What is to be done once a second.
     fn second(&mut self, serve: &Serve, status: &mut Instant) {
         if let Some(ring) = &mut self.ring {
-            complain(ring.flush());
+            self.kept &= complain(ring.flush());
         }
         if let Some(recorder) = &mut self.recorder {
-            complain(recorder.flush());
+            self.kept &= complain(recorder.flush());
         }
         // Where frames never cease to come, this is what lets go of what was held back. Not the clock's time: frames may wait.
         if let Some(last) = self.last {
@@ -294,7 +298,7 @@ impl Watch<'_, '_> {
         self.narrow();
         if status.elapsed() >= STATUS_EVERY && !self.cli.quiet && io::stderr().is_terminal() {
             *status = Instant::now();
-            eprintln!("netwatch502: {}", self.status());
+            say(self.status());
         }
         self.publish(serve);
     }
@@ -314,11 +318,11 @@ impl Watch<'_, '_> {
             match self.live.refilter(filter.clone()) {
                 Ok(()) => {
                     if self.cli.verbose {
-                        eprintln!("netwatch502: capturing now: {filter}");
+                        say(format_args!("capturing now: {filter}"));
                     }
                     self.filter = filter;
                 }
-                Err(error) => eprintln!("netwatch502: the filter stays as it is: {error}"),
+                Err(error) => say(format_args!("the filter stays as it is: {error}")),
             }
         }
     }
@@ -359,10 +363,10 @@ impl Watch<'_, '_> {
         serve.publish(text);
     }
 
-    /// The report, and whether the reader left.
-    fn finish(self, ended: &Ended) -> (Report, bool) {
+    /// Ends what is kept, and reports.
+    fn finish(mut self, ended: &Ended) -> Finished {
         let counters = self.live.counters();
-        if let Some(mut ring) = self.ring {
+        if let Some(mut ring) = self.ring.take() {
             for (index, counted) in (0..).zip(&counters) {
                 let counted = Counted {
                     received: counted.received,
@@ -371,12 +375,12 @@ impl Watch<'_, '_> {
                 };
                 ring.counted(0, index, counted);
             }
-            complain(ring.finish());
+            self.kept &= complain(ring.finish());
         }
         let interfaces = self.live.interfaces();
         let mut report = self.analysis.finish();
         if let Some(mut recorder) = self.recorder {
-            complain(recorder.flush());
+            self.kept &= complain(recorder.flush());
         }
         let names: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
         let mut link_types: Vec<String> =
@@ -402,8 +406,17 @@ impl Watch<'_, '_> {
             );
         }
         report.coverage.notes.extend(self.focus.iter().flat_map(Filter::notes).cloned());
-        (report, self.left)
+        Finished { report, left: self.left, kept: self.kept }
     }
+}
+
+/// A run that is over.
+struct Finished {
+    report: Report,
+    /// The reader of the output left.
+    left: bool,
+    /// All packets that were to be kept were.
+    kept: bool,
 }
 
 /// What is left to print: the summary of what has lines, or the one document.
@@ -434,13 +447,11 @@ fn record(recorder: &mut Recorder, incident: &Incident, until: Timestamp) {
     recorder.write_incident(until, &connections, &comment);
 }
 
-/// Says what cannot be kept any more; the run goes on without.
-fn complain(done: Result<(), keep::Error>) {
-    if let Err(error) = done
-        && !error.is_broken_pipe()
-    {
-        eprintln!("netwatch502: {error}");
-    }
+/// Says what cannot be kept any more, and whether all was; the run goes on without. A reader that left has all it wanted.
+fn complain(done: Result<(), keep::Error>) -> bool {
+    let failed = done.err().filter(|error| !error.is_broken_pipe());
+    failed.iter().for_each(say);
+    failed.is_none()
 }
 
 /// The ports that connections of this host come from.

@@ -4,11 +4,13 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::env;
-use std::net::Ipv4Addr;
+use std::ffi::CString;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::Command;
 
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, netdevice, recv, send, socket};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, ipproto, netdevice, recv, send, sendto, socket};
 use rustix::process::geteuid;
 
 /// Runs `body` in a network namespace: as root, or in a user namespace where it looks so.
@@ -19,6 +21,36 @@ pub(crate) fn alone(test: &str, body: impl FnOnce()) {
         launcher.arg("--map-root-user");
     }
     again(launcher, test, body);
+}
+
+/// Runs `body` as root, in a network namespace with loopback up and where nobody else sees what is mounted. The program has to
+/// give up rights that only root has.
+pub(crate) fn as_root(test: &str, body: impl FnOnce()) {
+    if !geteuid().is_root() {
+        eprintln!("{test}: not run, for it needs root: sudo -E env PATH=\"$PATH\" cargo test");
+        return;
+    }
+    let mut launcher = Command::new("unshare");
+    launcher.args(["--net", "--mount"]);
+    again(launcher, test, || {
+        set_up("lo", true);
+        body();
+    });
+}
+
+/// Makes a file system of so many KiB in memory, for this namespace only.
+pub(crate) fn mount(kib: u32, at: &Path) {
+    let size = CString::new(format!("size={kib}k,mode=755")).unwrap();
+    rustix::mount::mount("tmpfs", at, "tmpfs", rustix::mount::MountFlags::empty(), size.as_c_str()).unwrap();
+}
+
+/// Sends IP packets out of the interface whose subnet has this broadcast address, whatever addresses they bear.
+pub(crate) fn inject<'p>(packets: impl IntoIterator<Item = &'p [u8]>, broadcast: Ipv4Addr) {
+    let raw = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::RAW)).unwrap();
+    rustix::net::sockopt::set_socket_broadcast(&raw, true).unwrap();
+    for packet in packets {
+        sendto(&raw, packet, SendFlags::empty(), &SocketAddrV4::new(broadcast, 0)).unwrap();
+    }
 }
 
 /// Runs `body` in a process of its own; in a network namespace as root, else as the ordinary user.

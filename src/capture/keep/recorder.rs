@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::hash::BuildHasher;
 use std::io::{self, BufReader, Read, Seek};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -53,6 +54,10 @@ impl Recorder {
     /// The file is there and cannot be appended to, or there is no directory for it.
     pub fn new(path: &Path, limits: &Limits, interfaces: Interfaces) -> Result<Self, Error> {
         let fail = |source| Error::Create { path: path.to_owned(), source };
+        if path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+            // Where nobody reads from it, a write would wait, and the run with it.
+            return Err(Error::Pipe(path.to_owned()));
+        }
         if path.exists() {
             let file = OpenOptions::new().read(true).append(true).open(path).map_err(fail)?;
             whole_octets(&file).map_err(fail)?.ok_or_else(|| Error::Foreign(path.to_owned()))?;

@@ -336,6 +336,7 @@ pub(crate) fn report() -> Report {
     let ms = Duration::from_millis;
     let close = Spread { n: 214, min: ms(5_990), median: ms(6_000), max: ms(6_010) };
     Report {
+        unlisted: BTreeMap::new(),
         inputs: vec![Input {
             name: "incident.pcap".into(),
             format: "pcap".into(),
