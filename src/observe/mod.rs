@@ -3,4 +3,5 @@
 pub mod chunks;
 pub mod head;
 pub mod http1;
+pub mod secrets;
 pub mod sniff;

@@ -1,0 +1,4 @@
+//! Transport Layer Security (RFC 5246, RFC 8446): the key log's lines, and the protection of records.
+
+pub mod keylog;
+pub mod protect;
