@@ -191,6 +191,8 @@ pub enum What {
     SpeaksFor(Endpoint),
     /// A packet of the connection matched the focus expression for the first time.
     Focused,
+    /// The connection carries TLS, and its records are opened with the user's keys: what is told of messages stood in them.
+    Decrypted,
     /// The bytes are not HTTP/1; nothing above TCP will be reported.
     Opaque(Opaque),
     /// The connection left the table.

@@ -18,6 +18,13 @@ pub struct Limits {
     pub text_bytes: usize,
     /// Requests that may be outstanding on one connection (pipelining).
     pub outstanding_requests: usize,
+    /// Octets of memory for the secrets of TLS connections: some 200,000 connections. Beyond it those that were learned first are
+    /// forgotten.
+    pub secret_bytes: usize,
+    /// Span for which a connection waits for its secrets, where they may come late: key logs are looked at once a second.
+    pub secret_wait: Duration,
+    /// Octets of a connection that wait for its secrets, or for the server's word on early data.
+    pub secret_wait_bytes: usize,
     /// Span after which a connection without packets is taken for dead, once both sides have been heard.
     pub idle: Duration,
     /// The same while the handshake is incomplete.
@@ -59,6 +66,9 @@ impl Default for Limits {
             head_bytes: 256 << 10,
             text_bytes: 2048,
             outstanding_requests: 256,
+            secret_bytes: 64 << 20,
+            secret_wait: Duration::from_secs(1),
+            secret_wait_bytes: 64 << 10,
             idle: Duration::from_secs(2 * 3600),
             handshake: Duration::from_secs(150),
             linger: Duration::from_secs(5),

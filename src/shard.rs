@@ -1,15 +1,20 @@
 //! One core's worth of decoding, reassembly and observation: captured frames go in, events come out.
 
-use crate::event::{ConnectionId, Event, FirstSeen, Frame, GoneWhy, Moment, Side, Unreachable, What};
+use std::time::Duration;
+
+use crate::event::{ConnectionId, Event, FirstSeen, Frame, GoneWhy, Moment, Opaque, Side, Unreachable, What};
 use crate::flow::connection::{Connection, Output};
 use crate::flow::defrag::Defragmenter;
 use crate::flow::duplicate::Duplicates;
 use crate::flow::table::{Slot, Table};
 use crate::limits::Limits;
+use crate::observe::decrypted::{Decrypted, KeyRing, Now};
 use crate::observe::http1::Http1;
+use crate::observe::secrets::Secrets;
 use crate::time::Timestamp;
 use crate::wire::link::LinkType;
 use crate::wire::packet::{self, Content, IcmpError, Packet, Segment, Undecodable};
+use crate::wire::tls::keylog::Entry;
 
 /// A captured frame, as the rim hands it down.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +52,14 @@ pub struct Counters {
     pub given_up: u64,
 }
 
+/// What observes a connection.
+#[derive(Debug)]
+struct Watcher {
+    http: Http1,
+    /// The connection carries TLS, whose secrets may be there.
+    decrypted: Option<Box<Decrypted>>,
+}
+
 /// A shard: connections and their observers.
 #[derive(Debug)]
 pub struct Shard {
@@ -54,8 +67,12 @@ pub struct Shard {
     duplicates: Duplicates,
     defragmenter: Defragmenter,
     table: Table,
-    observers: Vec<Option<Box<Http1>>>,
+    observers: Vec<Option<Box<Watcher>>>,
     counters: Counters,
+    ring: KeyRing,
+    /// Connections that wait for their secrets, and when they were looked for.
+    waiting: Vec<Slot>,
+    looked: Timestamp,
     /// Octets that connections and observers hold.
     held: usize,
 }
@@ -71,6 +88,9 @@ impl Shard {
             table: Table::new(limits),
             observers: Vec::new(),
             counters: Counters::default(),
+            ring: KeyRing::new(limits),
+            waiting: Vec::new(),
+            looked: Timestamp::default(),
             held: 0,
         }
     }
@@ -79,6 +99,25 @@ impl Shard {
     #[must_use]
     pub fn counters(&self) -> Counters {
         Counters { evicted: self.table.evicted(), ..self.counters }
+    }
+
+    /// The secrets of TLS connections.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.ring.secrets
+    }
+
+    /// Secrets may come after the packets that they are for.
+    pub fn may_learn_late(&mut self) {
+        self.ring.secrets.may_grow();
+    }
+
+    /// Takes secrets. What waited for them until `last`, the latest frame's moment, is told.
+    pub fn learn(&mut self, entries: &[Entry], last: Option<Moment>, events: &mut Vec<Event>) {
+        entries.iter().for_each(|entry| self.ring.secrets.learn(entry));
+        if let Some(moment) = last {
+            self.look_again(moment, events);
+        }
     }
 
     /// Takes a frame and appends the events that it gives rise to.
@@ -111,16 +150,37 @@ impl Shard {
 
     /// The capture ended.
     pub fn finish(&mut self, moment: Moment, events: &mut Vec<Event>) {
-        let Self { table, observers, limits, held, .. } = self;
+        let Self { table, observers, limits, held, ring, .. } = self;
         table.finish(&mut |slot, connection, why| {
-            farewell(observers, slot, connection, why, moment, limits, held, events);
+            farewell(observers, slot, connection, why, moment, limits, held, ring, events);
         });
     }
 
     fn expire(&mut self, moment: Moment, events: &mut Vec<Event>) {
-        let Self { table, observers, limits, held, .. } = self;
+        if !self.waiting.is_empty() && moment.at.since(self.looked) >= LOOK {
+            self.look_again(moment, events);
+        }
+        let Self { table, observers, limits, held, ring, .. } = self;
         table.expire(moment.at, &mut |slot, connection, why| {
-            farewell(observers, slot, connection, why, moment, limits, held, events);
+            farewell(observers, slot, connection, why, moment, limits, held, ring, events);
+        });
+    }
+
+    /// What waits for secrets is told where they came, or where it waited for too long.
+    fn look_again(&mut self, moment: Moment, events: &mut Vec<Event>) {
+        let Self { table, observers, limits, held, ring, waiting, looked, .. } = self;
+        *looked = moment.at;
+        waiting.retain(|slot| {
+            let Some(connection) = table.connection(*slot) else { return false };
+            let watcher = observers.get_mut(slot.0).and_then(Option::as_mut);
+            let Some(decrypted) = watcher.and_then(|watcher| watcher.decrypted.as_mut()) else { return false };
+            let (id, from, before) = (connection.id, events.len(), decrypted.held_octets());
+            let mut tell = |moment, what| events.push(Event { connection: id, moment, what });
+            decrypted.look_again(moment, ring, limits, &mut tell);
+            *held = (*held + decrypted.held_octets()).saturating_sub(before);
+            let is_waiting = decrypted.is_waiting();
+            watch_ends(connection, from, moment, events);
+            is_waiting
         });
     }
 
@@ -148,9 +208,9 @@ impl Shard {
         moment: Moment,
         events: &mut Vec<Event>,
     ) {
-        let Self { table, observers, limits, held, counters, .. } = self;
+        let Self { table, observers, limits, held, counters, ring, waiting, .. } = self;
         let (slot, side, opened) = table.find(packet, segment, moment, &mut |slot, connection, why| {
-            farewell(observers, slot, connection, why, moment, limits, held, events);
+            farewell(observers, slot, connection, why, moment, limits, held, ring, events);
         });
         let Some(connection) = table.connection(slot) else { return };
         let id = connection.id;
@@ -166,28 +226,33 @@ impl Shard {
         let from = events.len();
         let may_hold = !segment.payload.is_empty() || connection.held_octets() > 0;
         let before = if may_hold { held_by(connection, observer.as_deref()) } else { 0 };
-        let mut out = |output: Output<'_>| observe(observer, output, id, moment, limits, events);
+        let was_waiting = observer.as_deref().is_some_and(Watcher::is_waiting);
+        let mut out = |output: Output<'_>| observe(observer, output, id, moment, limits, ring, events);
         connection.segment(side, segment, packet.ttl, moment, limits, &mut out);
         if may_hold {
             *held = held.saturating_sub(before) + held_by(connection, observer.as_deref());
             if *held > limits.waiting_bytes {
                 *held -= held_by(connection, observer.as_deref());
-                connection.give_up_holes(&mut |output| observe(observer, output, id, moment, limits, events));
-                let context = connection.context();
-                observer.iter_mut().for_each(|observer| observer.give_up_heads(context));
+                connection.give_up_holes(&mut |output| observe(observer, output, id, moment, limits, ring, events));
+                let now = Now { moment, context: connection.context(), limits };
+                let mut tell = |moment, what| events.push(Event { connection: id, moment, what });
+                observer.iter_mut().for_each(|observer| observer.give_up(now, &mut tell));
                 *held += held_by(connection, observer.as_deref());
                 counters.given_up += 1;
             }
+        }
+        if !was_waiting && observer.as_deref().is_some_and(Watcher::is_waiting) {
+            waiting.push(slot);
         }
         watch_ends(connection, from, moment, events);
     }
 
     fn icmp_error(&mut self, packet: &Packet<'_>, error: &IcmpError, moment: Moment, events: &mut Vec<Event>) {
-        let Self { table, observers, limits, held, .. } = self;
+        let Self { table, observers, limits, held, ring, .. } = self;
         let known = table.quoted(error);
         let found = known.or_else(|| {
             table.open_quoted(error, moment, &mut |slot, connection, why| {
-                farewell(observers, slot, connection, why, moment, limits, held, events);
+                farewell(observers, slot, connection, why, moment, limits, held, ring, events);
             })
         });
         let Some((slot, quoted)) = found else { return };
@@ -216,37 +281,77 @@ impl Shard {
 }
 
 /// Gives a connection that begins its observer.
-fn open_observer(observers: &mut Vec<Option<Box<Http1>>>, slot: Slot, from_start: bool) {
+fn open_observer(observers: &mut Vec<Option<Box<Watcher>>>, slot: Slot, from_start: bool) {
     if observers.len() <= slot.0 {
         observers.resize_with(slot.0 + 1, || None);
     }
     if let Some(observer) = observers.get_mut(slot.0) {
-        *observer = Some(Box::new(Http1::new(from_start)));
+        *observer = Some(Box::new(Watcher { http: Http1::new(from_start), decrypted: None }));
+    }
+}
+
+impl Watcher {
+    fn held_octets(&self) -> usize {
+        self.http.held_octets() + self.decrypted.as_ref().map_or(0, |decrypted| decrypted.held_octets())
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.decrypted.as_ref().is_some_and(|decrypted| decrypted.is_waiting())
+    }
+
+    fn give_up(&mut self, now: Now<'_>, tell: &mut impl FnMut(Moment, What)) {
+        self.http.give_up_heads(now.context);
+        if let Some(decrypted) = &mut self.decrypted {
+            decrypted.give_up(now, tell);
+        }
     }
 }
 
 /// Turns what a connection gives out into events, by way of its observer.
 fn observe(
-    observer: &mut Option<Box<Http1>>,
+    observer: &mut Option<Box<Watcher>>,
     output: Output<'_>,
     connection: ConnectionId,
     moment: Moment,
     limits: &Limits,
+    ring: &mut KeyRing,
     events: &mut Vec<Event>,
 ) {
-    match output {
-        Output::Event(what) => events.push(Event { connection, moment, what }),
-        Output::Piece(side, piece, context) => {
-            if let Some(http) = observer {
-                let mut tell = |what| events.push(Event { connection, moment, what });
-                http.piece(side, &piece, moment, context, limits, &mut tell);
+    let Some(Watcher { http, decrypted }) = observer.as_deref_mut() else {
+        if let Output::Event(what) = output {
+            events.push(Event { connection, moment, what });
+        }
+        return;
+    };
+    let mut tell_of = |moment, what| events.push(Event { connection, moment, what });
+    match (output, decrypted) {
+        (Output::Event(what), decrypted) => {
+            if let (What::Gone(_), Some(decrypted)) = (&what, decrypted) {
+                decrypted.leave(moment, &mut tell_of);
+            }
+            tell_of(moment, what);
+        }
+        (Output::Piece(side, piece, context), Some(decrypted)) => {
+            decrypted.piece(side, &piece, Now { moment, context, limits }, ring, &mut tell_of);
+        }
+        (Output::Piece(side, piece, context), decrypted) => {
+            let may_decrypt = !ring.secrets.are_none();
+            let mut is_tls = false;
+            http.piece(side, &piece, moment, context, limits, &mut |what| {
+                is_tls = may_decrypt && matches!(what, What::Opaque(Opaque::Tls));
+                if !is_tls {
+                    tell_of(moment, what);
+                }
+            });
+            if is_tls {
+                let decrypted = decrypted.insert(Box::default());
+                decrypted.piece(side, &piece, Now { moment, context, limits }, ring, &mut tell_of);
             }
         }
-        Output::Closed { side, reset } => {
-            if let Some(http) = observer {
-                http.closed(side, reset, &mut |what| events.push(Event { connection, moment, what }));
-            }
+        (Output::Closed { side, reset }, Some(decrypted)) => {
+            decrypted.closed(side, reset, moment, limits, &mut tell_of);
         }
+        (Output::Closed { side, reset }, None) => http.closed(side, reset, &mut |what| tell_of(moment, what)),
     }
 }
 
@@ -267,24 +372,28 @@ fn watch_ends(connection: &mut Connection, from: usize, moment: Moment, events: 
 }
 
 /// Octets that a connection and its observer hold.
-fn held_by(connection: &Connection, observer: Option<&Http1>) -> usize {
-    connection.held_octets() + observer.map_or(0, Http1::held_octets)
+fn held_by(connection: &Connection, observer: Option<&Watcher>) -> usize {
+    connection.held_octets() + observer.map_or(0, Watcher::held_octets)
 }
 
 /// A connection leaves: what it still held is told, then that it is gone.
 #[expect(clippy::too_many_arguments, reason = "it is called from closures that borrow the shard's parts one by one")]
 fn farewell(
-    observers: &mut [Option<Box<Http1>>],
+    observers: &mut [Option<Box<Watcher>>],
     slot: Slot,
     connection: &mut Connection,
     why: GoneWhy,
     moment: Moment,
     limits: &Limits,
     held: &mut usize,
+    ring: &mut KeyRing,
     events: &mut Vec<Event>,
 ) {
     let id = connection.id;
     let mut observer = observers.get_mut(slot.0).and_then(Option::take);
     *held = held.saturating_sub(held_by(connection, observer.as_deref()));
-    connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, events));
+    connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, ring, events));
 }
+
+/// How often what waits for secrets is looked at, if none came.
+const LOOK: Duration = Duration::from_millis(100);

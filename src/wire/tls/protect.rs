@@ -7,6 +7,7 @@ mod schedule;
 mod suite;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use self::schedule::Hash;
 use self::suite::{Cipher, Suite, suite};
@@ -21,6 +22,15 @@ pub struct Record<'a> {
     pub version: u16,
     /// What follows the header.
     pub fragment: &'a [u8],
+}
+
+impl Record<'_> {
+    /// The record as it is on the wire.
+    #[must_use]
+    pub fn to_octets(&self) -> Vec<u8> {
+        let length = u16::try_from(self.fragment.len()).unwrap_or(u16::MAX);
+        [&[self.content_type], &self.version.to_be_bytes()[..], &length.to_be_bytes(), self.fragment].concat()
+    }
 }
 
 /// What was agreed upon in a handshake of TLS 1.2 or before.
@@ -53,7 +63,7 @@ enum Protection {
         explicit: usize,
         tag: usize,
     },
-    Cbc(Box<block::Key>),
+    Block(Box<block::Key>),
     /// TLS 1.3: the content type is inside.
     Sealed {
         key: aead::Key,
@@ -105,7 +115,7 @@ pub fn of_master(agreed: &Agreed, master: &Secret) -> Option<[Opener; 2]> {
                 Protection::Aead { key, vector, explicit: 12 - part.len(), tag: aead.tag_octets() }
             }
             Cipher::Aead(_) => return None,
-            Cipher::Cbc(_, mac) => Protection::Cbc(Box::new(block::Key {
+            Cipher::Cbc(_, mac) => Protection::Block(Box::new(block::Key {
                 key: key.to_vec(),
                 mac_key: mac_key.to_vec(),
                 mac,
@@ -143,36 +153,27 @@ impl Opener {
     /// Opens the next record into `plaintext`, which is overwritten. Returns its content type; `None` where it is not this
     /// direction's next one, which then still is to come.
     pub fn open(&mut self, record: &Record<'_>, plaintext: &mut Vec<u8>) -> Option<u8> {
-        let opened = self.open_as(self.sequence, record, plaintext);
-        if opened.is_some() {
-            self.pass(record);
-        }
-        opened
+        self.open_behind(0..=0, record, plaintext).map(|(content_type, _)| content_type)
     }
 
-    /// Opens a record that stands behind others that did not come, at most so many. Returns its content type, and how many
-    /// they were.
-    pub fn open_behind(&mut self, most_lost: u64, record: &Record<'_>, plaintext: &mut Vec<u8>) -> Option<(u8, u64)> {
-        let first = self.sequence;
-        for lost in 0..=most_lost {
-            if let Some(content_type) = self.open_as(first.saturating_add(lost), record, plaintext) {
-                self.sequence = first.saturating_add(lost);
-                self.pass(record);
-                return Some((content_type, lost));
-            }
-        }
-        if let Protection::Cbc(key) = &mut self.protection {
+    /// Opens a record that stands behind `lost` others that did not come. Returns its content type, and how many they were.
+    /// What cannot be opened may still be followed by what can.
+    pub fn open_behind(
+        &mut self,
+        lost: RangeInclusive<u64>,
+        record: &Record<'_>,
+        plaintext: &mut Vec<u8>,
+    ) -> Option<(u8, u64)> {
+        let opened = lost.into_iter().find_map(|lost| {
+            let sequence = self.sequence.checked_add(lost)?;
+            self.open_as(sequence, record, plaintext).map(|content_type| (content_type, lost, sequence))
+        });
+        if let Protection::Block(key) = &mut self.protection {
             key.pass(record.fragment);
         }
-        None
-    }
-
-    /// A record went by that could not be opened, or was.
-    pub fn pass(&mut self, record: &Record<'_>) {
-        self.sequence = self.sequence.saturating_add(1);
-        if let Protection::Cbc(key) = &mut self.protection {
-            key.pass(record.fragment);
-        }
+        let (content_type, lost, sequence) = opened?;
+        self.sequence = sequence.saturating_add(1);
+        Some((content_type, lost))
     }
 
     /// The opener of what comes after a KeyUpdate (RFC 8446 section 7.2).
@@ -191,7 +192,7 @@ impl Opener {
     pub const fn overhead(&self) -> Option<usize> {
         match &self.protection {
             Protection::Aead { explicit, tag, .. } => Some(HEADER + *explicit + *tag),
-            Protection::Cbc(_) => None,
+            Protection::Block(_) => None,
             Protection::Sealed { tag, .. } => Some(HEADER + 1 + *tag),
         }
     }
@@ -199,7 +200,7 @@ impl Opener {
     fn open_as(&mut self, sequence: u64, record: &Record<'_>, plaintext: &mut Vec<u8>) -> Option<u8> {
         plaintext.clear();
         match &mut self.protection {
-            Protection::Cbc(key) => {
+            Protection::Block(key) => {
                 key.open(sequence, record, plaintext)?;
                 Some(record.content_type)
             }
