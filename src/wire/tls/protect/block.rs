@@ -64,7 +64,9 @@ impl Key {
 
     /// A record went by: what follows may need its last block.
     pub(super) fn pass(&mut self, fragment: &[u8]) {
-        if let (Some(vector), Some(last)) = (&mut self.chained, fragment.last_chunk()) {
+        let behind = if self.encrypt_then_mac { self.mac.octets() } else { 0 };
+        let encrypted = fragment.len().checked_sub(behind).and_then(|octets| fragment.get(..octets));
+        if let (Some(vector), Some(last)) = (&mut self.chained, encrypted.and_then(|octets| octets.last_chunk())) {
             *vector = *last;
         }
     }
