@@ -74,7 +74,7 @@
 //! |---|---|---|
 //! | `etherparse` | `wire::packet`, `wire::tcp`, `wire::ip` | whatever leaves the fast path; the oracle of the fast path's tests |
 //! | `httparse` | `wire::http1` | header sections, in its strict mode |
-//! | `aes-gcm`, `ccm`, `chacha20poly1305`, `aes`, `cbc`, `hmac`, `hkdf`, `sha1`, `sha2`, `md-5` | `wire::tls::protect` | the protection of records |
+//! | `aes-gcm`, `ccm`, `chacha20poly1305`, `aes`, `cbc`, `hmac`, `hkdf`, `sha1`, `sha2`, `md-5`, `rc4` | `wire::tls::protect` | the protection of records |
 //! | `hdrhistogram` | `stats` | quantiles in constant memory |
 //! | `pcap` | `capture` | filter expressions, live capture |
 //! | `rustix` | `capture::live`, `privileges`, `run` | poll, eventfd, users and capabilities without `unsafe` |

@@ -84,11 +84,12 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("chacha20poly1305", &["wire/tls/protect/aead.rs"]),
     ("aes", &["wire/tls/protect/aead.rs", "wire/tls/protect/block.rs"]),
     ("cbc", &["wire/tls/protect/block.rs"]),
-    ("hmac", &["wire/tls/protect/block.rs", "wire/tls/protect/schedule.rs"]),
-    ("sha1", &["wire/tls/protect/block.rs", "wire/tls/protect/schedule.rs"]),
+    ("hmac", &["wire/tls/protect/block.rs", "wire/tls/protect/schedule.rs", "wire/tls/protect/stream.rs"]),
+    ("sha1", &["wire/tls/protect/block.rs", "wire/tls/protect/schedule.rs", "wire/tls/protect/stream.rs"]),
     ("sha2", &["wire/tls/protect/block.rs", "wire/tls/protect/schedule.rs"]),
     ("hkdf", &["wire/tls/protect/schedule.rs"]),
-    ("md5", &["wire/tls/protect/schedule.rs"]),
+    ("md5", &["wire/tls/protect/schedule.rs", "wire/tls/protect/stream.rs"]),
+    ("rc4", &["wire/tls/protect/stream.rs"]),
 ];
 
 /// What no file may have, tests included. Written in two halves, so that this file does not have it either.

@@ -4,6 +4,7 @@
 mod aead;
 mod block;
 mod schedule;
+mod stream;
 mod suite;
 
 use std::fmt;
@@ -64,6 +65,7 @@ enum Protection {
         tag: usize,
     },
     Block(Box<block::Key>),
+    Stream(Box<stream::Key>),
     /// TLS 1.3: the content type is inside.
     Sealed {
         key: aead::Key,
@@ -89,6 +91,7 @@ pub fn of_master(agreed: &Agreed, master: &Secret) -> Option<[Opener; 2]> {
     };
     let (mac_octets, key_octets, vector_octets) = match cipher {
         Cipher::Aead(aead) => (0, aead.key_octets(), implicit_octets(aead)),
+        Cipher::Stream(key_octets, mac) => (mac.octets(), key_octets, 0),
         Cipher::Cbc(key_octets, mac) => {
             (mac.octets(), key_octets, if agreed.version == TLS_1_0 { block::BLOCK } else { 0 })
         }
@@ -106,7 +109,7 @@ pub fn of_master(agreed: &Agreed, master: &Secret) -> Option<[Opener; 2]> {
     let macs = [next(mac_octets)?, next(mac_octets)?];
     let keys = [next(key_octets)?, next(key_octets)?];
     let vectors = [next(vector_octets)?, next(vector_octets)?];
-    let opener = |[mac_key, key, part]: [&[u8]; 3]| {
+    let opener = |label: &[u8], [mac_key, key, part]: [&[u8]; 3]| {
         let protection = match cipher {
             Cipher::Aead(aead) if agreed.version == TLS_1_2 => {
                 let mut vector = [0; 12];
@@ -115,6 +118,12 @@ pub fn of_master(agreed: &Agreed, master: &Secret) -> Option<[Opener; 2]> {
                 Protection::Aead { key, vector, explicit: 12 - part.len(), tag: aead.tag_octets() }
             }
             Cipher::Aead(_) => return None,
+            Cipher::Stream(MOST_EXPORTED, mac) => {
+                let mut stretched = [0; 16];
+                hash.prf(key, &[label, client_random, server_random], &mut stretched);
+                Protection::Stream(Box::new(stream::Key::new(&stretched, mac_key, mac)?))
+            }
+            Cipher::Stream(_, mac) => Protection::Stream(Box::new(stream::Key::new(key, mac_key, mac)?)),
             Cipher::Cbc(_, mac) => Protection::Block(Box::new(block::Key {
                 key: key.to_vec(),
                 mac_key: mac_key.to_vec(),
@@ -126,7 +135,10 @@ pub fn of_master(agreed: &Agreed, master: &Secret) -> Option<[Opener; 2]> {
         Some(Opener { protection, sequence: 0, origin: None })
     };
     let [[client_mac, server_mac], [client_key, server_key], [client_vector, server_vector]] = [macs, keys, vectors];
-    Some([opener([client_mac, client_key, client_vector])?, opener([server_mac, server_key, server_vector])?])
+    Some([
+        opener(b"client write key", [client_mac, client_key, client_vector])?,
+        opener(b"server write key", [server_mac, server_key, server_vector])?,
+    ])
 }
 
 impl Opener {
@@ -192,7 +204,7 @@ impl Opener {
     pub const fn overhead(&self) -> Option<usize> {
         match &self.protection {
             Protection::Aead { explicit, tag, .. } => Some(HEADER + *explicit + *tag),
-            Protection::Block(_) => None,
+            Protection::Block(_) | Protection::Stream(_) => None,
             Protection::Sealed { tag, .. } => Some(HEADER + 1 + *tag),
         }
     }
@@ -201,6 +213,10 @@ impl Opener {
         plaintext.clear();
         match &mut self.protection {
             Protection::Block(key) => {
+                key.open(sequence, record, plaintext)?;
+                Some(record.content_type)
+            }
+            Protection::Stream(key) => {
                 key.open(sequence, record, plaintext)?;
                 Some(record.content_type)
             }
@@ -256,6 +272,9 @@ const fn implicit_octets(aead: suite::Aead) -> usize {
         _ => 4,
     }
 }
+
+/// Octets of a key of export grade.
+const MOST_EXPORTED: usize = 5;
 
 /// Octets of a record's header.
 const HEADER: usize = 5;

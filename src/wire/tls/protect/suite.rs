@@ -15,6 +15,8 @@ pub(super) enum Cipher {
     Aead(Aead),
     /// A block cipher with a MAC (RFC 5246 section 6.2.3.2); octets of the key.
     Cbc(usize, Mac),
+    /// RC4 with a MAC; octets of the key in the key block. Those of export grade are stretched (RFC 2246 section 6.3.1).
+    Stream(usize, Mac),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,7 @@ impl Aead {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mac {
+    Md5,
     Sha1,
     Sha256,
     Sha384,
@@ -56,6 +59,7 @@ impl Mac {
     /// Octets of the tag, which are as many as those of the key (RFC 5246 appendix C).
     pub(super) const fn octets(self) -> usize {
         match self {
+            Self::Md5 => 16,
             Self::Sha1 => 20,
             Self::Sha256 => 32,
             Self::Sha384 => 48,
@@ -96,6 +100,10 @@ pub(super) const fn suite(number: u16) -> Option<Suite> {
         0x003d | 0x0068..=0x006b | 0x006d => (Cipher::Cbc(32, Mac::Sha256), Hash::Sha256),
         0x00af | 0x00b3 | 0x00b7
         | 0xc024 | 0xc026 | 0xc028 | 0xc02a | 0xc038 => (Cipher::Cbc(32, Mac::Sha384), Hash::Sha384),
+        // RC4 (RFC 5246, 4279, 4492, 5489), and that of export grade (RFC 2246).
+        0x0003 | 0x0017 => (Cipher::Stream(5, Mac::Md5), Hash::Sha256),
+        0x0004 | 0x0018 => (Cipher::Stream(16, Mac::Md5), Hash::Sha256),
+        0x0005 | 0x008a | 0x008e | 0x0092 | 0xc002 | 0xc007 | 0xc00c | 0xc011 | 0xc016 | 0xc033 => (Cipher::Stream(16, Mac::Sha1), Hash::Sha256),
         _ => return None,
     };
     Some(Suite { cipher, hash })
