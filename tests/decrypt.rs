@@ -1,7 +1,7 @@
 //! What is inside of TLS, with the secrets: captures of nginx, asked by curl and openssl, in every suite and with every turn
 //! that a handshake takes. `tests/tls/make.sh` makes them.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod packets;
 
@@ -17,6 +17,9 @@ use netwatch502::limits::Limits;
 use netwatch502::report::{ExchangeRow, Report};
 use netwatch502::wire::tls::keylog::{Entry, Reader};
 use packets::Packet;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_netwatch502");
 const HANDSHAKES: &str = "tests/tls/handshakes.pcapng.zst";
@@ -56,14 +59,19 @@ fn packets(path: &str) -> (Vec<Packet>, Vec<Entry>) {
 }
 
 /// What is found in packets; `learn` may give secrets before each, by its index.
-fn analyse(
+fn analyse(packets: &[Packet], late: bool, learn: impl FnMut(usize, &mut Analysis<'_>)) -> (Vec<ExchangeRow>, Report) {
+    analyse_within(&Limits::default(), packets, late, learn)
+}
+
+fn analyse_within(
+    limits: &Limits,
     packets: &[Packet],
     late: bool,
     mut learn: impl FnMut(usize, &mut Analysis<'_>),
 ) -> (Vec<ExchangeRow>, Report) {
     let mut rows = Vec::new();
     let mut keep = |row: &ExchangeRow| rows.push(row.clone());
-    let mut analysis = Analysis::new(&Limits::default(), Gateways::default(), Question::default(), Some(&mut keep));
+    let mut analysis = Analysis::new(limits, Gateways::default(), Question::default(), Some(&mut keep));
     if late {
         analysis.may_learn_late();
     }
@@ -239,6 +247,44 @@ fn what_the_snaplen_cuts_is_no_failure() {
         let (_, report) = analyse(&cut, false, with(&secrets));
         let proven = report.incidents.iter().filter(|incident| incident.grade == Grade::Proven).count();
         assert_eq!(proven, 0, "{snaplen}: {:?}", report.incidents);
+    }
+}
+
+/// Octets that are not what was sent open nothing, and nothing is made of that.
+#[test]
+fn flipped_octets_make_no_failure() {
+    let (packets, secrets) = handshakes();
+    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    for _ in 0..300 {
+        let flips = prop::collection::vec((0..packets.len(), 0_usize..1500, 1_u8..), 1..6);
+        let mut flipped = packets.clone();
+        for (packet, at, with) in flips.new_tree(&mut runner).unwrap().current() {
+            // Behind the headers of Ethernet, IPv4 and TCP with time stamps.
+            if let Some(octet) = flipped[packet].octets.get_mut(66 + at) {
+                *octet ^= with;
+            }
+        }
+        let (_, report) = analyse(&flipped, false, with(&secrets));
+        let proven = report.incidents.iter().filter(|incident| incident.grade == Grade::Proven).count();
+        assert_eq!(proven, 0, "{:?}", report.incidents);
+    }
+}
+
+/// With hardly any room what waits is given up: read are connections, or they are counted.
+#[test]
+fn bounds_hold_for_what_waits() {
+    let (packets, secrets) = handshakes();
+    let limits = Limits { waiting_bytes: 4096, secret_bytes: 2000, ..Limits::default() };
+    for late in [false, true] {
+        let (rows, report) = analyse_within(&limits, &packets, late, |index, analysis| {
+            if index % 40 == 0 {
+                analysis.learn(&secrets);
+            }
+        });
+        let note = report.coverage.notes.join(" ");
+        assert!(note.contains("were forgotten for want of memory"), "{note}");
+        assert!(rows.len() < 17 && report.coverage.opaque_tls_connections > 0);
+        assert!(report.incidents.iter().all(|incident| incident.grade != Grade::Proven), "{:?}", report.incidents);
     }
 }
 
