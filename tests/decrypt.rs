@@ -1,5 +1,5 @@
 //! What is inside of TLS, with the secrets: captures of nginx, asked by curl and openssl, in every suite and with every turn
-//! that a handshake takes. `tests/tls/make.sh` makes them.
+//! that a handshake takes. `tests/decrypt/make.sh` makes them.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -22,8 +22,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_netwatch502");
-const HANDSHAKES: &str = "tests/tls/handshakes.pcapng.zst";
-const KEYS: &str = "tests/tls/handshakes.keys";
+const HANDSHAKES: &str = "tests/decrypt/handshakes.pcapng.zst";
+const KEYS: &str = "tests/decrypt/handshakes.keys";
 
 /// Status and path of each exchange, sorted.
 fn exchanges(rows: &[ExchangeRow]) -> Vec<String> {
@@ -36,7 +36,7 @@ fn exchanges(rows: &[ExchangeRow]) -> Vec<String> {
 
 /// What the clients got.
 fn expected(name: &str) -> Vec<String> {
-    let text = fs::read_to_string(format!("tests/tls/{name}.expect")).unwrap();
+    let text = fs::read_to_string(format!("tests/decrypt/{name}.expect")).unwrap();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     lines.sort();
     lines
@@ -100,7 +100,7 @@ fn with(secrets: &[Entry]) -> impl FnMut(usize, &mut Analysis<'_>) {
 
 #[test]
 fn every_suite_of_every_version_is_read() {
-    let (packets, secrets) = packets("tests/tls/suites.pcapng.zst");
+    let (packets, secrets) = packets("tests/decrypt/suites.pcapng.zst");
     let (rows, report) = analyse(&packets, false, with(&secrets));
     assert_eq!(exchanges(&rows), expected("suites"));
     assert_eq!(report.coverage.opaque_tls_connections, 0);
