@@ -79,6 +79,9 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("hyper_util", &["serve.rs"]),
     ("http_body_util", &["serve.rs"]),
     ("bytes", &["serve.rs"]),
+    ("tls_parser", &["wire/tls/hello.rs", "wire/tls/suite.rs"]),
+    ("x509_parser", &["wire/tls/certificate.rs"]),
+    ("sha2", &["wire/tls/ja4.rs"]),
 ];
 
 /// What no file may have, tests included. Written in two halves, so that this file does not have it either.
