@@ -6,7 +6,7 @@ use crate::flow::defrag::Defragmenter;
 use crate::flow::duplicate::Duplicates;
 use crate::flow::table::{Slot, Table};
 use crate::limits::Limits;
-use crate::observe::http1::Http1;
+use crate::observe::Observer;
 use crate::time::Timestamp;
 use crate::wire::link::LinkType;
 use crate::wire::packet::{self, Content, IcmpError, Packet, Segment, Undecodable};
@@ -54,7 +54,7 @@ pub struct Shard {
     duplicates: Duplicates,
     defragmenter: Defragmenter,
     table: Table,
-    observers: Vec<Option<Box<Http1>>>,
+    observers: Vec<Option<Observer>>,
     counters: Counters,
     /// Octets that connections and observers hold.
     held: usize,
@@ -165,17 +165,17 @@ impl Shard {
         }
         let from = events.len();
         let may_hold = !segment.payload.is_empty() || connection.held_octets() > 0;
-        let before = if may_hold { held_by(connection, observer.as_deref()) } else { 0 };
+        let before = if may_hold { held_by(connection, observer.as_ref()) } else { 0 };
         let mut out = |output: Output<'_>| observe(observer, output, id, moment, limits, events);
         connection.segment(side, segment, packet.ttl, moment, limits, &mut out);
         if may_hold {
-            *held = held.saturating_sub(before) + held_by(connection, observer.as_deref());
+            *held = held.saturating_sub(before) + held_by(connection, observer.as_ref());
             if *held > limits.waiting_bytes {
-                *held -= held_by(connection, observer.as_deref());
+                *held -= held_by(connection, observer.as_ref());
                 connection.give_up_holes(&mut |output| observe(observer, output, id, moment, limits, events));
                 let context = connection.context();
-                observer.iter_mut().for_each(|observer| observer.give_up_heads(context));
-                *held += held_by(connection, observer.as_deref());
+                observer.iter_mut().for_each(|observer| observer.give_up(context));
+                *held += held_by(connection, observer.as_ref());
                 counters.given_up += 1;
             }
         }
@@ -216,18 +216,18 @@ impl Shard {
 }
 
 /// Gives a connection that begins its observer.
-fn open_observer(observers: &mut Vec<Option<Box<Http1>>>, slot: Slot, from_start: bool) {
+fn open_observer(observers: &mut Vec<Option<Observer>>, slot: Slot, from_start: bool) {
     if observers.len() <= slot.0 {
         observers.resize_with(slot.0 + 1, || None);
     }
     if let Some(observer) = observers.get_mut(slot.0) {
-        *observer = Some(Box::new(Http1::new(from_start)));
+        *observer = Some(Observer::new(from_start));
     }
 }
 
 /// Turns what a connection gives out into events, by way of its observer.
 fn observe(
-    observer: &mut Option<Box<Http1>>,
+    observer: &mut Option<Observer>,
     output: Output<'_>,
     connection: ConnectionId,
     moment: Moment,
@@ -237,14 +237,14 @@ fn observe(
     match output {
         Output::Event(what) => events.push(Event { connection, moment, what }),
         Output::Piece(side, piece, context) => {
-            if let Some(http) = observer {
+            if let Some(observer) = observer {
                 let mut tell = |what| events.push(Event { connection, moment, what });
-                http.piece(side, &piece, moment, context, limits, &mut tell);
+                observer.piece(side, &piece, moment, context, limits, &mut tell);
             }
         }
         Output::Closed { side, reset } => {
-            if let Some(http) = observer {
-                http.closed(side, reset, &mut |what| events.push(Event { connection, moment, what }));
+            if let Some(observer) = observer {
+                observer.closed(side, reset, &mut |what| events.push(Event { connection, moment, what }));
             }
         }
     }
@@ -267,14 +267,14 @@ fn watch_ends(connection: &mut Connection, from: usize, moment: Moment, events: 
 }
 
 /// Octets that a connection and its observer hold.
-fn held_by(connection: &Connection, observer: Option<&Http1>) -> usize {
-    connection.held_octets() + observer.map_or(0, Http1::held_octets)
+fn held_by(connection: &Connection, observer: Option<&Observer>) -> usize {
+    connection.held_octets() + observer.map_or(0, Observer::held_octets)
 }
 
 /// A connection leaves: what it still held is told, then that it is gone.
 #[expect(clippy::too_many_arguments, reason = "it is called from closures that borrow the shard's parts one by one")]
 fn farewell(
-    observers: &mut [Option<Box<Http1>>],
+    observers: &mut [Option<Observer>],
     slot: Slot,
     connection: &mut Connection,
     why: GoneWhy,
@@ -285,6 +285,6 @@ fn farewell(
 ) {
     let id = connection.id;
     let mut observer = observers.get_mut(slot.0).and_then(Option::take);
-    *held = held.saturating_sub(held_by(connection, observer.as_deref()));
+    *held = held.saturating_sub(held_by(connection, observer.as_ref()));
     connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, events));
 }

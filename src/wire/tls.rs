@@ -3,6 +3,9 @@
 
 pub mod alert;
 pub mod certificate;
+pub mod handshake;
+pub mod hello;
+pub mod ja4;
 pub mod record;
 pub mod suite;
 

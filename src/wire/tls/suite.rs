@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tls_parser::{TlsCipherEnc, TlsCipherEncMode, TlsCipherSuite, TlsPRF};
+use tls_parser::{TlsCipherAu, TlsCipherEnc, TlsCipherEncMode, TlsCipherSuite, TlsPRF};
 
 use super::{Version, is_grease};
 
@@ -24,6 +24,13 @@ impl Suite {
             Self::FALLBACK => Some("TLS_FALLBACK_SCSV"),
             Self(code) => TlsCipherSuite::from_id(code).map(|suite| suite.name),
         }
+    }
+
+    /// Whether the server shows no certificate: it is known by a key, by a password, or not at all.
+    #[must_use]
+    pub fn is_anonymous(self) -> bool {
+        use TlsCipherAu::{Eccpwd, Krb5, Null, Psk, Srp};
+        TlsCipherSuite::from_id(self.0).is_none_or(|suite| matches!(suite.au, Eccpwd | Krb5 | Null | Psk | Srp))
     }
 
     /// Octets of a TLS 1.3 Finished message's `verify_data`: those of the suite's hash. `None` for suites of before.
