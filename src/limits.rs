@@ -14,6 +14,8 @@ pub struct Limits {
     pub waiting_bytes: usize,
     /// Octets of one header section. Beyond it the message is skipped to the next one that can be recognised.
     pub head_bytes: usize,
+    /// Octets of TLS handshake messages that are not complete, in one direction. Beyond it the handshake is not read.
+    pub handshake_bytes: usize,
     /// Octets kept of a request target, a host, a field value.
     pub text_bytes: usize,
     /// Requests that may be outstanding on one connection (pipelining).
@@ -64,6 +66,7 @@ impl Default for Limits {
             waiting_bytes_per_direction: 1 << 20,
             waiting_bytes: 24 << 20,
             head_bytes: 256 << 10,
+            handshake_bytes: 64 << 10,
             text_bytes: 2048,
             outstanding_requests: 256,
             secret_bytes: 64 << 20,

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::event::{ConnectionId, Event, FirstSeen, Frame, GoneWhy, Moment, Opaque, Side, Unreachable, What};
+use crate::event::{ConnectionId, Event, FirstSeen, Frame, GoneWhy, Moment, Side, Unreachable, What};
 use crate::flow::connection::{Connection, Output};
 use crate::flow::defrag::Defragmenter;
 use crate::flow::duplicate::Duplicates;
 use crate::flow::table::{Slot, Table};
 use crate::limits::Limits;
-use crate::observe::decrypted::{Decrypted, KeyRing, Now};
-use crate::observe::http1::Http1;
+use crate::observe::Observer;
+use crate::observe::decrypted::{KeyRing, Now};
 use crate::observe::secrets::Secrets;
 use crate::time::Timestamp;
 use crate::wire::link::LinkType;
@@ -52,14 +52,6 @@ pub struct Counters {
     pub given_up: u64,
 }
 
-/// What observes a connection.
-#[derive(Debug)]
-struct Watcher {
-    http: Http1,
-    /// The connection carries TLS, whose secrets may be there.
-    decrypted: Option<Box<Decrypted>>,
-}
-
 /// A shard: connections and their observers.
 #[derive(Debug)]
 pub struct Shard {
@@ -67,7 +59,7 @@ pub struct Shard {
     duplicates: Duplicates,
     defragmenter: Defragmenter,
     table: Table,
-    observers: Vec<Option<Box<Watcher>>>,
+    observers: Vec<Option<Observer>>,
     counters: Counters,
     ring: KeyRing,
     /// Connections that wait for their secrets, and when they were looked for.
@@ -172,13 +164,12 @@ impl Shard {
         *looked = moment.at;
         waiting.retain(|slot| {
             let Some(connection) = table.connection(*slot) else { return false };
-            let watcher = observers.get_mut(slot.0).and_then(Option::as_mut);
-            let Some(decrypted) = watcher.and_then(|watcher| watcher.decrypted.as_mut()) else { return false };
-            let (id, from, before) = (connection.id, events.len(), decrypted.held_octets());
+            let Some(observer) = observers.get_mut(slot.0).and_then(Option::as_mut) else { return false };
+            let (id, from, before) = (connection.id, events.len(), observer.held_octets());
             let mut tell = |moment, what| events.push(Event { connection: id, moment, what });
-            decrypted.look_again(moment, ring, limits, &mut tell);
-            *held = (*held + decrypted.held_octets()).saturating_sub(before);
-            let is_waiting = decrypted.is_waiting();
+            observer.look_again(moment, ring, limits, &mut tell);
+            *held = (*held + observer.held_octets()).saturating_sub(before);
+            let is_waiting = observer.is_waiting();
             watch_ends(connection, from, moment, events);
             is_waiting
         });
@@ -225,23 +216,23 @@ impl Shard {
         }
         let from = events.len();
         let may_hold = !segment.payload.is_empty() || connection.held_octets() > 0;
-        let before = if may_hold { held_by(connection, observer.as_deref()) } else { 0 };
-        let was_waiting = observer.as_deref().is_some_and(Watcher::is_waiting);
+        let before = if may_hold { held_by(connection, observer.as_ref()) } else { 0 };
+        let was_waiting = observer.as_ref().is_some_and(Observer::is_waiting);
         let mut out = |output: Output<'_>| observe(observer, output, id, moment, limits, ring, events);
         connection.segment(side, segment, packet.ttl, moment, limits, &mut out);
         if may_hold {
-            *held = held.saturating_sub(before) + held_by(connection, observer.as_deref());
+            *held = held.saturating_sub(before) + held_by(connection, observer.as_ref());
             if *held > limits.waiting_bytes {
-                *held -= held_by(connection, observer.as_deref());
+                *held -= held_by(connection, observer.as_ref());
                 connection.give_up_holes(&mut |output| observe(observer, output, id, moment, limits, ring, events));
                 let now = Now { moment, context: connection.context(), limits };
                 let mut tell = |moment, what| events.push(Event { connection: id, moment, what });
                 observer.iter_mut().for_each(|observer| observer.give_up(now, &mut tell));
-                *held += held_by(connection, observer.as_deref());
+                *held += held_by(connection, observer.as_ref());
                 counters.given_up += 1;
             }
         }
-        if !was_waiting && observer.as_deref().is_some_and(Watcher::is_waiting) {
+        if !was_waiting && observer.as_ref().is_some_and(Observer::is_waiting) {
             waiting.push(slot);
         }
         watch_ends(connection, from, moment, events);
@@ -281,35 +272,18 @@ impl Shard {
 }
 
 /// Gives a connection that begins its observer.
-fn open_observer(observers: &mut Vec<Option<Box<Watcher>>>, slot: Slot, from_start: bool) {
+fn open_observer(observers: &mut Vec<Option<Observer>>, slot: Slot, from_start: bool) {
     if observers.len() <= slot.0 {
         observers.resize_with(slot.0 + 1, || None);
     }
     if let Some(observer) = observers.get_mut(slot.0) {
-        *observer = Some(Box::new(Watcher { http: Http1::new(from_start), decrypted: None }));
-    }
-}
-
-impl Watcher {
-    fn held_octets(&self) -> usize {
-        self.http.held_octets() + self.decrypted.as_ref().map_or(0, |decrypted| decrypted.held_octets())
-    }
-
-    fn is_waiting(&self) -> bool {
-        self.decrypted.as_ref().is_some_and(|decrypted| decrypted.is_waiting())
-    }
-
-    fn give_up(&mut self, now: Now<'_>, tell: &mut impl FnMut(Moment, What)) {
-        self.http.give_up_heads(now.context);
-        if let Some(decrypted) = &mut self.decrypted {
-            decrypted.give_up(now, tell);
-        }
+        *observer = Some(Observer::new(from_start));
     }
 }
 
 /// Turns what a connection gives out into events, by way of its observer.
 fn observe(
-    observer: &mut Option<Box<Watcher>>,
+    observer: &mut Option<Observer>,
     output: Output<'_>,
     connection: ConnectionId,
     moment: Moment,
@@ -317,41 +291,24 @@ fn observe(
     ring: &mut KeyRing,
     events: &mut Vec<Event>,
 ) {
-    let Some(Watcher { http, decrypted }) = observer.as_deref_mut() else {
-        if let Output::Event(what) = output {
-            events.push(Event { connection, moment, what });
-        }
-        return;
-    };
-    let mut tell_of = |moment, what| events.push(Event { connection, moment, what });
-    match (output, decrypted) {
-        (Output::Event(what), decrypted) => {
-            if let (What::Gone(_), Some(decrypted)) = (&what, decrypted) {
-                decrypted.leave(moment, &mut tell_of);
+    let mut tell = |moment, what| events.push(Event { connection, moment, what });
+    match output {
+        Output::Event(what) => {
+            if let (What::Gone(_), Some(observer)) = (&what, observer) {
+                observer.leave(moment, &mut tell);
             }
-            tell_of(moment, what);
+            tell(moment, what);
         }
-        (Output::Piece(side, piece, context), Some(decrypted)) => {
-            decrypted.piece(side, &piece, Now { moment, context, limits }, ring, &mut tell_of);
-        }
-        (Output::Piece(side, piece, context), decrypted) => {
-            let may_decrypt = !ring.secrets.are_none();
-            let mut is_tls = false;
-            http.piece(side, &piece, moment, context, limits, &mut |what| {
-                is_tls = may_decrypt && matches!(what, What::Opaque(Opaque::Tls));
-                if !is_tls {
-                    tell_of(moment, what);
-                }
-            });
-            if is_tls {
-                let decrypted = decrypted.insert(Box::default());
-                decrypted.piece(side, &piece, Now { moment, context, limits }, ring, &mut tell_of);
+        Output::Piece(side, piece, context) => {
+            if let Some(observer) = observer {
+                observer.piece(side, &piece, Now { moment, context, limits }, ring, &mut tell);
             }
         }
-        (Output::Closed { side, reset }, Some(decrypted)) => {
-            decrypted.closed(side, reset, moment, limits, &mut tell_of);
+        Output::Closed { side, reset } => {
+            if let Some(observer) = observer {
+                observer.closed(side, reset, moment, limits, &mut tell);
+            }
         }
-        (Output::Closed { side, reset }, None) => http.closed(side, reset, &mut |what| tell_of(moment, what)),
     }
 }
 
@@ -372,14 +329,14 @@ fn watch_ends(connection: &mut Connection, from: usize, moment: Moment, events: 
 }
 
 /// Octets that a connection and its observer hold.
-fn held_by(connection: &Connection, observer: Option<&Watcher>) -> usize {
-    connection.held_octets() + observer.map_or(0, Watcher::held_octets)
+fn held_by(connection: &Connection, observer: Option<&Observer>) -> usize {
+    connection.held_octets() + observer.map_or(0, Observer::held_octets)
 }
 
 /// A connection leaves: what it still held is told, then that it is gone.
 #[expect(clippy::too_many_arguments, reason = "it is called from closures that borrow the shard's parts one by one")]
 fn farewell(
-    observers: &mut [Option<Box<Watcher>>],
+    observers: &mut [Option<Observer>],
     slot: Slot,
     connection: &mut Connection,
     why: GoneWhy,
@@ -391,7 +348,7 @@ fn farewell(
 ) {
     let id = connection.id;
     let mut observer = observers.get_mut(slot.0).and_then(Option::take);
-    *held = held.saturating_sub(held_by(connection, observer.as_deref()));
+    *held = held.saturating_sub(held_by(connection, observer.as_ref()));
     connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, ring, events));
 }
 

@@ -86,10 +86,12 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("cbc", &["wire/tls/protect/block.rs"]),
     ("hmac", &["wire/tls/protect/block.rs", "wire/tls/protect/schedule.rs", "wire/tls/protect/stream.rs"]),
     ("sha1", &["wire/tls/protect/block.rs", "wire/tls/protect/schedule.rs", "wire/tls/protect/stream.rs"]),
-    ("sha2", &["wire/tls/protect/block.rs", "wire/tls/protect/schedule.rs"]),
+    ("sha2", &["wire/tls/ja4.rs", "wire/tls/protect/block.rs", "wire/tls/protect/schedule.rs"]),
     ("hkdf", &["wire/tls/protect/schedule.rs"]),
     ("md5", &["wire/tls/protect/schedule.rs", "wire/tls/protect/stream.rs"]),
     ("rc4", &["wire/tls/protect/stream.rs"]),
+    ("tls_parser", &["wire/tls/hello.rs", "wire/tls/suite.rs"]),
+    ("x509_parser", &["wire/tls/certificate.rs"]),
 ];
 
 /// What no file may have, tests included. Written in two halves, so that this file does not have it either.

@@ -58,7 +58,7 @@ fn packets(path: &str) -> (Vec<Packet>, Vec<Entry>) {
     (packets, secrets)
 }
 
-/// What is found in packets; `learn` may give secrets before each, by its index.
+/// The exchanges that were read, and the report; those that were but inferred from outside are left out. `learn` may give secrets before each, by its index.
 fn analyse(packets: &[Packet], late: bool, learn: impl FnMut(usize, &mut Analysis<'_>)) -> (Vec<ExchangeRow>, Report) {
     analyse_within(&Limits::default(), packets, late, learn)
 }
@@ -80,6 +80,7 @@ fn analyse_within(
         analysis.take(&packet.captured());
     }
     let report = analysis.finish();
+    rows.retain(|row| row.target.is_some());
     (rows, report)
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::marks::of_client;
+use crate::event::tls::{AlertDescription, SentAlert};
 use crate::event::{
     Closing, ConnectionId, Defect, Ending, Endpoint, Event, FirstSeen, GapJudged, Gone, Moment, Opaque, Opened,
-    Request, Response, Side, Unreachable, What,
+    Request, Response, Side, Tls, Unreachable, What,
 };
 
 /// An exchange: which connection, and its 1-based number there.
@@ -66,6 +67,8 @@ pub struct Conversation {
     pub unsolicited: Option<Moment>,
     /// What it carries, if not HTTP/1.
     pub opaque: Option<Opaque>,
+    /// When the server said inside of TLS that it closes: its FIN may follow the client's, which answers that.
+    pub server_notified: Option<Moment>,
     /// The client that a PROXY protocol header names.
     pub speaks_for: Option<Endpoint>,
     /// Exchanges that were completed.
@@ -228,6 +231,7 @@ impl Conversation {
             server_ahead: None,
             unsolicited: None,
             opaque: None,
+            server_notified: None,
             speaks_for: None,
             completed: 0,
             idle_since: None,
@@ -252,6 +256,13 @@ impl Conversation {
                 if *repeated && *after_ack {
                     let (first, count) = self.syn_ack_repeated.unwrap_or((event.moment, 0));
                     self.syn_ack_repeated = Some((first, count + 1));
+                }
+            }
+            What::Tls(shown) => {
+                if let Tls::Alert(SentAlert { sender: Side::Server, alert: Some(alert), .. }) = &**shown
+                    && alert.description == AlertDescription::CLOSE_NOTIFY
+                {
+                    self.server_notified.get_or_insert(event.moment);
                 }
             }
             What::Established { .. } => self.established = Some(event.moment),

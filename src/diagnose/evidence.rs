@@ -363,7 +363,7 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
         let before = |moment: Moment| client.frame < moment.frame;
         let unanswered = match exchange.response_end {
             Some(end) if whole => went_away && before(end.moment) && began.is_none_or(before),
-            _ => closed.is_none_or(before),
+            _ => closed.is_none_or(before) && conversation.server_notified.is_none_or(before),
         };
         unanswered && defective.is_none_or(before) && client.frame > exchange.started.frame
     });

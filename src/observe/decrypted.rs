@@ -16,7 +16,8 @@ mod records;
 
 use std::ops::Range;
 
-use crate::event::{GapJudged, Moment, Opaque, Side, What};
+use crate::event::tls::SentAlert;
+use crate::event::{GapJudged, Moment, Opaque, Side, Tls, What};
 use crate::flow::assembler::Piece;
 use crate::flow::connection::Context;
 use crate::limits::Limits;
@@ -25,9 +26,9 @@ use crate::observe::decrypted::keys::{Keys, Opened};
 use crate::observe::decrypted::late::{Held, Late};
 use crate::observe::decrypted::records::{Records, Whole};
 use crate::observe::secrets::Secrets;
-use crate::wire::tls::agreed;
 use crate::wire::tls::keylog::Label;
 use crate::wire::tls::protect::Record;
+use crate::wire::tls::{Alert, agreed};
 
 /// The secrets, and room for the plaintext of a record.
 #[derive(Debug)]
@@ -43,6 +44,25 @@ impl KeyRing {
     pub fn new(limits: &Limits) -> Self {
         Self { secrets: Secrets::new(limits.secret_bytes), plaintext: Vec::new() }
     }
+}
+
+impl KeyRing {
+    /// Whether there are secrets, or some may come.
+    #[must_use]
+    pub fn may_open(&self) -> bool {
+        !self.secrets.are_none()
+    }
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is decrypted.
+    Decrypted,
+    /// That is open.
+    Undecided,
+    /// It cannot be decrypted.
+    Veiled,
 }
 
 /// When a piece came, and the bounds that hold.
@@ -130,6 +150,16 @@ impl Decrypted {
                 self.inside.closed(side, reset, now, tell);
             }
             State::Handshake | State::Veiled => {}
+        }
+    }
+
+    /// What becomes of the connection.
+    #[must_use]
+    pub const fn fate(&self) -> Fate {
+        match self.state {
+            State::Open => Fate::Decrypted,
+            State::Handshake | State::Waiting => Fate::Undecided,
+            State::Veiled => Fate::Veiled,
         }
     }
 
@@ -339,6 +369,11 @@ impl Decrypted {
                     }
                 }
             }
+            ALERT => {
+                let (start, end, alert) = (whole.start, whole.end, Alert::parse(plaintext).ok());
+                let sent = SentAlert { sender: side, start, end, alert, certain: true, after_handshake: !in_handshake };
+                tell(now.moment, What::Tls(Box::new(Tls::Alert(sent))));
+            }
             // RFC 5246 section 7.4.1: new hellos on the same connection.
             HANDSHAKE if label == Label::Master => self.hello(plaintext),
             CHANGE_CIPHER_SPEC if label == Label::Master => self.keys.change(side),
@@ -415,6 +450,7 @@ impl Early {
 }
 
 const CHANGE_CIPHER_SPEC: u8 = 20;
+const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const APPLICATION_DATA: u8 = 23;
 
