@@ -67,8 +67,8 @@ pub struct Conversation {
     pub unsolicited: Option<Moment>,
     /// What it carries, if not HTTP/1.
     pub opaque: Option<Opaque>,
-    /// When the server said inside of TLS that it closes: its FIN may follow the client's, which answers that.
-    pub server_notified: Option<Moment>,
+    /// When `[client, server]` said inside of TLS that it closes: its FIN may follow the other's, which answers that.
+    pub notified: [Option<Moment>; 2],
     /// The client that a PROXY protocol header names.
     pub speaks_for: Option<Endpoint>,
     /// Exchanges that were completed.
@@ -231,7 +231,7 @@ impl Conversation {
             server_ahead: None,
             unsolicited: None,
             opaque: None,
-            server_notified: None,
+            notified: [None; 2],
             speaks_for: None,
             completed: 0,
             idle_since: None,
@@ -259,10 +259,11 @@ impl Conversation {
                 }
             }
             What::Tls(shown) => {
-                if let Tls::Alert(SentAlert { sender: Side::Server, alert: Some(alert), .. }) = &**shown
+                if let Tls::Alert(SentAlert { sender, alert: Some(alert), .. }) = &**shown
                     && alert.description == AlertDescription::CLOSE_NOTIFY
+                    && let Some(notified) = self.notified.get_mut(sender.index())
                 {
-                    self.server_notified.get_or_insert(event.moment);
+                    notified.get_or_insert(event.moment);
                 }
             }
             What::Established { .. } => self.established = Some(event.moment),
@@ -358,6 +359,14 @@ impl Conversation {
             (Some((fin, closing)), None) => Some((fin, closing, false)),
             (None, None) => None,
         }
+    }
+
+    /// When a side closed, or said inside of TLS that it does.
+    #[must_use]
+    pub fn ended(&self, side: Side) -> Option<Moment> {
+        let closed = self.close(side).map(|(moment, ..)| moment);
+        let notified = self.notified.get(side.index()).copied().flatten();
+        closed.into_iter().chain(notified).min_by_key(|moment| moment.frame)
     }
 
     /// Who closed first, by a FIN or a RST.
