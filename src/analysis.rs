@@ -14,11 +14,13 @@ use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question, advice, episode};
 use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, What};
 use crate::limits::Limits;
+use crate::observe::secrets::Secrets;
 use crate::report::tally::{self, Tallies};
 use crate::report::{self, Coverage, ExchangeRow, HalfClosed, Latency, Quantiles, Report, Spread, Totals};
 use crate::shard::{Captured, Shard};
 use crate::stats::{self, Spans, Stats};
 use crate::time::Timestamp;
+use crate::wire::tls::keylog::Entry;
 
 pub use crate::analysis::news::News;
 
@@ -46,6 +48,7 @@ struct Findings<'r> {
     /// Exchanges of the downstream legs whose response is of unknown length.
     unmeasured: u64,
     opaque_tls: u64,
+    decrypted_tls: u64,
     /// While live. It gives identifiers in the order in which it tells.
     desk: Option<Desk>,
     exchange_row: Option<&'r mut dyn FnMut(&ExchangeRow)>,
@@ -76,6 +79,7 @@ impl<'r> Analysis<'r> {
                 cut_heads: [0; 2],
                 unmeasured: 0,
                 opaque_tls: 0,
+                decrypted_tls: 0,
                 desk: None,
                 exchange_row,
             },
@@ -144,6 +148,19 @@ impl<'r> Analysis<'r> {
         }
     }
 
+    /// Secrets of TLS connections may come after the packets that they are for: these wait for them, a while.
+    pub fn may_learn_late(&mut self) {
+        self.shard.may_learn_late();
+    }
+
+    /// Takes secrets of TLS connections.
+    pub fn learn(&mut self, secrets: &[Entry]) {
+        if !secrets.is_empty() {
+            self.shard.learn(secrets, self.last, &mut self.events);
+            self.pass_on();
+        }
+    }
+
     /// Takes a frame.
     pub fn take(&mut self, captured: &Captured<'_>) {
         self.last = Some(Moment { at: captured.at, frame: captured.frame });
@@ -185,8 +202,18 @@ impl<'r> Analysis<'r> {
     fn report(self) -> Report {
         let coverage = self.coverage();
         let counters = self.shard.counters();
-        let Findings { diagnoser, stats, mut incidents, unlisted, mut totals, cut_heads, unmeasured, desk, .. } =
-            self.findings;
+        let Findings {
+            diagnoser,
+            stats,
+            mut incidents,
+            unlisted,
+            mut totals,
+            cut_heads,
+            unmeasured,
+            decrypted_tls,
+            desk,
+            ..
+        } = self.findings;
         incidents.sort_by_key(|incident| {
             let frame = incident.evidence.last().map(|proof| proof.moment.frame);
             (incident.time, frame)
@@ -219,6 +246,7 @@ impl<'r> Analysis<'r> {
             .map(|(remark, count)| format!("{remark} ({count} ×)"))
             .collect();
         notes.extend(snaplen_note(cut_heads, unmeasured));
+        notes.extend(decryption_note(self.shard.secrets(), decrypted_tls, coverage.opaque_tls_connections));
         if counters.evicted > 0 {
             notes.push(format!(
                 "{} connections were given up for want of memory: their failures may be missing",
@@ -293,6 +321,7 @@ impl Findings<'_> {
             }
             What::Gap { judged: GapJudged::Capture | GapJudged::Snaplen, .. } => self.gaps += 1,
             What::Opaque(Opaque::Tls) => self.opaque_tls += 1,
+            What::Decrypted => self.decrypted_tls += 1,
             _ => {}
         }
     }
@@ -362,6 +391,19 @@ impl Findings<'_> {
             write(&row(case));
         }
     }
+}
+
+/// How far the user's secrets reached.
+fn decryption_note(secrets: &Secrets, decrypted: u64, opaque: u64) -> Option<String> {
+    if secrets.are_none() {
+        return None;
+    }
+    let mut note =
+        format!("{decrypted} of {} TLS connections were decrypted with the secrets given", decrypted + opaque);
+    if secrets.forgotten() > 0 {
+        note.push_str(&format!("; those of {} connections were forgotten for want of memory", secrets.forgotten()));
+    }
+    Some(note)
 }
 
 /// What cannot be told where the snaplen cut header sections and chunks.

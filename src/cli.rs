@@ -59,6 +59,10 @@ pub struct Cli {
     #[arg(long, value_name = "ADDR,…", value_delimiter = ',')]
     pub proxy: Vec<IpAddr>,
 
+    /// Decrypt TLS with the secrets in FILE, which a client or server wrote (SSLKEYLOGFILE). Repeat it for several. While capturing it may grow.
+    #[arg(long, value_name = "FILE")]
+    pub keylog: Vec<PathBuf>,
+
     /// Keep what is captured: write every packet to FILE, as pcapng; - is standard output.
     #[arg(short = 'w', value_name = "FILE", conflicts_with = "read")]
     pub write: Option<PathBuf>,
@@ -236,7 +240,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// What libpcap allows for one packet, in octets.
-const SNAPLEN: u32 = 262_144;
+pub const SNAPLEN: u32 = 262_144;
 
 /// What libpcap's number of octets can hold, which has 31 bits.
 const BUFFER_KIB: i64 = (1 << 21) - 1;

@@ -6,11 +6,13 @@
 
 pub mod lookup;
 mod message;
+pub mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 pub use crate::event::message::{ForwardedFor, Request, Response, Signature};
+pub use crate::event::tls::{Tls, Veiled};
 pub use crate::time::{Frame, Moment};
 pub use crate::wire::http1::DefectKind;
 
@@ -190,8 +192,15 @@ pub enum What {
     Unreachable(Box<Unreachable>),
     /// The client named the end that it speaks for (PROXY protocol header).
     SpeaksFor(Endpoint),
+    /// What TLS shows.
+    Tls(Box<Tls>),
+    /// The exchange is inside TLS: there are no header sections to be seen. Told again as the request grows, each time before
+    /// its end.
+    Veiled(Veiled),
     /// A packet of the connection matched the focus expression for the first time.
     Focused,
+    /// The connection carries TLS, and its records are opened with the user's keys: what is told of messages stood in them.
+    Decrypted,
     /// The bytes are not HTTP/1; nothing above TCP will be reported.
     Opaque(Opaque),
     /// The connection left the table.
@@ -239,7 +248,8 @@ pub enum Ending {
     Switched,
     /// Before its end the sender closed.
     Truncated,
-    /// Its length stands in octets that the snaplen cut off. Told again with each segment that follows.
+    /// Its length stands in octets that cannot be read: the snaplen cut them off, or TLS encrypts them. Told again with each
+    /// segment that follows.
     Unmeasured,
     /// Its end is not in the capture.
     Unknown,

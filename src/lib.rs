@@ -24,9 +24,10 @@
 //!    \  [wire]     octets -> Packet -> Segment | IcmpError         /    stateless
 //!     \ [flow]     copies out, fragments together, connections,   /     per connection,
 //!      \           octets in order, gaps declared                /      bounded by limits
-//!       \ [observe] HTTP/1's messages and defects; DNS        /
-//!        \         (the three together are a [shard])          /
-//!         '-----------------------+----------------------------'
+//!       \ [observe] messages and defects of HTTP/1, in the      /
+//!        \         clear or inside of TLS; TLS; DNS            /
+//!         \        (the three together are a [shard])         /
+//!          '----------------------+---------------------------'
 //!                            Vec<Event>        [event]: the waist, plain data
 //!         .-----------------------+----------------------------.
 //!        /  [correlate] connections -> exchanges -> legs        \
@@ -74,6 +75,7 @@
 //! |---|---|---|
 //! | `etherparse` | `wire::packet`, `wire::tcp`, `wire::ip` | whatever leaves the fast path; the oracle of the fast path's tests |
 //! | `httparse` | `wire::http1` | header sections, in its strict mode |
+//! | `aes-gcm`, `ccm`, `chacha20poly1305`, `aes`, `cbc`, `hmac`, `hkdf`, `sha1`, `sha2`, `md-5`, `rc4` | `wire::tls::protect` | the protection of records |
 //! | `hdrhistogram` | `stats` | quantiles in constant memory |
 //! | `pcap` | `capture` | filter expressions, live capture |
 //! | `rustix` | `capture::live`, `privileges`, `run` | poll, eventfd, users and capabilities without `unsafe` |
@@ -107,6 +109,10 @@
 //! - **Errors end at the wire.** Above it nothing returns `Result`: broken traffic is a fact, and often the answer.
 //! - **A gap is part of a stream.** Observers are told of it and start again at the next message that can be
 //!   recognised. Whether the network or the capture lost the octets is judged by what the receiver acknowledged.
+//! - **Plaintext has offsets of its own.** Rules compare acknowledgements with ends of messages, so what stood in TLS records
+//!   is told in offsets of the TCP stream: an octet begins with its record and ends with it ([`observe::decrypted`]).
+//! - **What opens is what was sent.** Which keys a record needs is found by its tag, not by following the handshake: holes and
+//!   secrets that a log lacks cannot lead astray.
 //! - **Roles do not change.** Who is client and who server is settled by SYN, SYN-ACK, or what the first octets say.
 //! - **Pairing is a matching, not a search.** Successful exchanges take part, because what they take is a candidate no
 //!   more. Values that stand on both legs and nowhere else count most, then request and length, then time.
@@ -152,6 +158,7 @@
 //! | live: what is told is what the capture's reading says, and each failure in time | `tests/determinism.rs`; with real gateways `tests/lab/run.sh --live` |
 //! | files are read as another reader reads them, in pieces of any size | `capture`: `files_are_read_as_pcap_parser_reads_them`, `the_pieces_in_which_octets_arrive_do_not_matter` |
 //! | a small snaplen hides causes, and makes none up | `tests/snaplen.rs` |
+//! | inside of TLS the same is found as clients saw, in every suite; no missing packet, cut or wrong key makes a failure up | `tests/decrypt.rs` |
 //! | a report shows no secret and no control character | `report`: tests of `redact` and `escape` |
 //!
 //! # How it grows

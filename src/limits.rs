@@ -14,10 +14,19 @@ pub struct Limits {
     pub waiting_bytes: usize,
     /// Octets of one header section. Beyond it the message is skipped to the next one that can be recognised.
     pub head_bytes: usize,
+    /// Octets of TLS handshake messages that are not complete, in one direction. Beyond it the handshake is not read.
+    pub handshake_bytes: usize,
     /// Octets kept of a request target, a host, a field value.
     pub text_bytes: usize,
     /// Requests that may be outstanding on one connection (pipelining).
     pub outstanding_requests: usize,
+    /// Octets of memory for the secrets of TLS connections: some 200,000 connections. Beyond it those that were learned first are
+    /// forgotten.
+    pub secret_bytes: usize,
+    /// Span for which a connection waits for its secrets, where they may come late: key logs are looked at once a second.
+    pub secret_wait: Duration,
+    /// Octets of a connection that wait for its secrets, or for the server's word on early data.
+    pub secret_wait_bytes: usize,
     /// Span after which a connection without packets is taken for dead, once both sides have been heard.
     pub idle: Duration,
     /// The same while the handshake is incomplete.
@@ -58,8 +67,12 @@ impl Default for Limits {
             waiting_bytes_per_direction: 1 << 20,
             waiting_bytes: 24 << 20,
             head_bytes: 256 << 10,
+            handshake_bytes: 64 << 10,
             text_bytes: 2048,
             outstanding_requests: 256,
+            secret_bytes: 64 << 20,
+            secret_wait: Duration::from_secs(1),
+            secret_wait_bytes: 64 << 10,
             idle: Duration::from_secs(2 * 3600),
             handshake: Duration::from_secs(150),
             linger: Duration::from_secs(5),

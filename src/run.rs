@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use crate::analysis::Analysis;
 use crate::capture::filter::Filter;
+use crate::capture::keylog::KeyLogs;
 use crate::capture::live::{Listed, State};
 use crate::capture::{self, Source};
 use crate::cli::{Cli, Command, Format};
@@ -139,6 +140,7 @@ fn question(cli: &Cli, focused: bool) -> Question {
 fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     let expression = cli.expression.join(" ");
     let mut filter = if expression.is_empty() { None } else { Some(Filter::compile(&expression)?) };
+    let mut key_logs = KeyLogs::open(&cli.keylog, false)?;
     let mut source = Source::open(&cli.read)?;
     let mut output = Output::open(cli.output.as_deref())?;
     let mut style = style(cli, &output, source.inputs().len() > 1);
@@ -154,7 +156,10 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     let mut analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, Some(&mut write_row));
     let mut progress = Progress::new(cli);
     let mut frames = 0_u64;
-    while let Some(mut captured) = source.next() {
+    key_logs.finish(&mut |secrets| analysis.learn(secrets));
+    while source.advance() {
+        analysis.learn(&source.take_secrets());
+        let Some(mut captured) = source.frame() else { break };
         frames += 1;
         if let Some(filter) = &mut filter {
             captured.focused = filter.matches(&captured);
@@ -176,6 +181,7 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     report.focus = (!expression.is_empty()).then_some(expression);
     report.coverage.kernel_drops = source.kernel_drops();
     report.coverage.notes.extend(filter.iter().flat_map(Filter::notes).cloned());
+    report.coverage.notes.extend(key_logs.notes());
     let exchanges_complete = table.is_none_or(ExchangeTable::finish);
     if cli.verbose {
         let took = began.elapsed();

@@ -1,15 +1,20 @@
 //! One core's worth of decoding, reassembly and observation: captured frames go in, events come out.
 
+use std::time::Duration;
+
 use crate::event::{ConnectionId, Event, FirstSeen, Frame, GoneWhy, Moment, Side, Unreachable, What};
 use crate::flow::connection::{Connection, Output};
 use crate::flow::defrag::Defragmenter;
 use crate::flow::duplicate::Duplicates;
 use crate::flow::table::{Slot, Table};
 use crate::limits::Limits;
+use crate::observe::decrypted::{KeyRing, Now};
+use crate::observe::secrets::Secrets;
 use crate::observe::{Observer, dns};
 use crate::time::Timestamp;
 use crate::wire::link::LinkType;
 use crate::wire::packet::{self, Content, IcmpError, Packet, Segment, Undecodable};
+use crate::wire::tls::keylog::Entry;
 
 /// A captured frame, as the rim hands it down.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +61,10 @@ pub struct Shard {
     table: Table,
     observers: Vec<Option<Observer>>,
     counters: Counters,
+    ring: KeyRing,
+    /// Connections that wait for their secrets, and when they were looked for.
+    waiting: Vec<Slot>,
+    looked: Timestamp,
     /// Octets that connections and observers hold.
     held: usize,
 }
@@ -71,6 +80,9 @@ impl Shard {
             table: Table::new(limits),
             observers: Vec::new(),
             counters: Counters::default(),
+            ring: KeyRing::new(limits),
+            waiting: Vec::new(),
+            looked: Timestamp::default(),
             held: 0,
         }
     }
@@ -79,6 +91,25 @@ impl Shard {
     #[must_use]
     pub fn counters(&self) -> Counters {
         Counters { evicted: self.table.evicted(), ..self.counters }
+    }
+
+    /// The secrets of TLS connections.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.ring.secrets
+    }
+
+    /// Secrets may come after the packets that they are for.
+    pub fn may_learn_late(&mut self) {
+        self.ring.secrets.may_grow();
+    }
+
+    /// Takes secrets. What waited for them until `last`, the latest frame's moment, is told.
+    pub fn learn(&mut self, entries: &[Entry], last: Option<Moment>, events: &mut Vec<Event>) {
+        entries.iter().for_each(|entry| self.ring.secrets.learn(entry));
+        if let Some(moment) = last {
+            self.look_again(moment, events);
+        }
     }
 
     /// Takes a frame and appends the events that it gives rise to.
@@ -111,16 +142,36 @@ impl Shard {
 
     /// The capture ended.
     pub fn finish(&mut self, moment: Moment, events: &mut Vec<Event>) {
-        let Self { table, observers, limits, held, .. } = self;
+        let Self { table, observers, limits, held, ring, .. } = self;
         table.finish(&mut |slot, connection, why| {
-            farewell(observers, slot, connection, why, moment, limits, held, events);
+            farewell(observers, slot, connection, why, moment, limits, held, ring, events);
         });
     }
 
     fn expire(&mut self, moment: Moment, events: &mut Vec<Event>) {
-        let Self { table, observers, limits, held, .. } = self;
+        if !self.waiting.is_empty() && moment.at.since(self.looked) >= LOOK {
+            self.look_again(moment, events);
+        }
+        let Self { table, observers, limits, held, ring, .. } = self;
         table.expire(moment.at, &mut |slot, connection, why| {
-            farewell(observers, slot, connection, why, moment, limits, held, events);
+            farewell(observers, slot, connection, why, moment, limits, held, ring, events);
+        });
+    }
+
+    /// What waits for secrets is told where they came, or where it waited for too long.
+    fn look_again(&mut self, moment: Moment, events: &mut Vec<Event>) {
+        let Self { table, observers, limits, held, ring, waiting, looked, .. } = self;
+        *looked = moment.at;
+        waiting.retain(|slot| {
+            let Some(connection) = table.connection(*slot) else { return false };
+            let Some(observer) = observers.get_mut(slot.0).and_then(Option::as_mut) else { return false };
+            let (id, from, before) = (connection.id, events.len(), observer.held_octets());
+            let mut tell = |moment, what| events.push(Event { connection: Some(id), moment, what });
+            observer.look_again(moment, ring, limits, &mut tell);
+            *held = (*held + observer.held_octets()).saturating_sub(before);
+            let is_waiting = observer.is_waiting();
+            watch_ends(connection, from, moment, events);
+            is_waiting
         });
     }
 
@@ -153,9 +204,9 @@ impl Shard {
         moment: Moment,
         events: &mut Vec<Event>,
     ) {
-        let Self { table, observers, limits, held, counters, .. } = self;
+        let Self { table, observers, limits, held, counters, ring, waiting, .. } = self;
         let (slot, side, opened) = table.find(packet, segment, moment, &mut |slot, connection, why| {
-            farewell(observers, slot, connection, why, moment, limits, held, events);
+            farewell(observers, slot, connection, why, moment, limits, held, ring, events);
         });
         let Some(connection) = table.connection(slot) else { return };
         let id = connection.id;
@@ -171,18 +222,23 @@ impl Shard {
         let from = events.len();
         let may_hold = !segment.payload.is_empty() || connection.held_octets() > 0;
         let before = if may_hold { held_by(connection, observer.as_ref()) } else { 0 };
-        let mut out = |output: Output<'_>| observe(observer, output, id, moment, limits, events);
+        let was_waiting = observer.as_ref().is_some_and(Observer::is_waiting);
+        let mut out = |output: Output<'_>| observe(observer, output, id, moment, limits, ring, events);
         connection.segment(side, segment, packet.ttl, moment, limits, &mut out);
         if may_hold {
             *held = held.saturating_sub(before) + held_by(connection, observer.as_ref());
             if *held > limits.waiting_bytes {
                 *held -= held_by(connection, observer.as_ref());
-                connection.give_up_holes(&mut |output| observe(observer, output, id, moment, limits, events));
-                let context = connection.context();
-                observer.iter_mut().for_each(|observer| observer.give_up(context));
+                connection.give_up_holes(&mut |output| observe(observer, output, id, moment, limits, ring, events));
+                let now = Now { moment, context: connection.context(), limits };
+                let mut tell = |moment, what| events.push(Event { connection: Some(id), moment, what });
+                observer.iter_mut().for_each(|observer| observer.give_up(now, &mut tell));
                 *held += held_by(connection, observer.as_ref());
                 counters.given_up += 1;
             }
+        }
+        if !was_waiting && observer.as_ref().is_some_and(Observer::is_waiting) {
+            waiting.push(slot);
         }
         watch_ends(connection, from, moment, events);
     }
@@ -192,11 +248,11 @@ impl Shard {
             events.push(Event { connection: None, moment, what: What::LookupRejected(Box::new(rejected)) });
             return;
         }
-        let Self { table, observers, limits, held, .. } = self;
+        let Self { table, observers, limits, held, ring, .. } = self;
         let known = table.quoted(error);
         let found = known.or_else(|| {
             table.open_quoted(error, moment, &mut |slot, connection, why| {
-                farewell(observers, slot, connection, why, moment, limits, held, events);
+                farewell(observers, slot, connection, why, moment, limits, held, ring, events);
             })
         });
         let Some((slot, quoted)) = found else { return };
@@ -241,20 +297,25 @@ fn observe(
     connection: ConnectionId,
     moment: Moment,
     limits: &Limits,
+    ring: &mut KeyRing,
     events: &mut Vec<Event>,
 ) {
+    let mut tell = |moment, what| events.push(Event { connection: Some(connection), moment, what });
     match output {
-        Output::Event(what) => events.push(Event { connection: Some(connection), moment, what }),
+        Output::Event(what) => {
+            if let (What::Gone(_), Some(observer)) = (&what, observer) {
+                observer.leave(moment, &mut tell);
+            }
+            tell(moment, what);
+        }
         Output::Piece(side, piece, context) => {
             if let Some(observer) = observer {
-                let mut tell = |what| events.push(Event { connection: Some(connection), moment, what });
-                observer.piece(side, &piece, (moment, context), limits, &mut tell);
+                observer.piece(side, &piece, Now { moment, context, limits }, ring, &mut tell);
             }
         }
         Output::Closed { side, reset } => {
             if let Some(observer) = observer {
-                observer
-                    .closed(side, reset, &mut |what| events.push(Event { connection: Some(connection), moment, what }));
+                observer.closed(side, reset, moment, limits, &mut tell);
             }
         }
     }
@@ -291,10 +352,14 @@ fn farewell(
     moment: Moment,
     limits: &Limits,
     held: &mut usize,
+    ring: &mut KeyRing,
     events: &mut Vec<Event>,
 ) {
     let id = connection.id;
     let mut observer = observers.get_mut(slot.0).and_then(Option::take);
     *held = held.saturating_sub(held_by(connection, observer.as_ref()));
-    connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, events));
+    connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, ring, events));
 }
+
+/// How often what waits for secrets is looked at, if none came.
+const LOOK: Duration = Duration::from_millis(100);

@@ -79,6 +79,19 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("hyper_util", &["serve.rs"]),
     ("http_body_util", &["serve.rs"]),
     ("bytes", &["serve.rs"]),
+    ("aes_gcm", &["wire/tls/protect/aead.rs"]),
+    ("ccm", &["wire/tls/protect/aead.rs"]),
+    ("chacha20poly1305", &["wire/tls/protect/aead.rs"]),
+    ("aes", &["wire/tls/protect/aead.rs", "wire/tls/protect/block.rs"]),
+    ("cbc", &["wire/tls/protect/block.rs"]),
+    ("hmac", &["wire/tls/protect/block.rs", "wire/tls/protect/schedule.rs", "wire/tls/protect/stream.rs"]),
+    ("sha1", &["wire/tls/protect/block.rs", "wire/tls/protect/schedule.rs", "wire/tls/protect/stream.rs"]),
+    ("sha2", &["wire/tls/ja4.rs", "wire/tls/protect/block.rs", "wire/tls/protect/schedule.rs"]),
+    ("hkdf", &["wire/tls/protect/schedule.rs"]),
+    ("md5", &["wire/tls/protect/schedule.rs", "wire/tls/protect/stream.rs"]),
+    ("rc4", &["wire/tls/protect/stream.rs"]),
+    ("tls_parser", &["wire/tls/hello.rs", "wire/tls/suite.rs"]),
+    ("x509_parser", &["wire/tls/certificate.rs"]),
 ];
 
 /// What no file may have, tests included. Written in two halves, so that this file does not have it either.

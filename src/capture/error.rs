@@ -72,6 +72,12 @@ pub enum Error {
         /// The word in it.
         word: String,
     },
+    /// A pipe or a device as the key log of a live run.
+    #[error("{name}: a key log that is read while capturing must be a file, which the program appends to")]
+    GrowingKeyLog {
+        /// The name as given.
+        name: String,
+    },
     /// No interface to capture on.
     #[error("no interface: name one with -i, for example -i any")]
     NoInterfaceNamed,

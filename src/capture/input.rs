@@ -14,6 +14,7 @@ use crate::report;
 use crate::shard::Captured;
 use crate::time::Timestamp;
 use crate::wire::link::LinkType;
+use crate::wire::tls::keylog::{self, Entry};
 use crate::wire::{pcap, pcapng};
 
 /// An open input. Memory: a window, and what its decompressor holds.
@@ -29,6 +30,8 @@ pub(super) struct Input {
     first: Option<Timestamp>,
     current: Option<Current>,
     at: Timestamp,
+    /// Secrets that stood before the packet at hand and were not yet asked for.
+    secrets: Vec<Entry>,
     end: Option<End>,
 }
 
@@ -84,6 +87,7 @@ impl Input {
             first: None,
             current: None,
             at: Timestamp::default(),
+            secrets: Vec::new(),
             end: None,
         };
         input.window.fill(Content::ENOUGH);
@@ -133,6 +137,12 @@ impl Input {
             focused: true,
             octets: self.window.kept(current.octets.clone()),
         })
+    }
+
+    /// The secrets of TLS connections that the file gave since this was last asked.
+    #[inline]
+    pub(super) fn take_secrets(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.secrets)
     }
 
     /// Time of the packet at hand.
@@ -231,6 +241,13 @@ impl Input {
                     });
                     self.window.step(octets);
                     return true;
+                }
+                Ok((pcapng::Block::KeyLog(text), octets)) => {
+                    let mut lines = keylog::Reader::default();
+                    let mut take = |entry| self.secrets.push(entry);
+                    lines.feed(self.window.filled().get(text).unwrap_or_default(), &mut take);
+                    lines.finish(&mut take);
+                    self.window.step(octets);
                 }
                 Ok((block, octets)) => {
                     self.numbered += u64::from(block == pcapng::Block::Numbered);

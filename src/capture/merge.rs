@@ -17,6 +17,7 @@ use super::names::{Named, expand};
 use crate::report;
 use crate::shard::Captured;
 use crate::time::Timestamp;
+use crate::wire::tls::keylog::Entry;
 
 /// Frames of one or several inputs, as one stream in the order of time. Memory: 300 KiB for each input that is being read,
 /// and up to 128 MiB more for one with zstd, as its window demands.
@@ -25,6 +26,9 @@ pub struct Source {
     /// Inputs by the time of their next packet; empty for a single one. The input that gave the last frame is not in it.
     turns: BinaryHeap<Reverse<(Timestamp, usize)>>,
     last: Option<usize>,
+    /// The input of the frame at hand.
+    current: Option<usize>,
+    secrets: Vec<Entry>,
 }
 
 struct Merged {
@@ -72,18 +76,43 @@ impl Source {
             }
             inputs.push(input);
         }
-        Ok(Self { inputs, turns, last: None })
+        Ok(Self { inputs, turns, last: None, current: None, secrets: Vec::new() })
     }
 
     /// The next frame in the order of time, `focused`; `None` at the end of all inputs.
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "the frame borrows the window, which an Iterator cannot lend")]
     pub fn next(&mut self) -> Option<Captured<'_>> {
-        let index = match self.inputs.as_mut_slice() {
-            [only] => only.advance().then_some(0)?,
-            _ => self.turn()?,
+        if self.advance() { self.frame() } else { None }
+    }
+
+    /// Moves to the next frame in the order of time. False at the end of all inputs.
+    #[inline]
+    pub fn advance(&mut self) -> bool {
+        self.current = match self.inputs.as_mut_slice() {
+            [only] => {
+                let moved = only.advance();
+                self.secrets.append(&mut only.take_secrets());
+                moved.then_some(0)
+            }
+            _ => self.turn(),
         };
+        self.current.is_some()
+    }
+
+    /// The frame at hand, `focused`.
+    #[inline]
+    #[must_use]
+    pub fn frame(&self) -> Option<Captured<'_>> {
+        let index = self.current?;
         self.inputs.get(index)?.frame(index)
+    }
+
+    /// The secrets of TLS connections that stood in the inputs before the frame at hand (Decryption Secrets Blocks of pcapng),
+    /// but for those that were given before.
+    #[inline]
+    pub fn take_secrets(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.secrets)
     }
 
     /// What is known of each input, in the order of the names; all that can be known after the end.
@@ -151,7 +180,9 @@ impl Source {
     /// Moves an input on, and says when its turn is.
     fn ready(&mut self, index: usize) -> Option<(Timestamp, usize)> {
         let input = self.inputs.get_mut(index)?;
-        input.advance().then_some((input.latest, index))
+        let moved = input.advance();
+        self.secrets.append(&mut input.take_secrets());
+        moved.then_some((input.latest, index))
     }
 
     /// Opens an input again whose turn has come. Its first packet is looked at anew: a ring may have overwritten the file.
@@ -183,6 +214,14 @@ impl Merged {
         } else {
             self.state = State::Over(self.summary());
             false
+        }
+    }
+
+    #[inline]
+    fn take_secrets(&mut self) -> Vec<Entry> {
+        match &mut self.state {
+            State::Open(input) => input.take_secrets(),
+            State::Waiting(_) | State::Over(_) => Vec::new(),
         }
     }
 

@@ -19,6 +19,7 @@ mod file;
 pub mod filter;
 mod input;
 pub mod keep;
+pub mod keylog;
 mod link_names;
 pub mod live;
 mod merge;

@@ -7,9 +7,10 @@ use smallvec::SmallVec;
 use crate::correlate::Pairing;
 use crate::correlate::marks::of_client;
 use crate::correlate::places::Place;
+use crate::event::tls::{AlertDescription, SentAlert};
 use crate::event::{
     Closing, ConnectionId, Defect, Ending, Endpoint, Event, FirstSeen, GapJudged, Gone, Moment, Opaque, Opened,
-    Request, Response, Side, Unreachable, What,
+    Request, Response, Side, Tls, Unreachable, What,
 };
 
 /// An exchange: which connection, and its 1-based number there.
@@ -70,6 +71,8 @@ pub struct Conversation {
     pub unsolicited: Option<Moment>,
     /// What it carries, if not HTTP/1.
     pub opaque: Option<Opaque>,
+    /// When `[client, server]` said inside of TLS that it closes: its FIN may follow the other's, which answers that.
+    pub notified: [Option<Moment>; 2],
     /// The client that a PROXY protocol header names.
     pub speaks_for: Option<Endpoint>,
     /// Exchanges that were completed.
@@ -239,6 +242,7 @@ impl Conversation {
             server_ahead: None,
             unsolicited: None,
             opaque: None,
+            notified: [None; 2],
             speaks_for: None,
             completed: 0,
             idle_since: None,
@@ -263,6 +267,14 @@ impl Conversation {
                 if *repeated && *after_ack {
                     let (first, count) = self.syn_ack_repeated.unwrap_or((event.moment, 0));
                     self.syn_ack_repeated = Some((first, count + 1));
+                }
+            }
+            What::Tls(shown) => {
+                if let Tls::Alert(SentAlert { sender, alert: Some(alert), .. }) = &**shown
+                    && alert.description == AlertDescription::CLOSE_NOTIFY
+                    && let Some(notified) = self.notified.get_mut(sender.index())
+                {
+                    notified.get_or_insert(event.moment);
                 }
             }
             What::Established { .. } => self.established = Some(event.moment),
@@ -358,6 +370,14 @@ impl Conversation {
             (Some((fin, closing)), None) => Some((fin, closing, false)),
             (None, None) => None,
         }
+    }
+
+    /// When a side closed, or said inside of TLS that it does.
+    #[must_use]
+    pub fn ended(&self, side: Side) -> Option<Moment> {
+        let closed = self.close(side).map(|(moment, ..)| moment);
+        let notified = self.notified.get(side.index()).copied().flatten();
+        closed.into_iter().chain(notified).min_by_key(|moment| moment.frame)
     }
 
     /// Who closed first, by a FIN or a RST.

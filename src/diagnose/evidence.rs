@@ -103,8 +103,8 @@ impl<'a> Attempt<'a> {
     /// Whether the gateway closed before the server did anything of the kind.
     #[must_use]
     pub fn gateway_closed_first(&self) -> bool {
-        match (self.gateway_close(), self.server_close()) {
-            (Some((gateway, ..)), Some((server, ..))) => gateway.frame < server.frame,
+        match (self.conversation.ended(Side::Client), self.conversation.ended(Side::Server)) {
+            (Some(gateway), Some(server)) => gateway.frame < server.frame,
             (Some(_), None) => true,
             (None, _) => false,
         }
@@ -363,7 +363,7 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
         let before = |moment: Moment| client.frame < moment.frame;
         let unanswered = match exchange.response_end {
             Some(end) if whole => went_away && before(end.moment) && began.is_none_or(before),
-            _ => closed.is_none_or(before),
+            _ => conversation.ended(Side::Server).is_none_or(before),
         };
         unanswered && defective.is_none_or(before) && client.frame > exchange.started.frame
     });

@@ -25,7 +25,7 @@ pub enum Output<'a> {
 }
 
 /// What an observer may want to know about the moment at which a piece was delivered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Context {
     /// Offsets up to which `[client, server]` had sent.
     pub sent: [u64; 2],

@@ -43,8 +43,8 @@ enum Mode {
     /// Nothing was recognised yet. Text of the client that is no request is kept: what answers it decides.
     Sniffing,
     Http,
-    /// Not HTTP/1, or no longer.
-    Opaque,
+    /// Not HTTP/1, or no longer, but this.
+    Opaque(Opaque),
 }
 
 /// One direction.
@@ -156,7 +156,7 @@ impl Http1 {
         limits: &Limits,
         tell: &mut impl FnMut(What),
     ) {
-        if self.mode == Mode::Opaque {
+        if self.is_opaque() {
             return;
         }
         match (side, piece) {
@@ -218,8 +218,36 @@ impl Http1 {
         }
     }
 
+    /// Whether nothing of it is read any more.
+    #[inline]
+    #[must_use]
+    pub fn is_opaque(&self) -> bool {
+        matches!(self.mode, Mode::Opaque(_))
+    }
+
+    /// What is there that is not HTTP/1.
+    #[must_use]
+    pub fn carried(&self) -> Option<Opaque> {
+        match self.mode {
+            Mode::Opaque(carried) => Some(carried),
+            Mode::Sniffing | Mode::Http => None,
+        }
+    }
+
+    /// Whether the connection's beginning is in the capture, and all of it was seen.
+    #[must_use]
+    pub fn is_from_start(&self) -> bool {
+        !self.unsure
+    }
+
+    /// The client's octets that were recognised as something else, and the offset of the first one.
+    #[must_use]
+    pub fn unread(&self) -> (u64, &[u8]) {
+        (self.requests.start, &self.requests.buffer)
+    }
+
     fn opaque(&mut self, what: Opaque, tell: &mut impl FnMut(What)) {
-        self.mode = Mode::Opaque;
+        self.mode = Mode::Opaque(what);
         self.requests = Reader::default();
         self.responses = Reader::default();
         self.outstanding = Queue::default();

@@ -2,30 +2,38 @@
 //! are known by their port.
 
 pub mod chunks;
+pub mod decrypted;
 pub mod dns;
 pub mod head;
 pub mod http1;
+pub mod secrets;
 pub mod sniff;
+pub mod tls;
+pub mod veil;
 
 use crate::event::lookup::NAME_SERVER;
-use crate::event::{Endpoint, Moment, Side, What};
+use crate::event::{Endpoint, Moment, Opaque, Side, What};
 use crate::flow::assembler::Piece;
-use crate::flow::connection::Context;
 use crate::limits::Limits;
+use crate::observe::decrypted::{KeyRing, Now};
 use crate::observe::dns::Dns;
 use crate::observe::http1::Http1;
+use crate::observe::tls::Tls;
+use crate::observe::veil::Veil;
 
-/// What watches a connection.
+/// What watches a connection: HTTP/1 until the octets say otherwise.
 #[derive(Debug)]
 pub enum Observer {
-    /// HTTP/1, and whatever else is not known by its port.
+    /// HTTP/1, or nothing that was recognised yet.
     Http1(Box<Http1>),
+    /// TLS, or what may turn to it.
+    Tls(Box<Veil>),
     /// Questions to a name server.
     Dns(Box<Dns>),
 }
 
 impl Observer {
-    /// The observer of a connection whose beginning is in the capture, if it is `from_start`.
+    /// An observer for a connection; `from_start` where its beginning is in the capture.
     #[must_use]
     pub fn new(client: Endpoint, server: Endpoint, from_start: bool) -> Self {
         match server.port() {
@@ -34,43 +42,109 @@ impl Observer {
         }
     }
 
-    /// Takes the next piece of a direction.
+    /// Takes the next piece of a direction. What is told belongs to the moment that is told with it.
+    #[inline]
     pub fn piece(
         &mut self,
         side: Side,
         piece: &Piece<'_>,
-        (moment, context): (Moment, Context),
-        limits: &Limits,
-        tell: &mut impl FnMut(What),
+        now: Now<'_>,
+        ring: &mut KeyRing,
+        tell: &mut impl FnMut(Moment, What),
     ) {
         match self {
-            Self::Http1(http) => http.piece(side, piece, moment, context, limits, tell),
-            Self::Dns(dns) => dns.piece(side, piece, &mut |told| tell(What::Lookup(Box::new(told)))),
+            Self::Http1(http) => {
+                let Now { moment, context, limits } = now;
+                let may_open = ring.may_open();
+                http.piece(side, piece, moment, context, limits, &mut |what| {
+                    // Who decrypts says whether it is opaque.
+                    if !(may_open && matches!(what, What::Opaque(Opaque::Tls))) {
+                        tell(moment, what);
+                    }
+                });
+                if http.is_opaque() {
+                    self.hand_over(now, ring, tell);
+                }
+            }
+            Self::Tls(tls) => tls.piece(side, piece, now, ring, tell),
+            Self::Dns(dns) => dns.piece(side, piece, &mut |told| tell(now.moment, What::Lookup(Box::new(told)))),
         }
     }
 
     /// A direction is over.
-    pub fn closed(&mut self, side: Side, reset: bool, tell: &mut impl FnMut(What)) {
+    pub fn closed(
+        &mut self,
+        side: Side,
+        reset: bool,
+        moment: Moment,
+        limits: &Limits,
+        tell: &mut impl FnMut(Moment, What),
+    ) {
         match self {
-            Self::Http1(http) => http.closed(side, reset, tell),
+            Self::Http1(http) => http.closed(side, reset, &mut |what| tell(moment, what)),
+            Self::Tls(tls) => tls.closed(side, reset, moment, limits, tell),
             Self::Dns(_) => {}
         }
     }
 
-    /// Octets that it holds.
+    /// Whether secrets are waited for.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.is_waiting())
+    }
+
+    /// Secrets may have come, or time has passed.
+    pub fn look_again(
+        &mut self,
+        moment: Moment,
+        ring: &mut KeyRing,
+        limits: &Limits,
+        tell: &mut impl FnMut(Moment, What),
+    ) {
+        if let Self::Tls(tls) = self {
+            tls.look_again(moment, ring, limits, tell);
+        }
+    }
+
+    /// The connection leaves: nothing is waited for any longer.
+    pub fn leave(&mut self, moment: Moment, tell: &mut impl FnMut(Moment, What)) {
+        if let Self::Tls(tls) = self {
+            tls.leave(moment, tell);
+        }
+    }
+
+    /// Octets of what is incomplete.
     #[must_use]
     pub fn held_octets(&self) -> usize {
         match self {
             Self::Http1(http) => http.held_octets(),
+            Self::Tls(tls) => tls.held_octets(),
             Self::Dns(dns) => dns.held_octets(),
         }
     }
 
-    /// There is no room for what is not complete.
-    pub fn give_up(&mut self, context: Context) {
+    /// There is no room for what is incomplete: it is given up.
+    pub fn give_up(&mut self, now: Now<'_>, tell: &mut impl FnMut(Moment, What)) {
         match self {
-            Self::Http1(http) => http.give_up_heads(context),
+            Self::Http1(http) => http.give_up_heads(now.context),
+            Self::Tls(tls) => tls.give_up(now, tell),
             Self::Dns(dns) => dns.give_up(),
         }
+    }
+
+    /// The octets are not HTTP/1, or no longer: TLS is, or may come.
+    #[cold]
+    fn hand_over(&mut self, now: Now<'_>, ring: &mut KeyRing, tell: &mut impl FnMut(Moment, What)) {
+        let Self::Http1(http) = self else { return };
+        let mut tls = match http.carried() {
+            Some(Opaque::Tls) => Veil::new(Tls::new(http.is_from_start()), ring.may_open()),
+            Some(Opaque::Switched | Opaque::Other) => Veil::awaiting(Tls::awaiting()),
+            _ => return,
+        };
+        let (at, octets) = http.unread();
+        if !octets.is_empty() {
+            tls.piece(Side::Client, &Piece::Data { at, octets }, now, ring, tell);
+        }
+        *self = Self::Tls(Box::new(tls));
     }
 }

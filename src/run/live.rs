@@ -17,9 +17,10 @@ use crate::capture::filter::Filter;
 use crate::capture::keep::recorder::Recorder;
 use crate::capture::keep::ring::{Ring, Turn};
 use crate::capture::keep::{self, Interfaces};
+use crate::capture::keylog::KeyLogs;
 use crate::capture::live::{Batch, Ended, Live, Next, Options};
 use crate::capture::reach::{self, Legs};
-use crate::cli::{Cli, Format};
+use crate::cli::{Cli, Format, SNAPLEN};
 use crate::correlate::gateway::Gateways;
 use crate::diagnose::incident::{Attempt, Incident, Kind};
 use crate::event::Endpoint;
@@ -43,6 +44,7 @@ pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
     let mut table = cli.exchanges.as_ref().map(|path| ExchangeTable::open(path, &style)).transpose()?;
     let filter = if cli.exact_filter { expression.clone() } else { reach::wide() };
     let options = options(cli, filter.clone());
+    let key_logs = KeyLogs::open(&cli.keylog, true)?;
     let opened = Live::open(&options)?;
     let listener = cli.metrics.map(serve::listen).transpose()?;
     let written: Vec<PathBuf> = [&cli.write, &cli.record].into_iter().flatten().cloned().collect();
@@ -67,12 +69,16 @@ pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
         }
     };
     let question = question(cli, focused);
-    let analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, Some(&mut write_row)).live();
+    let mut analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, Some(&mut write_row)).live();
+    if !cli.keylog.is_empty() {
+        analysis.may_learn_late();
+    }
     let mut watch = Watch {
         cli,
         style,
         live: opened.start()?,
         analysis,
+        key_logs,
         output: &mut output,
         focus,
         expression,
@@ -113,7 +119,8 @@ fn options(cli: &Cli, filter: String) -> Options {
     let usual = Options::default();
     Options {
         interfaces: cli.interface.clone(),
-        snaplen: cli.snaplen.unwrap_or(usual.snaplen),
+        // A record that is cut cannot be decrypted.
+        snaplen: cli.snaplen.unwrap_or(if cli.keylog.is_empty() { usual.snaplen } else { SNAPLEN }),
         buffer: cli.buffer.map_or(usual.buffer, |kib| kib.saturating_mul(1024)),
         promiscuous: !cli.not_promiscuous,
         filter: Some(filter),
@@ -126,6 +133,7 @@ struct Watch<'a, 'r> {
     style: Style,
     live: Live,
     analysis: Analysis<'r>,
+    key_logs: KeyLogs,
     output: &'a mut Output,
     focus: Option<Filter>,
     expression: String,
@@ -191,7 +199,10 @@ impl Watch<'_, '_> {
                         self.gone.push(notice);
                     }
                 }
-                Next::Idle => self.analysis.pass_time(now() - LATEST_DELIVERY),
+                Next::Idle => {
+                    self.learn();
+                    self.analysis.pass_time(now() - LATEST_DELIVERY);
+                }
                 Next::Ended(ended) => return Ok(ended),
             }
             self.tell()?;
@@ -210,6 +221,8 @@ impl Watch<'_, '_> {
     }
 
     fn take(&mut self, batch: &Batch) {
+        // Packets come a while after they were captured: mostly their secrets are there by now.
+        self.learn();
         for mut captured in batch {
             if self.cli.count.is_some_and(|count| self.frames >= count) {
                 return;
@@ -229,6 +242,12 @@ impl Watch<'_, '_> {
             }
             self.analysis.take(&captured);
         }
+    }
+
+    /// What was appended to the key logs.
+    fn learn(&mut self) {
+        let Self { key_logs, analysis, .. } = self;
+        key_logs.read(&mut |secrets| analysis.learn(secrets));
     }
 
     /// A line for each incident that happened, and another one where it settled as something else.
@@ -379,6 +398,7 @@ impl Watch<'_, '_> {
         }
         let interfaces = self.live.interfaces();
         let mut report = self.analysis.finish();
+        report.coverage.notes.extend(self.key_logs.notes());
         if let Some(mut recorder) = self.recorder {
             self.kept &= complain(recorder.flush());
         }

@@ -10,5 +10,6 @@ pub mod packet;
 pub mod pcap;
 pub mod pcapng;
 pub mod tcp;
+pub mod tls;
 mod tunnel;
 mod wifi;

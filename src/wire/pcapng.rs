@@ -76,6 +76,8 @@ pub enum Block {
     Packet(Packet),
     /// A record without a packet that takes a frame number in Wireshark: a custom block, a journal entry, a system call.
     Numbered,
+    /// A Decryption Secrets Block with a TLS key log: where in the window its text stands.
+    KeyLog(Range<usize>),
     /// Anything else.
     Other,
 }
@@ -157,6 +159,7 @@ impl Blocks {
             SECTION_HEADER => self.section(window),
             INTERFACE_DESCRIPTION => self.interface(window, length),
             INTERFACE_STATISTICS => self.statistics(window, length),
+            DECRYPTION_SECRETS => self.secrets(window, length),
             CUSTOM | CUSTOM_NOT_COPIED | JOURNAL | SYSTEM_CALL => self.step_over(Block::Numbered, block, length),
             _ => self.step_over(Block::Other, block, length),
         }
@@ -314,6 +317,20 @@ impl Blocks {
         Ok((Block::Other, length as usize))
     }
 
+    /// Section 4.7: the kind of the secrets, how many octets they have, the secrets, padding. One too large to be held is
+    /// stepped over.
+    #[cold]
+    fn secrets(&mut self, window: &[u8], length: u32) -> Result<(Block, usize), Unreadable> {
+        if !(20..=MOST_SECRETS).contains(&length) || self.order.u32(chunk(window, 8)?) != TLS_KEY_LOG {
+            return self.step_over(Block::Other, DECRYPTION_SECRETS, length);
+        }
+        checked_length(DECRYPTION_SECRETS, length, 20)?;
+        self.whole(window, length)?;
+        let room = length as usize - 20;
+        let octets = (self.order.u32(chunk(window, 12)?) as usize).min(room);
+        Ok((Block::KeyLog(16..16 + octets), length as usize))
+    }
+
     fn step_over(&mut self, kind: Block, block: u32, length: u32) -> Result<(Block, usize), Unreadable> {
         checked_length(block, length, 12)?;
         self.trailer = Some(length);
@@ -425,6 +442,7 @@ const SIMPLE_PACKET: u32 = 3;
 const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 const JOURNAL: u32 = 9;
+const DECRYPTION_SECRETS: u32 = 10;
 const SYSTEM_CALL: u32 = 0x204;
 const CUSTOM: u32 = 0xbad;
 const CUSTOM_NOT_COPIED: u32 = 0x4000_0bad;
@@ -435,11 +453,17 @@ const ISB_OSDROP: u16 = 7;
 const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
 
+/// "TLSK", the kind of secrets that are the text of an NSS key log.
+const TLS_KEY_LOG: u32 = 0x544c_534b;
+
 /// Interfaces of one section. Hosts with thousands of containers have thousands.
 const MOST_INTERFACES: usize = 1 << 16;
 
 /// Octets of options in a block: 256 of the longest.
 const MOST_OPTIONS: u32 = 16 << 20;
+
+/// Octets of a Decryption Secrets Block: the secrets of some 100,000 connections.
+const MOST_SECRETS: u32 = 64 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ impl Http1 {
             }
             self.requests = Reader::default();
         }
-        while !octets.is_empty() && self.mode != Mode::Opaque {
+        while !octets.is_empty() && !self.is_opaque() {
             let taken = match self.requests.state {
                 State::Head => match self.client_head(Arrived { at, octets, ..arrived }, tell) {
                     Some(taken) => taken,
@@ -85,7 +85,7 @@ impl Http1 {
                 self.requests.buffer.clear();
                 Some(taken.saturating_sub(searched))
             }
-            Taken::More if self.mode != Mode::Opaque && self.requests.state == State::Head => {
+            Taken::More if !self.is_opaque() && self.requests.state == State::Head => {
                 self.requests.buffer = head.into_owned();
                 if self.requests.buffer.len() > limits.head_bytes {
                     self.lose_requests(context);
@@ -123,7 +123,9 @@ impl Http1 {
                     return Taken::More;
                 }
                 Guess::Opaque(what) if self.mode == Mode::Sniffing && (!self.unsure || what == Opaque::Tls) => {
+                    let start = self.requests.start;
                     self.opaque(what, tell);
+                    self.requests = Reader { start, buffer: head.to_vec(), ..Reader::default() };
                     return Taken::More;
                 }
                 Guess::Opaque(_) | Guess::Proxy(..) => {

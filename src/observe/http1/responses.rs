@@ -6,6 +6,7 @@ use crate::observe::chunks::{Chunks, Fed};
 use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::Method;
 use crate::observe::http1::{Answer, Arrived, FIRST_OCTETS, Http1, Mode, Reader, State};
+use crate::observe::tls::alert_instead;
 use crate::wire::http1::{self, Framing, ResponseHead};
 
 impl Http1 {
@@ -17,7 +18,7 @@ impl Http1 {
         if self.may_begin_anew(at) && octets.starts_with(b"HTTP/1.") {
             self.begin_anew(at, tell);
         }
-        while !octets.is_empty() && self.mode != Mode::Opaque {
+        while !octets.is_empty() && !self.is_opaque() {
             let taken = match self.responses.state {
                 State::Head => match self.server_head(Arrived { at, octets, ..arrived }, tell) {
                     Some(taken) => taken,
@@ -135,6 +136,9 @@ impl Http1 {
         {
             let kind = if head.starts_with(b"HTTP") { DefectKind::BadStatusLine } else { DefectKind::NotHttp };
             self.defect(kind, self.responses.start + within as u64, tell);
+            if let Ok(alert) = alert_instead(self.responses.start, &head) {
+                tell(alert);
+            }
         }
         let Some(end) = end else {
             if head.len() > limits.head_bytes {

@@ -206,7 +206,7 @@ fn other_blocks_are_stepped_over_and_those_that_wireshark_numbers_are_told() {
     assert_eq!(walk(&mut blocks, &section), (vec![], None));
     for (block, expected) in [
         (4, Block::Other),
-        (10, Block::Other),
+        (7, Block::Other),
         (0x7777, Block::Other),
         (JOURNAL, Block::Numbered),
         (SYSTEM_CALL, Block::Numbered),
@@ -321,5 +321,31 @@ fn more_octets_never_change_what_fewer_said() {
         };
         assert_eq!(step, (whole, octets));
         at += octets;
+    }
+}
+
+#[test]
+fn key_logs_are_found_in_secrets_blocks_and_other_secrets_are_stepped_over() {
+    for writer in [LITTLE, BIG] {
+        let secrets = |kind: u32, length: usize, text: &[u8]| {
+            writer.block(DECRYPTION_SECRETS, &[&writer.u32(kind), &writer.u32(length as u32), text])
+        };
+        for (block, expected) in [
+            (secrets(TLS_KEY_LOG, 5, b"# log"), Some(b"# log".as_slice())),
+            (secrets(TLS_KEY_LOG, 4000, b"# log..."), Some(b"# log...".as_slice())),
+            (secrets(TLS_KEY_LOG, 0, b""), Some(b"".as_slice())),
+            (secrets(0x5747_4b4c, 5, b"# log"), None),
+        ] {
+            let file = [writer.section(), block].concat();
+            let (mut blocks, mut at, mut found) = (Blocks::default(), 0, None);
+            while at < file.len() {
+                let (block, octets) = blocks.next(&file[at..]).unwrap();
+                if let Block::KeyLog(text) = block {
+                    found = Some(&file[at..][text]);
+                }
+                at += octets;
+            }
+            assert_eq!(found, expected);
+        }
     }
 }
