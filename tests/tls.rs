@@ -1,7 +1,7 @@
 //! What TLS shows of itself: captures of real servers and clients (tests/tls/make.sh makes them), and what must be told of
 //! each, step by step.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use netwatch502::capture::Source;
 use netwatch502::event::tls::{Alert, AlertDescription, SentAlert};
 use netwatch502::event::{Ending, Moment, Side, Tls, What};
 use netwatch502::limits::Limits;
-use netwatch502::shard::Shard;
+use netwatch502::shard::{Captured, Shard};
 
 /// A line for each thing that a capture's only connection shows above TCP.
 fn told(name: &str) -> String {
@@ -184,6 +184,34 @@ fn a_missing_packet_makes_nothing_up() {
             assert!(!left.contains("NotTls"), "{name} without {missing}: {left}");
         }
     }
+}
+
+/// Octets that are changed on the way are survived, whatever they make of the handshake.
+#[test]
+fn flipped_octets_are_survived() {
+    let mut dice = 504_u64;
+    let mut below = |most: usize| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (dice >> 33) as usize % most
+    };
+    let mut shown = 0;
+    for name in ["tls13", "tls12", "retry", "split-hello", "no-client-certificate", "resumed-tls1_2", "starttls"] {
+        for _ in 0..60 {
+            let mut source = Source::open(&[format!("tests/tls/{name}.pcap")]).unwrap();
+            let mut shard = Shard::new(&Limits { handshake_bytes: 1 << below(17), ..Limits::default() });
+            let mut events = Vec::new();
+            while let Some(captured) = source.next() {
+                let mut octets = captured.octets.to_vec();
+                for _ in 0..below(4) {
+                    let at = below(octets.len());
+                    octets[at] ^= 1 << below(8);
+                }
+                shard.take(&Captured { octets: &octets, ..captured }, &mut events);
+            }
+            shown += events.iter().filter(|event| matches!(event.what, What::Tls(_))).count();
+        }
+    }
+    assert!(shown > 100, "hardly anything was read: {shown}");
 }
 
 /// The same of a capture that lacks a frame.

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::correlate::marks::of_client;
 use crate::event::{
     Closing, ConnectionId, Defect, Ending, Endpoint, Event, FirstSeen, GapJudged, Gone, Moment, Opaque, Opened,
-    Request, Response, Side, Unreachable, What,
+    Request, Response, Side, Unreachable, Veiled, What,
 };
 
 /// An exchange: which connection, and its 1-based number there.
@@ -131,6 +131,8 @@ pub struct Exchange {
     pub request_start: Option<u64>,
     /// The request's header section.
     pub request: Option<Box<Request>>,
+    /// What is known of the request where it is inside TLS.
+    pub veiled: Option<Veiled>,
     /// When its header section was complete.
     pub request_head: Option<Moment>,
     /// When the request was complete, and the offset after it.
@@ -391,6 +393,7 @@ impl Exchange {
             started,
             request_start: None,
             request: None,
+            veiled: None,
             request_head: None,
             request_end: None,
             acknowledged: None,

@@ -46,7 +46,8 @@ enum Opening {
 impl Correlator {
     /// The attempts of an exchange that settles, in the order of time: the identified ones, and what fits in between.
     pub(super) fn attempts_of(&mut self, key: ExchangeKey) -> Vec<(ExchangeKey, Pairing)> {
-        let Some(front) = self.books.exchange(key) else { return Vec::new() };
+        // What was asked inside TLS, and what was answered, is not known: nothing but time would tell its attempts.
+        let Some(front) = self.books.exchange(key).filter(|front| front.veiled.is_none()) else { return Vec::new() };
         let mut attempts: Vec<(ExchangeKey, Pairing)> = front
             .attempts
             .iter()
