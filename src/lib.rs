@@ -24,7 +24,7 @@
 //!    \  [wire]     octets -> Packet -> Segment | IcmpError         /    stateless
 //!     \ [flow]     copies out, fragments together, connections,   /     per connection,
 //!      \           octets in order, gaps declared                /      bounded by limits
-//!       \ [observe] requests, responses, defects of HTTP/1      /
+//!       \ [observe] HTTP/1 messages, TLS handshakes             /
 //!        \         (the three together are a [shard])          /
 //!         '-----------------------+----------------------------'
 //!                            Vec<Event>        [event]: the waist, plain data

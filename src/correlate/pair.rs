@@ -89,7 +89,7 @@ impl Correlator {
     /// Whether an exchange may have had attempts of which more is to be learned: to which exchanges that are still open have a
     /// better claim, or which may not have been given up at all.
     pub(super) fn is_contested(&self, key: ExchangeKey) -> bool {
-        let Some(front) = self.books.exchange(key) else { return false };
+        let Some(front) = self.books.exchange(key).filter(|front| front.veiled.is_none()) else { return false };
         if !self.has_orphans(front) {
             return false;
         }
