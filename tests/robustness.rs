@@ -350,8 +350,15 @@ fn files_cut_anywhere_end_with_a_status_and_a_sentence() {
 #[test]
 fn what_is_fuzzed_holds_for_random_and_for_damaged_octets() {
     let mut dice = Dice(507);
-    let targets: [fn(&[u8]); 6] =
-        [logic::read_pcap, logic::read_pcapng, logic::decode_packet, logic::read_http1, logic::read_dns, logic::follow];
+    let targets: [fn(&[u8]); 7] = [
+        logic::read_pcap,
+        logic::read_pcapng,
+        logic::decode_packet,
+        logic::read_http1,
+        logic::read_dns,
+        logic::read_tls,
+        logic::follow,
+    ];
     let head: &[u8] =
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let packets = story::packets("nginx-connect-refused");
@@ -391,6 +398,7 @@ fn tight() -> Limits {
         waiting_bytes_per_direction: 16 << 10,
         waiting_bytes: 256 << 10,
         head_bytes: 8 << 10,
+        handshake_bytes: 8 << 10,
         outstanding_requests: 16,
         idle: Duration::from_secs(60),
         fragments: 32,
@@ -423,6 +431,13 @@ const FLOODS: &[(&str, Flood)] = &[
             (sequence, 1),
             &[b"GET / HTTP/1.1\r\nX: ", &[b'a'; 981][..]].concat(),
         )
+    }),
+    ("handshakes without an end", |n| {
+        let sequence = 1_u32.wrapping_add((n / 50) as u32 * 1000);
+        // A message that is just short enough to be waited for, in records of 1000 octets.
+        let begin: &[u8] = if n % 350 < 50 { &[1, 0, 0x1f, 0x00] } else { &[7; 4] };
+        let record = [&[22, 3, 1, 3, 0xe3], begin, &[7; 991]].concat();
+        flooding(n, ([172, 16, 0, (n % 50) as u8], 40_000), "A", (sequence, 1), &record)
     }),
     ("data behind holes", |n| {
         let sequence = 1_u32.wrapping_add((n / 50) as u32 * 2000);

@@ -10,7 +10,7 @@ use crate::correlate::places::Place;
 use crate::event::tls::{AlertDescription, SentAlert};
 use crate::event::{
     Closing, ConnectionId, Defect, Ending, Endpoint, Event, FirstSeen, GapJudged, Gone, Moment, Opaque, Opened,
-    Request, Response, Side, Tls, Unreachable, What,
+    Request, Response, Side, Tls, Unreachable, Veiled, What,
 };
 
 /// An exchange: which connection, and its 1-based number there.
@@ -140,6 +140,8 @@ pub struct Exchange {
     pub request_start: Option<u64>,
     /// The request's header section.
     pub request: Option<Box<Request>>,
+    /// What is known of the request where it is inside TLS.
+    pub veiled: Option<Veiled>,
     /// When its header section was complete.
     pub request_head: Option<Moment>,
     /// When the request was complete, and the offset after it.
@@ -423,6 +425,7 @@ impl Exchange {
             started,
             request_start: None,
             request: None,
+            veiled: None,
             request_head: None,
             request_end: None,
             acknowledged: None,

@@ -274,6 +274,11 @@ impl Correlator {
                 }
             }
             What::Request(request) => self.take_request(connection, moment, request),
+            What::Veiled(veiled) => {
+                if let Some(exchange) = page.exchange_mut(veiled.exchange) {
+                    exchange.veiled = Some(veiled);
+                }
+            }
             What::RequestEnded { exchange, end } => {
                 if let Some(exchange) = page.exchange_mut(exchange) {
                     exchange.request_end = Some((moment, end));

@@ -46,7 +46,8 @@ enum Opening {
 impl Correlator {
     /// The attempts of an exchange that settles, in the order of time: the identified ones, and what fits in between.
     pub(super) fn attempts_of(&mut self, key: ExchangeKey) -> Vec<(ExchangeKey, Pairing)> {
-        let Some(front) = self.books.exchange(key) else { return Vec::new() };
+        // What was asked inside TLS, and what was answered, is not known: nothing but time would tell its attempts.
+        let Some(front) = self.books.exchange(key).filter(|front| front.veiled.is_none()) else { return Vec::new() };
         let mut attempts: Vec<(ExchangeKey, Pairing)> = front
             .attempts
             .iter()
@@ -81,7 +82,7 @@ impl Correlator {
     /// Whether an exchange may have had attempts of which more is to be learned: to which exchanges that are still open have a
     /// better claim, or which may not have been given up at all.
     pub(super) fn is_contested(&self, key: ExchangeKey) -> bool {
-        let Some(front) = self.books.exchange(key) else { return false };
+        let Some(front) = self.books.exchange(key).filter(|front| front.veiled.is_none()) else { return false };
         if !self.has_orphans(front) {
             return false;
         }

@@ -6,6 +6,8 @@ use netwatch502::limits::Limits;
 use netwatch502::shard::{Captured, Shard};
 use netwatch502::time::Timestamp;
 use netwatch502::wire::link::LinkType;
+use netwatch502::wire::tls::certificate::Certificate;
+use netwatch502::wire::tls::{Alert, Header, handshake, hello, ja4, record};
 use netwatch502::wire::{dns, http1, packet, pcap, pcapng};
 
 /// Reads a pcap file to its end. Every record must end within the file and step forward.
@@ -64,6 +66,25 @@ pub fn read_http1(octets: &[u8]) {
     let _ = http1::status_line_prefix_defect(octets);
 }
 
+/// Reads the octets as all that TLS has: records, messages, hellos, certificates.
+pub fn read_tls(octets: &[u8]) {
+    let _ = (Header::parse(octets), Alert::parse_record(octets), record::sslv2_client_hello(octets));
+    let _ = Certificate::parse(octets);
+    for hello in [hello::client(octets), hello::sslv2_client(octets)].into_iter().flatten() {
+        assert!(ja4::fingerprint(&hello).len() >= 36);
+    }
+    let _ = hello::server(octets);
+    let mut rest = octets;
+    while let Ok((message, behind)) = handshake::Message::parse(rest) {
+        assert!(message.body.len() + behind.len() + handshake::HEADER == rest.len());
+        if let Ok(certificates) = handshake::certificates(message.body) {
+            certificates.into_iter().for_each(|octets| drop(Certificate::parse(octets)));
+        }
+        let _ = (hello::client(message.body), hello::server(message.body));
+        rest = behind;
+    }
+}
+
 /// Takes the octets for a run of frames, each behind its link type, its length and the milliseconds since the last one,
 /// and has a shard with tight bounds follow them.
 pub fn follow(octets: &[u8]) {
@@ -72,6 +93,7 @@ pub fn follow(octets: &[u8]) {
         waiting_bytes_per_direction: 512,
         waiting_bytes: 2048,
         head_bytes: 512,
+        handshake_bytes: 512,
         outstanding_requests: 4,
         fragments: 4,
         duplicate_memory: 16,

@@ -74,17 +74,6 @@ for version in tls1_2 tls1_3; do
     stop
 done
 
-serve
-capture plaintext-to-tls
-ip netns exec "$space" python3 -c '
-import socket
-s = socket.create_connection(("127.0.0.1", 4433))
-s.sendall(b"GET / HTTP/1.1\r\nHost: app.example\r\n\r\n")
-while s.recv(100): pass
-'
-done_capturing
-stop
-
 mkdir page
 ip netns exec "$space" python3 -m http.server -d page 4433 >server.log 2>&1 &
 server=$!
