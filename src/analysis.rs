@@ -13,6 +13,7 @@ use crate::correlate::{Case, Correlator, Finding, Role};
 use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question, advice, episode};
 use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, What};
+use crate::flow::share::Share;
 use crate::limits::Limits;
 use crate::observe::secrets::Secrets;
 use crate::report::tally::{self, Tallies};
@@ -112,6 +113,14 @@ impl<'r> Analysis<'r> {
         for incident in findings.diagnoser.overdue(at) {
             findings.keep(incident, None);
         }
+    }
+
+    /// From now on only a share of the connections is followed.
+    pub fn follow(&mut self, share: Share) {
+        let Some(last) = self.last else { return };
+        self.shard.follow(share, last, &mut self.events);
+        self.correlator.follow(share == Share::ALL, last.at);
+        self.pass_on();
     }
 
     /// Endpoints at which attempts were made, sorted.

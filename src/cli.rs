@@ -75,6 +75,9 @@ pub struct Cli {
     #[arg(long, value_name = "FILE", conflicts_with = "read")]
     pub record: Option<PathBuf>,
 
+    /// While live: processor time that may be used, in per cent of one core. Beyond it whole connections are left out.
+    #[arg(long, value_name = "PERCENT", conflicts_with = "read", value_parser = clap::value_parser!(u32).range(1..=6400))]
+    pub max_cpu: Option<u32>,
     /// Serve metrics for Prometheus at http://ADDR/metrics, for example 127.0.0.1:9502.
     #[arg(long, value_name = "ADDR", value_parser = socket_address, conflicts_with = "read")]
     pub metrics: Option<SocketAddr>,

@@ -368,6 +368,8 @@ pub enum GoneWhy {
     Reused,
     /// The table was full.
     Evicted,
+    /// Not all connections are followed any more, and this one is not among them.
+    LeftOut,
     /// The capture ended.
     EndOfCapture,
 }

@@ -1,5 +1,7 @@
 //! What the command line means: a source, an analysis, a report.
 
+mod aim;
+mod budget;
 mod explain;
 mod live;
 mod output;

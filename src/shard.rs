@@ -6,6 +6,7 @@ use crate::event::{ConnectionId, Event, FirstSeen, Frame, GoneWhy, Moment, Side,
 use crate::flow::connection::{Connection, Output};
 use crate::flow::defrag::Defragmenter;
 use crate::flow::duplicate::Duplicates;
+use crate::flow::share::Share;
 use crate::flow::table::{Slot, Table};
 use crate::limits::Limits;
 use crate::observe::decrypted::{KeyRing, Now};
@@ -67,6 +68,7 @@ pub struct Shard {
     looked: Timestamp,
     /// Octets that connections and observers hold.
     held: usize,
+    share: Share,
 }
 
 impl Shard {
@@ -84,6 +86,7 @@ impl Shard {
             waiting: Vec::new(),
             looked: Timestamp::default(),
             held: 0,
+            share: Share::ALL,
         }
     }
 
@@ -138,6 +141,15 @@ impl Shard {
     /// No more frames come from before `moment`: what has been silent for too long by then leaves.
     pub fn pass_time(&mut self, moment: Moment, events: &mut Vec<Event>) {
         self.expire(moment, events);
+    }
+
+    /// From now on only a share of the connections is followed. The others leave, and their packets are passed over.
+    pub fn follow(&mut self, share: Share, moment: Moment, events: &mut Vec<Event>) {
+        self.share = share;
+        let Self { table, observers, limits, held, ring, .. } = self;
+        table.follow(share, &mut |slot, connection, why| {
+            farewell(observers, slot, connection, why, moment, limits, held, ring, events);
+        });
     }
 
     /// The capture ended.
@@ -204,7 +216,10 @@ impl Shard {
         moment: Moment,
         events: &mut Vec<Event>,
     ) {
-        let Self { table, observers, limits, held, counters, ring, waiting, .. } = self;
+        let Self { table, observers, limits, held, counters, ring, waiting, share, .. } = self;
+        if !share.holds(segment.source_port, segment.destination_port) {
+            return;
+        }
         let (slot, side, opened) = table.find(packet, segment, moment, &mut |slot, connection, why| {
             farewell(observers, slot, connection, why, moment, limits, held, ring, events);
         });

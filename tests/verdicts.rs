@@ -10,6 +10,7 @@ use netwatch502::diagnose::Question;
 use netwatch502::diagnose::cause::Cause;
 use netwatch502::diagnose::incident::{Grade, Incident, Kind};
 use netwatch502::diagnose::product::Product;
+use netwatch502::flow::share::Share;
 use netwatch502::limits::Limits;
 use netwatch502::report::{Style, text};
 use packets::{End, Packet, segment};
@@ -489,4 +490,52 @@ fn incidents_beyond_the_limit_are_told_and_counted() {
     let text = String::from_utf8(text).unwrap();
     let row = text.lines().find(|line| line.starts_with("connect_refused  ")).unwrap();
     assert!(row.split_whitespace().skip(1).take(4).eq(["5", "0", "5", "proven"]), "{text}");
+}
+
+/// What is found where only a share of the connections is followed from the second request on. The upstream's connection is
+/// held by the share, or it is not.
+fn followed_in_part(holds: bool) -> Incident {
+    let share = Share::of(32);
+    let (client, front) =
+        (40_000..41_000).map(|port| (port, share.holds(port, FRONT.1))).find(|(_, held)| *held).unwrap();
+    assert!(front);
+    let back = (50_000..51_000).find(|port| share.holds(*port, APP.1) == holds).unwrap();
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, client), FRONT);
+    let mut up = scene.connect((BACK, back), APP);
+    for (at, answer) in [(100, OK), (1000, "")] {
+        scene.at(at);
+        down.ask(&mut scene, &get("/app/1"));
+        up.ask(&mut scene, &get("/app/1"));
+        if answer.is_empty() {
+            up.server_closes(&mut scene, "FA");
+            down.answer(&mut scene, NGINX_502);
+        } else {
+            up.answer(&mut scene, answer);
+            down.answer(&mut scene, answer);
+        }
+    }
+    let start = scene.packets.first().unwrap().at_ns;
+    let mut analysis = Analysis::new(&Limits::default(), Gateways::told(&[]), Question::default(), None);
+    let mut all = true;
+    for packet in &scene.packets {
+        if all && packet.at_ns - start > 500_000_000 {
+            analysis.follow(share);
+            all = false;
+        }
+        analysis.take(&packet.captured());
+    }
+    analysis.end();
+    let mut report = analysis.finish();
+    assert_eq!(report.incidents.len(), 1);
+    report.incidents.remove(0)
+}
+
+#[test]
+fn nothing_is_proven_where_not_all_connections_are_followed() {
+    let seen = followed_in_part(true);
+    assert_eq!((seen.cause, seen.grade), (Cause::ClosedWithoutResponse, Grade::Consistent));
+    let unseen = followed_in_part(false);
+    assert_eq!((unseen.cause, unseen.grade), (Cause::Unknown, Grade::Undetermined));
+    assert!(unseen.not_known.iter().any(|what| what.contains("--max-cpu")), "{:?}", unseen.not_known);
 }

@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 
 use crate::capture::filter::words;
 use crate::event::Endpoint;
+use crate::flow::share::Share;
 use crate::limits::LIVE_FILTER_WORDS;
 
 /// What was learned of the gateway, sorted.
@@ -58,6 +59,27 @@ pub fn narrow(focus: &str, legs: &Legs, ephemeral: &RangeInclusive<u16>) -> Stri
     if words(&expression).count() > LIVE_FILTER_WORDS { wide() } else { expression }
 }
 
+/// An expression, but of TCP only the connections that a share holds.
+#[must_use]
+pub fn within(expression: &str, share: Share) -> String {
+    if share == Share::ALL {
+        return expression.to_owned();
+    }
+    let held = |ports: [&str; 2]| {
+        let [one, other] = ports;
+        format!(
+            "((({one} + {other}) * {} >> {}) & {} < {})",
+            Share::FACTOR,
+            Share::SHIFT,
+            Share::PARTS - 1,
+            share.parts()
+        )
+    };
+    // libpcap knows where the ports of IPv4 stand, and of IPv6 only the place without extension headers.
+    let (four, six) = (held(["tcp[0:2]", "tcp[2:2]"]), held(["ip6[40:2]", "ip6[42:2]"]));
+    format!("({expression}) and (not tcp or (ip and {four}) or (ip6 and {six}))")
+}
+
 /// Errors about connections, names, and the later fragments of anything.
 const ALWAYS: &str = "icmp or icmp6 or port 53 or (ip[6:2] & 0x1fff != 0)";
 /// Segments with SYN, FIN or RST. libpcap knows the flags of IPv4 by name, those of IPv6 by their place.
@@ -67,6 +89,11 @@ const ENDS: &str = "(tcp[tcpflags] & (tcp-syn|tcp-fin|tcp-rst) != 0) or (ip6[6] 
 mod tests {
     use super::*;
     use crate::capture::filter::Filter;
+    use crate::event::Frame;
+    use crate::shard::Captured;
+    use crate::time::Timestamp;
+    use crate::wire::link::LinkType;
+    use etherparse::PacketBuilder;
 
     fn legs(upstreams: u16) -> Legs {
         let upstreams =
@@ -83,6 +110,44 @@ mod tests {
             assert!(narrow.starts_with("(port 8080 or host 192.0.2.1) or "), "{narrow}");
             Filter::compile(&narrow).unwrap();
         }
+    }
+
+    #[test]
+    fn the_kernel_follows_the_connections_that_the_analysis_follows() {
+        let share = Share::of(20);
+        let mut filter = Filter::compile(&within("tcp or udp", share)).unwrap();
+        let mut held = 0;
+        for port in 40_000..40_500_u16 {
+            for (source, destination) in [(port, 8080), (8080, port)] {
+                for octets in [segment(true, source, destination), segment(false, source, destination)] {
+                    let captured = Captured {
+                        frame: Frame::new(0, 1),
+                        at: Timestamp::default(),
+                        link: LinkType::RAW,
+                        interface: 0,
+                        length: octets.len() as u32,
+                        focused: true,
+                        octets: &octets,
+                    };
+                    assert_eq!(filter.matches(&captured), share.holds(port, 8080), "port {port}");
+                    held += u32::from(share.holds(port, 8080));
+                }
+            }
+        }
+        assert!((400..900).contains(&held), "{held} of 2000");
+        assert_eq!(within("tcp", Share::ALL), "tcp");
+    }
+
+    /// A TCP segment over IPv4 or IPv6, without options and without data.
+    fn segment(four: bool, source: u16, destination: u16) -> Vec<u8> {
+        let builder = if four {
+            PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+        } else {
+            PacketBuilder::ipv6([1; 16], [2; 16], 64)
+        };
+        let mut octets = Vec::new();
+        builder.tcp(source, destination, 7, 1024).write(&mut octets, &[]).unwrap();
+        octets
     }
 
     #[test]

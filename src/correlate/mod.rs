@@ -93,6 +93,8 @@ pub struct Case<'a> {
     pub closed_with_it: usize,
     /// Whether connections of this gateway to upstreams carry something that is not read: TLS, HTTP/2, FastCGI.
     pub upstream_opaque: bool,
+    /// Whether not all connections were followed while it was open: attempts may be among those that were left out.
+    pub partial: bool,
     /// What is known of the gateways.
     pub gateways: &'a Gateways,
     /// What is known of names.
@@ -156,6 +158,8 @@ pub struct Correlator {
     cut_short: VecDeque<(Timestamp, IpAddr, ConnectionId)>,
     /// When exchanges whose attempts were found by time were open.
     guessed: VecDeque<(ExchangeKey, Timestamp, Timestamp)>,
+    /// Since when, and until when, not all connections are followed.
+    partial: Option<(Timestamp, Timestamp)>,
     now: Timestamp,
 }
 
@@ -182,6 +186,7 @@ impl Correlator {
             opaque_clients: BTreeSet::new(),
             cut_short: VecDeque::new(),
             guessed: VecDeque::new(),
+            partial: None,
             now: Timestamp::default(),
         }
     }
@@ -236,6 +241,16 @@ impl Correlator {
     pub fn pass_time(&mut self, now: Timestamp, sink: &mut dyn FnMut(Finding<'_>)) {
         self.now = self.now.max(now);
         self.settle_due(self.now, sink);
+    }
+
+    /// From now on all connections are followed, or not all.
+    pub fn follow(&mut self, all: bool, now: Timestamp) {
+        let since = self.partial.filter(|(_, until)| *until >= now).map_or(now, |(since, _)| since);
+        self.partial = match self.partial {
+            None if all => None,
+            _ if all => Some((since, now)),
+            _ => Some((since, Timestamp::from_nanos(i64::MAX))),
+        };
     }
 
     /// The capture ended: everything settles.

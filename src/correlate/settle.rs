@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::correlate::books::Page;
 use crate::correlate::{Case, Correlator, Finding, Pairing, Role, Try};
-use crate::event::{ConnectionId, Ending, Moment, Side};
+use crate::event::{ConnectionId, Ending, GoneWhy, Moment, Side};
 use crate::time::Timestamp;
 
 impl Correlator {
@@ -159,7 +159,10 @@ impl Correlator {
         let root = self.books.party(key)?;
         let exchange = root.exchange;
         let party = |(key, pairing, hop): &Attempted| {
-            Some(Try { party: self.books.party(*key)?, pairing: *pairing, hop: *hop })
+            let party = self.books.party(*key)?;
+            // What came of it is not known.
+            let left_out = party.conversation.gone.is_some_and(|(_, gone)| gone.why == GoneWhy::LeftOut);
+            (!left_out).then_some(Try { party, pairing: *pairing, hop: *hop })
         };
         let attempts: SmallVec<[Try<'_>; 2]> = tries.iter().filter_map(party).collect();
         Some(Case {
@@ -171,11 +174,18 @@ impl Correlator {
                 .opaque_clients
                 .iter()
                 .any(|client| self.gateways.same(exchange.server.ip(), *client) && *client != exchange.client.ip()),
+            partial: self.is_partial(exchange),
             gateways: &self.gateways,
             names: &self.names,
             resolutions: self.resolutions(exchange, &attempts),
             attempts,
         })
+    }
+
+    /// Whether not all connections were followed while an exchange was open.
+    fn is_partial(&self, exchange: &Exchange) -> bool {
+        let over = exchange.over.map_or(self.now, |over| over.at);
+        self.partial.is_some_and(|(since, until)| since <= over && exchange.started.at <= until + RECOVERY)
     }
 
     /// The attempts of an exchange in the order of time, each followed by those of the gateway behind it.
@@ -234,6 +244,8 @@ impl Correlator {
 /// An attempt, how sure it is that it belongs to the exchange, and behind how many gateways it stands.
 pub(super) type Attempted = (ExchangeKey, Pairing, u8);
 
+/// After not all connections were followed, those that are older than this are seen as a whole again.
+const RECOVERY: Duration = Duration::from_secs(10);
 /// How often, and for how long, an attempt without a downstream exchange waits for one that is still open.
 const HOPE_STEP: Duration = Duration::from_secs(1);
 const LONGEST_HOPE: Duration = Duration::from_secs(600);

@@ -39,9 +39,12 @@ pub(super) fn compose(
     kind: Kind,
     case: &Case<'_>,
     judged: Vec<Judged<'_>>,
-    verdict: Verdict,
+    mut verdict: Verdict,
     (responder, product): (Option<Product>, Option<Product>),
 ) -> Incident {
+    if case.partial {
+        verdict.lower(Grade::Consistent, "what happened on connections that --max-cpu left out");
+    }
     let root = case.root.exchange;
     let downstream = (case.role == Role::Downstream).then(|| downstream(case, responder));
     let status = downstream.as_ref().and_then(|downstream| downstream.status);

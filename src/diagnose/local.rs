@@ -69,6 +69,15 @@ pub fn nothing_sent(case: &Case<'_>, outage: &Outage, hold_down: Duration) -> Ve
     let Party { exchange, .. } = case.root;
     let answer = exchange.response_start.as_ref().map(|start| start.moment).or(exchange.over);
     let at = answer.unwrap_or(exchange.started);
+    if case.partial {
+        let verdict = Verdict::new(
+            Cause::Unknown,
+            Grade::Undetermined,
+            "not all connections were followed (--max-cpu)",
+            "there was no time to follow all connections: whether the gateway sent this request, and what came of it, cannot be seen",
+        );
+        return verdict.unknown("what happened on connections that --max-cpu left out");
+    }
     if !case.upstream_visible {
         let mut verdict = Verdict::new(
             Cause::UpstreamNotCaptured,

@@ -288,6 +288,7 @@ impl Diagnoser {
             upstream_visible: true,
             closed_with_it: 0,
             upstream_opaque: case.upstream_opaque,
+            partial: case.partial,
             gateways: case.gateways,
             names: case.names,
             resolutions: case.resolutions.clone(),

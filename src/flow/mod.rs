@@ -5,4 +5,5 @@ pub mod connection;
 pub mod defrag;
 pub mod duplicate;
 mod half;
+pub mod share;
 pub mod table;

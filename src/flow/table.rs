@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use crate::event::{ConnectionId, Endpoint, FirstSeen, GoneWhy, Moment, Side};
 use crate::flow::connection::Connection;
+use crate::flow::share::Share;
 use crate::limits::Limits;
 use crate::time::Timestamp;
 use crate::wire::packet::{IcmpError, Packet, Passage, Segment};
@@ -254,6 +255,20 @@ impl Table {
             && slot.take().is_some()
         {
             self.free.push(index);
+        }
+    }
+
+    /// Evicts the connections that a share does not hold.
+    pub fn follow(&mut self, share: Share, farewell: &mut Farewell<'_>) {
+        for index in 0..self.slots.len() {
+            let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) else { continue };
+            if share.holds(connection.client.port(), connection.server.port()) {
+                continue;
+            }
+            let (key, _) = Key::of(connection);
+            let over = connection.is_over();
+            farewell(Slot(index), connection, if over { GoneWhy::Closed } else { GoneWhy::LeftOut });
+            self.remove(index, key);
         }
     }
 

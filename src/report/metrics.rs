@@ -27,8 +27,8 @@ pub struct Snapshot {
     pub packets: u64,
     /// What the interfaces counted, by name.
     pub interfaces: BTreeMap<String, Interface>,
-    /// Connections that were left out for want of processor time.
-    pub sampled_out: u64,
+    /// The part of the connections that is followed: less than 1 where there is not processor time for all.
+    pub followed: f64,
     /// Processor time that the program has taken.
     pub cpu: Duration,
     /// Octets of memory that the program has in use.
@@ -194,7 +194,6 @@ fn seen(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ("netwatch502_undecodable_packets_total", "Packets that could not be decoded.", undecodable),
         ("netwatch502_gaps_total", "Holes in streams that the capture is to blame for.", gaps),
         ("netwatch502_evictions_total", "Connections given up for want of memory.", evicted),
-        ("netwatch502_sampled_out_connections_total", "Connections left out for want of time.", snapshot.sampled_out),
         ("netwatch502_connections_total", "TCP connections seen.", snapshot.connections),
     ];
     let mut families: Vec<MetricFamily> = single
@@ -218,6 +217,12 @@ fn seen(snapshot: &Snapshot) -> Vec<MetricFamily> {
         "Packets that did not reach the program: the kernel had no room, or the interface dropped them.",
         MetricType::COUNTER,
         dropped.collect(),
+    ));
+    families.push(family(
+        "netwatch502_followed_ratio",
+        "The part of the connections that is followed, less than 1 where --max-cpu does not allow for all.",
+        MetricType::GAUGE,
+        vec![gauge(&[], snapshot.followed)],
     ));
     families
 }

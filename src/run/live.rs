@@ -7,7 +7,6 @@
 //! ```
 
 use std::io::{self, IsTerminal, Write};
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,15 +18,17 @@ use crate::capture::keep::ring::{Ring, Turn};
 use crate::capture::keep::{self, Interfaces};
 use crate::capture::keylog::KeyLogs;
 use crate::capture::live::{Batch, Ended, Live, Next, Options};
-use crate::capture::reach::{self, Legs};
+use crate::capture::reach::Legs;
 use crate::cli::{Cli, Format, SNAPLEN};
 use crate::correlate::gateway::Gateways;
 use crate::diagnose::incident::{Attempt, Incident, Kind};
 use crate::event::Endpoint;
+use crate::flow::share::Share;
 use crate::limits::Limits;
 use crate::privileges::{self, Kept};
 use crate::report::metrics::{self, Snapshot};
 use crate::report::{ExchangeRow, Input, Report, Style, ndjson, text};
+use crate::run::aim::Aim;
 use crate::run::output::{ExchangeTable, Output, Written};
 use crate::run::{Error, own, question, say, status, style, write_report};
 use crate::serve::{self, Serve, Wake};
@@ -36,14 +37,12 @@ use crate::wire::pcapng::write::{Counted, Interface};
 
 /// Captures until it is told to stop, then reports.
 pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
-    let expression = cli.expression.join(" ");
-    let focused = !expression.is_empty() && !cli.exact_filter;
-    let focus = if focused { Some(Filter::compile(&expression)?) } else { None };
+    let aim = Aim::new(cli);
+    let focus = if aim.is_focus() { Some(Filter::compile(&aim.expression)?) } else { None };
     let mut output = Output::open(cli.output.as_deref())?.going_on();
     let style = style(cli, &output, false);
     let mut table = cli.exchanges.as_ref().map(|path| ExchangeTable::open(path, &style)).transpose()?;
-    let filter = if cli.exact_filter { expression.clone() } else { reach::wide() };
-    let options = options(cli, filter.clone());
+    let options = options(cli, aim.filter.clone());
     let key_logs = KeyLogs::open(&cli.keylog, true)?;
     let opened = Live::open(&options)?;
     let listener = cli.metrics.map(serve::listen).transpose()?;
@@ -68,7 +67,7 @@ pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
             table.row(row);
         }
     };
-    let question = question(cli, focused);
+    let question = question(cli, aim.is_focus());
     let mut analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, Some(&mut write_row)).live();
     if !cli.keylog.is_empty() {
         analysis.may_learn_late();
@@ -80,10 +79,8 @@ pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
         analysis,
         key_logs,
         output: &mut output,
+        aim,
         focus,
-        expression,
-        filter,
-        legs: Legs::default(),
         ring,
         recorder,
         snapshot: cli.metrics.map(|_| begun()),
@@ -135,11 +132,8 @@ struct Watch<'a, 'r> {
     analysis: Analysis<'r>,
     key_logs: KeyLogs,
     output: &'a mut Output,
+    aim: Aim,
     focus: Option<Filter>,
-    expression: String,
-    /// What the kernel hands over now.
-    filter: String,
-    legs: Legs,
     ring: Option<Ring>,
     recorder: Option<Recorder>,
     snapshot: Option<Snapshot>,
@@ -167,11 +161,11 @@ impl Watch<'_, '_> {
                 .iter()
                 .map(|interface| format!("{} ({})", interface.name, crate::capture::link_name(interface.link)))
                 .collect();
-            say(format_args!("capturing on {}: {}", names.join(", "), self.filter));
-            if !self.expression.is_empty() && !self.cli.exact_filter {
+            say(format_args!("capturing on {}: {}", names.join(", "), self.aim.filter));
+            if self.aim.is_focus() {
                 say(format_args!(
                     "judged is what matches “{}”; the rest is captured for the gateway's other legs, and less of it once they are known",
-                    self.expression
+                    self.aim.expression
                 ));
             }
             say(format_args!(
@@ -314,36 +308,12 @@ impl Watch<'_, '_> {
         if let Some(last) = self.last {
             self.analysis.pass_time(last);
         }
-        self.narrow();
+        self.aim.look(&self.live, &mut self.analysis);
         if status.elapsed() >= STATUS_EVERY && !self.cli.quiet && io::stderr().is_terminal() {
             *status = Instant::now();
             say(self.status());
         }
         self.publish(serve);
-    }
-
-    /// Follows what was learned of the gateway with the kernel's filter.
-    fn narrow(&mut self) {
-        if self.expression.is_empty() || self.cli.exact_filter {
-            return;
-        }
-        let legs = Legs { upstreams: self.analysis.upstreams(), backs: self.analysis.gateway_addresses() };
-        if legs == self.legs {
-            return;
-        }
-        let filter = reach::narrow(&self.expression, &legs, &ephemeral_ports());
-        self.legs = legs;
-        if filter != self.filter {
-            match self.live.refilter(filter.clone()) {
-                Ok(()) => {
-                    if self.cli.verbose {
-                        say(format_args!("capturing now: {filter}"));
-                    }
-                    self.filter = filter;
-                }
-                Err(error) => say(format_args!("the filter stays as it is: {error}")),
-            }
-        }
     }
 
     fn status(&self) -> String {
@@ -377,6 +347,7 @@ impl Watch<'_, '_> {
         }
         let own = own::usage();
         (snapshot.cpu, snapshot.resident_bytes) = (own.cpu, own.resident_bytes);
+        snapshot.followed = f64::from(self.aim.share().parts()) / f64::from(Share::PARTS);
         let mut text = String::new();
         metrics::write(snapshot, &mut text);
         serve.publish(text);
@@ -416,11 +387,12 @@ impl Watch<'_, '_> {
             last: self.last,
             ended: if *ended == Ended::Stopped { "complete".to_owned() } else { ended.to_string() },
         }];
-        report.focus = (!self.expression.is_empty()).then_some(self.expression);
-        report.capture_filter = Some(self.filter);
+        report.coverage.notes.extend(self.aim.note());
+        report.focus = (!self.aim.expression.is_empty()).then_some(self.aim.expression);
+        report.capture_filter = Some(self.aim.filter);
         report.coverage.kernel_drops = counters.iter().map(|counters| counters.lost()).sum();
         report.coverage.notes.extend(self.gone);
-        if self.legs != Legs::default() && report.coverage.gaps > 0 {
+        if self.aim.legs != Legs::default() && report.coverage.gaps > 0 {
             report.coverage.notes.push(
                 "of connections outside the gateway's legs only the segments that open and close them were captured: holes in these are counted too".to_owned(),
             );
@@ -474,19 +446,9 @@ fn complain(done: Result<(), keep::Error>) -> bool {
     failed.is_none()
 }
 
-/// The ports that connections of this host come from.
-fn ephemeral_ports() -> RangeInclusive<u16> {
-    let told = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
-    let range = told.and_then(|text| {
-        let mut ports = text.split_whitespace().map(str::parse);
-        Some(ports.next()?.ok()?..=ports.next()?.ok()?)
-    });
-    range.unwrap_or(1024..=u16::MAX)
-}
-
 fn begun() -> Snapshot {
     let mut snapshot = Snapshot::default();
-    snapshot.started = since_epoch();
+    (snapshot.started, snapshot.followed) = (since_epoch(), 1.0);
     snapshot
 }
 
