@@ -63,7 +63,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 20_480,
+            connections: 18_432,
             waiting_bytes_per_direction: 1 << 20,
             waiting_bytes: 24 << 20,
             head_bytes: 256 << 10,
@@ -80,7 +80,7 @@ impl Default for Limits {
             fragment_age: Duration::from_secs(60),
             duplicate_window: Duration::from_millis(5),
             duplicate_memory: 4096,
-            exchanges: 20_480,
+            exchanges: 18_432,
             exchange_bytes: 16 << 20,
             incidents: 4_000,
             settle: Duration::from_millis(250),
