@@ -387,9 +387,12 @@ impl Correlator {
         if is_new && key.number > 0 {
             self.unsettled.insert(exchange.server.ip(), moment.at, key, exchange.place);
             let (client, server) = (exchange.client.ip(), exchange.server.ip());
-            let at_home =
-                client == server || [client, server].iter().all(|end| self.gateways.is_local(*end) == Some(true));
-            self.places.begin(exchange.place, at_home);
+            let [from, to] = [client, server].map(|end| self.gateways.is_local(end));
+            let at_home = client == server || [from, to] == [Some(true); 2];
+            // What this host asks of others is behind all that it is asked.
+            if to != Some(false) {
+                self.places.begin(exchange.place, at_home);
+            }
         }
         Some(is_new)
     }
