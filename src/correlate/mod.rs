@@ -246,8 +246,13 @@ impl Correlator {
         rest.sort_by_key(|key| {
             self.books.exchange(*key).and_then(|e| e.over).map_or(i64::MAX, |over| over.at.as_nanos())
         });
-        let (first, second): (Vec<_>, Vec<_>) =
+        let (first, mut second): (Vec<_>, Vec<_>) =
             rest.into_iter().partition(|key| !self.may_be_attempt(*key) && !self.is_contested(*key));
+        // An exchange begins before the attempts made for it.
+        second.sort_by_key(|key| {
+            let begins = self.books.exchange(*key).map(|exchange| (exchange.over.is_none(), exchange.started.at));
+            (begins, *key)
+        });
         for key in first.into_iter().chain(second) {
             if self.books.exchange(key).is_some_and(|exchange| exchange.parent.is_none()) {
                 self.settle_root(key, sink);

@@ -27,7 +27,7 @@ impl Slot {
 struct Count {
     /// Exchanges that are open.
     open: u64,
-    /// Exchanges that began.
+    /// Exchanges that began of late.
     began: u64,
     /// Of these, those that began when fewer were open at another place than here, even together with those elsewhere.
     led: [u64; MOST_PLACES],
@@ -61,6 +61,10 @@ impl Nesting {
         if slot == Slot::ELSEWHERE {
             return;
         }
+        if count.began >= MOST_COUNTED {
+            count.began /= 2;
+            count.led.iter_mut().for_each(|led| *led /= 2);
+        }
         count.began += 1;
         let [elsewhere, others @ ..] = open;
         let [led_elsewhere, led_others @ ..] = &mut count.led;
@@ -85,7 +89,14 @@ impl Nesting {
     /// Whether nothing is asked at an endpoint for the sake of exchanges at another one.
     pub(super) fn is_outermost(&self, slot: Slot) -> bool {
         let own = usize::from(slot.0);
-        self.counts.len() > 2 && (0..self.counts.len()).all(|other| other == own || self.leads(slot, other))
+        (0..self.counts.len()).all(|other| other == own || self.leads(slot, other))
+    }
+
+    /// Whether exchanges at another endpoint that is outermost lead those at this one.
+    pub(super) fn is_behind(&self, slot: Slot) -> bool {
+        let own = self.counts.get(usize::from(slot.0)).filter(|count| count.began >= ENOUGH);
+        let slots = (1..self.counts.len()).filter_map(|other| u8::try_from(other).ok()).map(Slot);
+        own.is_some() && slots.into_iter().any(|other| other != slot && self.is_outermost(other))
     }
 
     /// Whether exchanges at a place regularly begin when fewer are open at another one.
@@ -101,6 +112,8 @@ impl Nesting {
 const MOST_PLACES: usize = 16;
 /// Exchanges that tell.
 const ENOUGH: u64 = 32;
+/// When so many have been counted, they count half: what begins to be asked for others is soon known.
+const MOST_COUNTED: u64 = 256;
 
 #[cfg(test)]
 mod tests {
@@ -115,7 +128,6 @@ mod tests {
     fn a_front_leads_and_its_upstream_follows() {
         let mut nesting = Nesting::default();
         let [front, upstream] = slots(&mut nesting);
-        assert!(!nesting.is_outermost(front));
         // As busy as can be: never is nothing open.
         for _ in 0..4 {
             nesting.begin(front);

@@ -53,7 +53,11 @@ impl Correlator {
             .filter_map(|a| self.books.exchange(*a))
             .map(|attempt| (attempt.key, attempt.pairing))
             .collect();
-        for _ in 0..MOST_ATTEMPTS {
+        // Where it is a guess which attempt served it, so many were under way that one more would be a guess upon a guess.
+        let is_guessed = |pairing: &Pairing| *pairing == Pairing::Possible;
+        let served = front.status().is_some_and(|status| status < 500);
+        let most = if served && attempts.iter().any(|(_, pairing)| is_guessed(pairing)) { 0 } else { MOST_ATTEMPTS };
+        for _ in 0..most {
             let Some((fit, pairing)) = self.next_fit(key, &attempts) else { break };
             self.believe(key, fit, pairing, attempts.is_empty());
             attempts.push((fit, pairing));
@@ -156,18 +160,28 @@ impl Correlator {
 
     fn best_fit(&self, front: &Exchange, window: Window) -> Option<(ExchangeKey, Pairing)> {
         let mut fits: SmallVec<[Fit; 8]> = SmallVec::new();
-        for key in self.orphans_within(front, window) {
+        let mut orphans = self.orphans_within(front, window);
+        for key in orphans.by_ref().take(MOST_CANDIDATES) {
             let Some(candidate) = self.books.exchange(key) else { continue };
             if let Some(cost) = self.cost(front, candidate, window) {
                 fits.push(cost);
             }
         }
+        let is_crowded = orphans.next().is_some() || fits.len() > MOST_FITS;
         fits.sort_unstable();
+        if is_crowded {
+            // Which of them it was nobody can tell, and which of the others lack one would take long to tell.
+            let wanted = window.next.is_none() && window.opening == Opening::Request;
+            return fits.first().filter(|_| wanted).map(|fit| (fit.key, Pairing::Possible));
+        }
         let mut ours = fits.iter().filter_map(|fit| {
             let rivals = self.rivals(front, *fit);
             let claim = if window.next.is_some() {
                 // It would only explain a retry that nobody needs to have made: who has no other explanation comes first.
-                !rivals.iter().any(Fit::is_tight) && !self.is_probed(fit.key) && !self.is_due_to_earlier(front, fit.key)
+                !rivals.iter().any(|rival| rival.is_tight() || self.has_no_other(rival))
+                    && !self.is_probed(fit.key)
+                    && !self.was_guessed(front, fit.key)
+                    && !self.is_due_to_earlier(front, fit.key)
             } else {
                 // What fits somebody else better is theirs. Where it is nearly a draw, whoever loses it must make do with
                 // his next best: the sum decides.
@@ -199,6 +213,11 @@ impl Correlator {
         // Whose request was not seen may have begun later, and asked for something else.
         let surest = if front.request.is_some() { Pairing::Certain } else { Pairing::Likely };
         Some((best.key, pairing.min(surest)))
+    }
+
+    /// Whether a rival failed: what it lacks explains the failure.
+    fn has_no_other(&self, rival: &Fit) -> bool {
+        self.books.exchange(rival.key).is_some_and(|rival| rival.status().is_none_or(|status| status >= 500))
     }
 
     /// Whether connections to an attempt's endpoint are opened without any exchange to need them.
@@ -250,13 +269,18 @@ impl Correlator {
         let Some(began) = self.books.exchange(key).map(|candidate| self.began(candidate)) else { return false };
         let since = began - LONGEST_EXCHANGE;
         let fronts = self.gateways.akin(front.server.ip()).into_iter();
-        let mut others = fronts.flat_map(|address| self.unsettled.between(address, since, (began, key)));
+        let others = fronts.flat_map(|address| self.unsettled.between(address, since, (began, key)).rev());
+        // Where more exchanges have not settled, who knows.
+        let mut looked_at = 0;
         !self.was_guessed(front, key)
-            && !others.any(|other| {
+            && !others.take(MOST_LOOKED_AT).any(|other| {
+                looked_at += 1;
                 let open = other.key != front.key && other.over >= began;
-                open && self.books.exchange(other.key).is_some_and(|other| {
-                    other.parent.is_none() && self.gateways.same(other.server.ip(), front.server.ip())
-                })
+                looked_at == MOST_LOOKED_AT
+                    || open
+                        && self.books.exchange(other.key).is_some_and(|other| {
+                            other.parent.is_none() && self.gateways.same(other.server.ip(), front.server.ip())
+                        })
             })
     }
 
@@ -267,6 +291,7 @@ impl Correlator {
         let since = candidate.started.at - LONGEST_EXCHANGE;
         let rivals = self.fronts_of(candidate, since, until).filter(|key| *key != front.key);
         rivals
+            .take(MOST_CANDIDATES)
             .filter_map(|key| {
                 let rival = self.books.exchange(key)?;
                 let cost =
@@ -305,6 +330,7 @@ impl Correlator {
         let front = self.books.exchange(front)?;
         let window = self.whole(front);
         let others = self.orphans_within(front, window).filter(|key| *key != except);
+        let others = others.take(MOST_CANDIDATES);
         others.filter_map(|key| Some(self.cost(front, self.books.exchange(key)?, window)?.cost)).min()
     }
 
@@ -332,7 +358,7 @@ impl Correlator {
     ) -> impl Iterator<Item = ExchangeKey> {
         let began = self.began(attempt) - CLOCK_SLACK * 20;
         let fronts = self.gateways.akin(attempt.client.ip()).into_iter();
-        let open = fronts.flat_map(move |front| self.unsettled.between(front, from, until).rev());
+        let open = fronts.flat_map(move |front| self.unsettled.between(front, from, until).rev().take(MOST_LOOKED_AT));
         let open = open.filter(move |front| front.over >= began).map(|front| front.key);
         open.filter(|key| self.books.exchange(*key).is_none_or(|front| !self.is_own_upstream(front)))
     }
@@ -433,8 +459,14 @@ const CLEAR: u32 = 2500;
 const MOST_GUESSED: usize = 256;
 /// What it costs an exchange to be left without an attempt.
 const NOTHING: u32 = 15_000;
-/// Rivals that are looked at.
+/// Rivals that count.
 const MOST_RIVALS: usize = 16;
+/// Candidates of one exchange, and exchanges that may want one candidate, that are looked at.
+const MOST_CANDIDATES: usize = 64;
+/// Candidates that fit among which the best one is sought by looking at all their rivals.
+const MOST_FITS: usize = 12;
+/// Exchanges that are asked whether they were open at an instant, the latest first.
+const MOST_LOOKED_AT: usize = 4096;
 /// The cost of an attempt that nothing has come of.
 const UNRESOLVED: u32 = 1500;
 /// How far before its response the attempts of an exchange are sought whose request was not seen.

@@ -116,6 +116,11 @@ impl Places {
         is_upstream && !is_front
     }
 
+    /// Whether it is asked from its own host, and for the sake of exchanges at another endpoint there.
+    pub(super) fn is_behind(&self, place: Place) -> bool {
+        self.known(place).slot.is_some_and(|slot| self.nesting.is_behind(slot))
+    }
+
     /// Whether an exchange at `inner` may have been made for one at `outer`.
     pub(super) fn may_stand_behind(&self, inner: Place, outer: Place) -> bool {
         let different = inner != outer || inner == Place::BEYOND;
