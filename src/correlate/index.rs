@@ -66,6 +66,14 @@ impl Index {
         }
     }
 
+    /// How many began from `from` up to and with `until`.
+    pub(super) fn count(&self, address: IpAddr, from: Timestamp, until: (Timestamp, ExchangeKey)) -> usize {
+        self.by_address.get(&address).map_or(0, |entries| {
+            let first = entries.partition_point(|entry| entry.started < from);
+            entries.partition_point(|entry| entry.place() <= until).saturating_sub(first)
+        })
+    }
+
     /// Those that began from `from` up to and with `until`, in the order of time.
     pub(super) fn between(
         &self,

@@ -7,6 +7,7 @@
 mod books;
 pub mod conversation;
 mod course;
+mod crowd;
 mod ends;
 mod fit;
 pub mod gateway;
@@ -156,6 +157,8 @@ pub struct Correlator {
     cut_short: VecDeque<(Timestamp, IpAddr, ConnectionId)>,
     /// When exchanges whose attempts were found by time were open.
     guessed: VecDeque<(ExchangeKey, Timestamp, Timestamp)>,
+    /// When it was a guess to which of several exchanges the attempts belong.
+    doubtful: VecDeque<(Timestamp, Timestamp)>,
     now: Timestamp,
 }
 
@@ -182,6 +185,7 @@ impl Correlator {
             opaque_clients: BTreeSet::new(),
             cut_short: VecDeque::new(),
             guessed: VecDeque::new(),
+            doubtful: VecDeque::new(),
             now: Timestamp::default(),
         }
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
+use crate::correlate::crowd::has_failed;
 use crate::correlate::fit::{Fit, is_at_once, mismatch, surprise};
 use crate::correlate::index::LAST;
 use crate::correlate::marks::shared;
@@ -24,8 +25,8 @@ use crate::time::Timestamp;
 /// The part of a downstream exchange's time that no attempt accounts for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
-    from: Timestamp,
-    until: Timestamp,
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
     /// The attempt after it; `None` where the response follows.
     pub(super) next: Option<Endpoint>,
     /// What stands at its beginning.
@@ -91,7 +92,8 @@ impl Correlator {
         }
         let served = front.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect::<SmallVec<[_; 2]>>();
         self.windows(front, &served).into_iter().any(|window| {
-            self.orphans_within(front, window).filter_map(|key| self.books.exchange(key)).any(|candidate| {
+            let orphans = self.orphans_within(front, window).take(MOST_CANDIDATES);
+            orphans.filter_map(|key| self.books.exchange(key)).any(|candidate| {
                 self.cost(front, candidate, window).is_some_and(|cost| {
                     let wanted = || window.next.is_some() && self.rivals(front, cost).iter().any(Fit::is_tight);
                     self.may_go_on(candidate) || wanted()
@@ -159,6 +161,9 @@ impl Correlator {
     }
 
     fn best_fit(&self, front: &Exchange, window: Window) -> Option<(ExchangeKey, Pairing)> {
+        if window.next.is_some() && self.is_in_doubt(window) {
+            return None;
+        }
         let mut fits: SmallVec<[Fit; 8]> = SmallVec::new();
         let mut orphans = self.orphans_within(front, window);
         for key in orphans.by_ref().take(MOST_CANDIDATES) {
@@ -167,9 +172,10 @@ impl Correlator {
                 fits.push(cost);
             }
         }
-        let is_crowded = orphans.next().is_some() || fits.len() > MOST_FITS;
         fits.sort_unstable();
-        if is_crowded {
+        let is_cut = orphans.next().is_some();
+        let compared = || fits.first().map_or(0, |best| fits.len() * self.rivals(front, *best).len());
+        if is_cut || fits.len() > FEW && compared() > MOST_COMPARED {
             // Which of them it was nobody can tell, and which of the others lack one would take long to tell.
             let wanted = window.next.is_none() && window.opening == Opening::Request;
             return fits.first().filter(|_| wanted).map(|fit| (fit.key, Pairing::Possible));
@@ -181,6 +187,7 @@ impl Correlator {
                 !rivals.iter().any(|rival| rival.is_tight() || self.has_no_other(rival))
                     && !self.is_probed(fit.key)
                     && !self.was_guessed(front, fit.key)
+                    && !self.is_doubtful(fit.key)
                     && !self.is_due_to_earlier(front, fit.key)
             } else {
                 // What fits somebody else better is theirs. Where it is nearly a draw, whoever loses it must make do with
@@ -194,7 +201,10 @@ impl Correlator {
             };
             claim.then(|| (*fit, rivals.iter().map(|rival| rival.cost).min()))
         });
-        let (best, rival) = ours.next()?;
+        let Some((best, rival)) = ours.next() else {
+            let needed = window.next.is_none() && window.opening == Opening::Request && has_failed(front);
+            return self.draw(front, fits.first().filter(|_| needed)?, &fits);
+        };
         let alternative = ours.next().map(|(fit, _)| fit.cost).into_iter().chain(rival).min();
         let pairing = match alternative {
             _ if self.is_beyond_doubt(front, best, window, &fits) => Pairing::Certain,
@@ -202,7 +212,8 @@ impl Correlator {
                 && window.next.is_none()
                 && !self.has_identified(front)
                 && !self.is_unlike(front, best.key)
-                && !self.was_guessed(front, best.key) =>
+                && !self.was_guessed(front, best.key)
+                && !self.is_overlooked(front, best.key) =>
             {
                 Pairing::Certain
             }
@@ -213,11 +224,6 @@ impl Correlator {
         // Whose request was not seen may have begun later, and asked for something else.
         let surest = if front.request.is_some() { Pairing::Certain } else { Pairing::Likely };
         Some((best.key, pairing.min(surest)))
-    }
-
-    /// Whether a rival failed: what it lacks explains the failure.
-    fn has_no_other(&self, rival: &Fit) -> bool {
-        self.books.exchange(rival.key).is_some_and(|rival| rival.status().is_none_or(|status| status >= 500))
     }
 
     /// Whether connections to an attempt's endpoint are opened without any exchange to need them.
@@ -253,7 +259,7 @@ impl Correlator {
     }
 
     /// Whether all candidates are attempts at one endpoint.
-    fn is_only_endpoint(&self, fits: &[Fit], key: ExchangeKey) -> bool {
+    pub(super) fn is_only_endpoint(&self, fits: &[Fit], key: ExchangeKey) -> bool {
         let endpoint = |key: &ExchangeKey| self.books.exchange(*key).map(|candidate| candidate.server);
         fits.iter().all(|fit| endpoint(&fit.key) == endpoint(&key))
     }
@@ -262,6 +268,14 @@ impl Correlator {
     fn was_guessed(&self, front: &Exchange, key: ExchangeKey) -> bool {
         let Some(began) = self.books.exchange(key).map(|candidate| self.began(candidate)) else { return true };
         self.guessed.iter().rev().any(|(other, from, until)| *other != front.key && *from <= began && began <= *until)
+    }
+
+    /// Whether so many exchanges have not settled that not all were asked whether they want an attempt.
+    fn is_overlooked(&self, front: &Exchange, key: ExchangeKey) -> bool {
+        let Some(candidate) = self.books.exchange(key) else { return true };
+        let (since, until) = (candidate.started.at - LONGEST_EXCHANGE, (candidate.started.at, key));
+        let fronts = self.gateways.akin(front.server.ip());
+        fronts.into_iter().any(|front| self.unsettled.count(front, since, until) > MOST_LOOKED_AT)
     }
 
     /// Whether no other exchange of this gateway was open when an attempt began: then nobody else can have made it.
@@ -285,7 +299,7 @@ impl Correlator {
     }
 
     /// Other unsettled exchanges that lack an attempt, and that a candidate fits as well.
-    fn rivals(&self, front: &Exchange, fit: Fit) -> SmallVec<[Fit; 4]> {
+    pub(super) fn rivals(&self, front: &Exchange, fit: Fit) -> SmallVec<[Fit; 4]> {
         let Some(candidate) = self.books.exchange(fit.key) else { return SmallVec::new() };
         let until = (candidate.started.at + CLOCK_SLACK, fit.key);
         let since = candidate.started.at - LONGEST_EXCHANGE;
@@ -456,17 +470,19 @@ pub(super) const CERTAIN: u32 = 12_000;
 /// The difference that makes a candidate clearly better than the next.
 const CLEAR: u32 = 2500;
 /// Exchanges with guessed attempts that are remembered.
-const MOST_GUESSED: usize = 256;
+pub(super) const MOST_GUESSED: usize = 256;
 /// What it costs an exchange to be left without an attempt.
 const NOTHING: u32 = 15_000;
 /// Rivals that count.
-const MOST_RIVALS: usize = 16;
+pub(super) const MOST_RIVALS: usize = 16;
 /// Candidates of one exchange, and exchanges that may want one candidate, that are looked at.
-const MOST_CANDIDATES: usize = 64;
-/// Candidates that fit among which the best one is sought by looking at all their rivals.
-const MOST_FITS: usize = 12;
+const MOST_CANDIDATES: usize = 48;
+/// So many candidates that fit are always held against all their rivals; more of them, as long as that makes no more pairs
+/// than this.
+const FEW: usize = 2;
+const MOST_COMPARED: usize = 48;
 /// Exchanges that are asked whether they were open at an instant, the latest first.
-const MOST_LOOKED_AT: usize = 4096;
+const MOST_LOOKED_AT: usize = 1024;
 /// The cost of an attempt that nothing has come of.
 const UNRESOLVED: u32 = 1500;
 /// How far before its response the attempts of an exchange are sought whose request was not seen.

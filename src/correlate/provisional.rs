@@ -67,6 +67,9 @@ impl Correlator {
             believed.push((key, attempt));
         } else if let (Some(front), Some(back)) = (self.books.exchange(key), self.books.exchange(attempt)) {
             let (server, client, window) = (front.server.ip(), back.client.ip(), self.whole(front));
+            if pairing == Pairing::Possible {
+                self.note_doubt(window);
+            }
             if pairing >= Pairing::Likely {
                 self.gateways.join(server, client);
             }
