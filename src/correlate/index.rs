@@ -35,7 +35,8 @@ impl Entry {
 impl Index {
     /// Nearly always the latest one.
     pub(super) fn insert(&mut self, address: IpAddr, started: Timestamp, key: ExchangeKey, place: Place) {
-        let entries = self.by_address.entry(address).or_default();
+        // Of most addresses there is one: a client's.
+        let entries = self.by_address.entry(address).or_insert_with(|| VecDeque::with_capacity(1));
         let entry = Entry { started, over: Timestamp::from_nanos(i64::MAX), key, place };
         if entries.back().is_none_or(|last| last.place() < entry.place()) {
             entries.push_back(entry);

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::crowd::has_failed;
 use crate::correlate::fit::{Fit, is_at_once, mismatch, surprise};
-use crate::correlate::index::LAST;
+use crate::correlate::index::{Entry, LAST};
 use crate::correlate::marks::shared;
 use crate::correlate::{Correlator, Pairing};
 use crate::event::{Endpoint, Moment};
@@ -94,10 +94,10 @@ impl Correlator {
         self.windows(front, &served).into_iter().any(|window| {
             let orphans = self.orphans_within(front, window).take(MOST_CANDIDATES);
             orphans.filter_map(|key| self.books.exchange(key)).any(|candidate| {
-                self.cost(front, candidate, window).is_some_and(|cost| {
-                    let wanted = || window.next.is_some() && self.rivals(front, cost).iter().any(Fit::is_tight);
-                    self.may_go_on(candidate) || wanted()
-                })
+                let may_go_on = self.may_go_on(candidate);
+                let wanted = |fit| self.rivals(front, fit).iter().any(Fit::is_tight);
+                (may_go_on || window.next.is_some())
+                    && self.cost(front, candidate, window).is_some_and(|fit| may_go_on || wanted(fit))
             })
         })
     }
@@ -373,8 +373,13 @@ impl Correlator {
         let began = self.began(attempt) - CLOCK_SLACK * 20;
         let fronts = self.gateways.akin(attempt.client.ip()).into_iter();
         let open = fronts.flat_map(move |front| self.unsettled.between(front, from, until).rev().take(MOST_LOOKED_AT));
-        let open = open.filter(move |front| front.over >= began).map(|front| front.key);
-        open.filter(|key| self.books.exchange(*key).is_none_or(|front| !self.is_own_upstream(front)))
+        let open = open.filter(move |front| front.over >= began);
+        // Nearly always the place alone tells.
+        let wants = |front: &&Entry| {
+            !self.places.is_upstream_only(front.place)
+                || self.books.exchange(front.key).is_none_or(|front| !self.is_own_upstream(front))
+        };
+        open.filter(wants).map(|front| front.key)
     }
 
     /// What it costs to believe that a candidate fills a window; `None` where it cannot.
@@ -480,7 +485,7 @@ const MOST_CANDIDATES: usize = 48;
 /// So many candidates that fit are always held against all their rivals; more of them, as long as that makes no more pairs
 /// than this.
 const FEW: usize = 2;
-const MOST_COMPARED: usize = 48;
+const MOST_COMPARED: usize = 32;
 /// Exchanges that are asked whether they were open at an instant, the latest first.
 const MOST_LOOKED_AT: usize = 1024;
 /// The cost of an attempt that nothing has come of.
