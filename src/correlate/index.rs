@@ -35,7 +35,8 @@ impl Entry {
 impl Index {
     /// Nearly always the latest one.
     pub(super) fn insert(&mut self, address: IpAddr, started: Timestamp, key: ExchangeKey, place: Place) {
-        let entries = self.by_address.entry(address).or_default();
+        // Of most addresses there is one: a client's.
+        let entries = self.by_address.entry(address).or_insert_with(|| VecDeque::with_capacity(1));
         let entry = Entry { started, over: Timestamp::from_nanos(i64::MAX), key, place };
         if entries.back().is_none_or(|last| last.place() < entry.place()) {
             entries.push_back(entry);
@@ -64,6 +65,14 @@ impl Index {
         {
             entry.over = over;
         }
+    }
+
+    /// How many began from `from` up to and with `until`.
+    pub(super) fn count(&self, address: IpAddr, from: Timestamp, until: (Timestamp, ExchangeKey)) -> usize {
+        self.by_address.get(&address).map_or(0, |entries| {
+            let first = entries.partition_point(|entry| entry.started < from);
+            entries.partition_point(|entry| entry.place() <= until).saturating_sub(first)
+        })
     }
 
     /// Those that began from `from` up to and with `until`, in the order of time.

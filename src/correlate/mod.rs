@@ -7,6 +7,7 @@
 mod books;
 pub mod conversation;
 mod course;
+mod crowd;
 mod ends;
 mod fit;
 pub mod gateway;
@@ -160,6 +161,8 @@ pub struct Correlator {
     guessed: VecDeque<(ExchangeKey, Timestamp, Timestamp)>,
     /// Since when, and until when, not all connections are followed.
     partial: Option<(Timestamp, Timestamp)>,
+    /// When it was a guess to which of several exchanges the attempts belong.
+    doubtful: VecDeque<(Timestamp, Timestamp)>,
     now: Timestamp,
 }
 
@@ -187,6 +190,7 @@ impl Correlator {
             cut_short: VecDeque::new(),
             guessed: VecDeque::new(),
             partial: None,
+            doubtful: VecDeque::new(),
             now: Timestamp::default(),
         }
     }
@@ -261,8 +265,13 @@ impl Correlator {
         rest.sort_by_key(|key| {
             self.books.exchange(*key).and_then(|e| e.over).map_or(i64::MAX, |over| over.at.as_nanos())
         });
-        let (first, second): (Vec<_>, Vec<_>) =
+        let (first, mut second): (Vec<_>, Vec<_>) =
             rest.into_iter().partition(|key| !self.may_be_attempt(*key) && !self.is_contested(*key));
+        // An exchange begins before the attempts made for it.
+        second.sort_by_key(|key| {
+            let begins = self.books.exchange(*key).map(|exchange| (exchange.over.is_none(), exchange.started.at));
+            (begins, *key)
+        });
         for key in first.into_iter().chain(second) {
             if self.books.exchange(key).is_some_and(|exchange| exchange.parent.is_none()) {
                 self.settle_root(key, sink);
@@ -407,9 +416,12 @@ impl Correlator {
         if is_new && key.number > 0 {
             self.unsettled.insert(exchange.server.ip(), moment.at, key, exchange.place);
             let (client, server) = (exchange.client.ip(), exchange.server.ip());
-            let at_home =
-                client == server || [client, server].iter().all(|end| self.gateways.is_local(*end) == Some(true));
-            self.places.begin(exchange.place, at_home);
+            let [from, to] = [client, server].map(|end| self.gateways.is_local(end));
+            let at_home = client == server || [from, to] == [Some(true); 2];
+            // What this host asks of others is behind all that it is asked.
+            if to != Some(false) {
+                self.places.begin(exchange.place, at_home);
+            }
         }
         Some(is_new)
     }

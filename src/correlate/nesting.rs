@@ -1,14 +1,15 @@
 //! Which endpoints of one host may stand behind which. On such a host the addresses of clients and gateway are the same, so
 //! that they do not tell what is a client's request and what a gateway's attempt. How many exchanges are open does: who
-//! passes requests on has at least as many open as are open where they go.
+//! passes requests on has at least as many open as are open where they go. What is open at endpoints that nobody on the host
+//! asks counts too, since they may be what passes on: a slow upstream leads a fast one, and neither is behind the other.
 //!
 //! ```text
 //!   open at the front     1 2 2 3 3 2        an exchange that begins at the front always leads,
 //!   open at the upstream  0 0 1 1 2 2        one that begins at the upstream never does
 //! ```
 
-/// Endpoints that are asked from their own host, and how they nest. 144 octets an endpoint.
-#[derive(Debug, Default)]
+/// Endpoints that are asked from their own host, and how they nest. 152 octets an endpoint.
+#[derive(Debug)]
 pub(super) struct Nesting {
     counts: Vec<Count>,
 }
@@ -17,21 +18,35 @@ pub(super) struct Nesting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(u8);
 
+impl Slot {
+    /// That of all endpoints without one of their own.
+    pub(super) const ELSEWHERE: Self = Self(0);
+}
+
 #[derive(Debug, Default)]
 struct Count {
     /// Exchanges that are open.
     open: u64,
-    /// Exchanges that began.
+    /// Exchanges that began of late.
     began: u64,
-    /// Of these, those that began when fewer were open at another place than here.
+    /// Of these, those that began when fewer were open at another place than here, even together with those elsewhere.
     led: [u64; MOST_PLACES],
 }
 
+impl Default for Nesting {
+    fn default() -> Self {
+        Self { counts: vec![Count::default()] }
+    }
+}
+
 impl Nesting {
-    /// A slot for one more endpoint, while there are any.
-    pub(super) fn add(&mut self) -> Option<Slot> {
+    /// A slot for one more endpoint, while there are any. `open` exchanges of it were counted elsewhere so far.
+    pub(super) fn add(&mut self, open: u64) -> Option<Slot> {
         let slot = u8::try_from(self.counts.len()).ok().filter(|_| self.counts.len() < MOST_PLACES)?;
-        self.counts.push(Count::default());
+        if let Some(elsewhere) = self.counts.first_mut() {
+            elsewhere.open = elsewhere.open.saturating_sub(open);
+        }
+        self.counts.push(Count { open, ..Count::default() });
         Some(Slot(slot))
     }
 
@@ -43,16 +58,25 @@ impl Nesting {
         }
         let Some(count) = self.counts.get_mut(usize::from(slot.0)) else { return };
         count.open += 1;
+        if slot == Slot::ELSEWHERE {
+            return;
+        }
+        if count.began >= MOST_COUNTED {
+            count.began /= 2;
+            count.led.iter_mut().for_each(|led| *led /= 2);
+        }
         count.began += 1;
-        for (led, open) in count.led.iter_mut().zip(open) {
-            *led += u64::from(count.open > open);
+        let [elsewhere, others @ ..] = open;
+        let [led_elsewhere, led_others @ ..] = &mut count.led;
+        *led_elsewhere += u64::from(count.open > elsewhere);
+        for (led, open) in led_others.iter_mut().zip(others) {
+            *led += u64::from(count.open > open + elsewhere);
         }
     }
 
     /// An exchange is over.
     pub(super) fn end(&mut self, slot: Slot) {
         if let Some(count) = self.counts.get_mut(usize::from(slot.0)) {
-            // Those that began before the endpoint had its slot were not counted.
             count.open = count.open.saturating_sub(1);
         }
     }
@@ -62,10 +86,17 @@ impl Nesting {
         inner != outer && !self.leads(inner, usize::from(outer.0))
     }
 
-    /// Whether nothing is asked at an endpoint for the sake of exchanges at another one of its host.
+    /// Whether nothing is asked at an endpoint for the sake of exchanges at another one.
     pub(super) fn is_outermost(&self, slot: Slot) -> bool {
         let own = usize::from(slot.0);
-        self.counts.len() > 1 && (0..self.counts.len()).all(|other| other == own || self.leads(slot, other))
+        (0..self.counts.len()).all(|other| other == own || self.leads(slot, other))
+    }
+
+    /// Whether exchanges at another endpoint that is outermost lead those at this one.
+    pub(super) fn is_behind(&self, slot: Slot) -> bool {
+        let own = self.counts.get(usize::from(slot.0)).filter(|count| count.began >= ENOUGH);
+        let slots = (1..self.counts.len()).filter_map(|other| u8::try_from(other).ok()).map(Slot);
+        own.is_some() && slots.into_iter().any(|other| other != slot && self.is_outermost(other))
     }
 
     /// Whether exchanges at a place regularly begin when fewer are open at another one.
@@ -77,10 +108,12 @@ impl Nesting {
     }
 }
 
-/// Endpoints of a host that are looked at; further ones may stand anywhere.
+/// Endpoints of a host that are looked at, and one for all others; further ones may stand anywhere.
 const MOST_PLACES: usize = 16;
 /// Exchanges that tell.
 const ENOUGH: u64 = 32;
+/// When so many have been counted, they count half: what begins to be asked for others is soon known.
+const MOST_COUNTED: u64 = 256;
 
 #[cfg(test)]
 mod tests {
@@ -88,14 +121,13 @@ mod tests {
 
     /// So many endpoints.
     fn slots<const COUNT: usize>(nesting: &mut Nesting) -> [Slot; COUNT] {
-        std::array::from_fn(|_| nesting.add().unwrap())
+        std::array::from_fn(|_| nesting.add(0).unwrap())
     }
 
     #[test]
     fn a_front_leads_and_its_upstream_follows() {
         let mut nesting = Nesting::default();
         let [front, upstream] = slots(&mut nesting);
-        assert!(!nesting.is_outermost(front));
         // As busy as can be: never is nothing open.
         for _ in 0..4 {
             nesting.begin(front);
@@ -135,9 +167,43 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_upstream_is_not_in_front_of_a_fast_one() {
+        let mut nesting = Nesting::default();
+        let [slow, fast] = slots(&mut nesting);
+        // Each is asked for the sake of an exchange elsewhere.
+        for _ in 0..2 {
+            [Slot::ELSEWHERE, slow].into_iter().for_each(|slot| nesting.begin(slot));
+        }
+        for _ in 0..40 {
+            [Slot::ELSEWHERE, slow].into_iter().for_each(|slot| nesting.begin(slot));
+            [Slot::ELSEWHERE, fast].into_iter().for_each(|slot| nesting.begin(slot));
+            [fast, Slot::ELSEWHERE].into_iter().for_each(|slot| nesting.end(slot));
+            [slow, Slot::ELSEWHERE].into_iter().for_each(|slot| nesting.end(slot));
+        }
+        assert!(!nesting.is_outermost(slow) && !nesting.is_outermost(fast));
+    }
+
+    #[test]
+    fn an_upstream_of_two_fronts_may_stand_behind_the_one_that_is_idle() {
+        let mut nesting = Nesting::default();
+        let [idle, upstream] = slots(&mut nesting);
+        for _ in 0..40 {
+            for _ in 0..4 {
+                [Slot::ELSEWHERE, upstream].into_iter().for_each(|slot| nesting.begin(slot));
+            }
+            [idle, upstream].into_iter().for_each(|slot| nesting.begin(slot));
+            [upstream, idle].into_iter().for_each(|slot| nesting.end(slot));
+            for _ in 0..4 {
+                [upstream, Slot::ELSEWHERE].into_iter().for_each(|slot| nesting.end(slot));
+            }
+        }
+        assert!(nesting.may_stand_behind(upstream, idle));
+    }
+
+    #[test]
     fn a_host_may_have_more_endpoints_than_are_looked_at() {
         let mut nesting = Nesting::default();
-        let [_, ..] = slots::<MOST_PLACES>(&mut nesting);
-        assert_eq!(nesting.add(), None);
+        let [_, ..] = slots::<{ MOST_PLACES - 1 }>(&mut nesting);
+        assert_eq!(nesting.add(0), None);
     }
 }

@@ -14,8 +14,9 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
+use crate::correlate::crowd::has_failed;
 use crate::correlate::fit::{Fit, is_at_once, mismatch, surprise};
-use crate::correlate::index::LAST;
+use crate::correlate::index::{Entry, LAST};
 use crate::correlate::marks::shared;
 use crate::correlate::{Correlator, Pairing};
 use crate::event::{Endpoint, Moment};
@@ -24,8 +25,8 @@ use crate::time::Timestamp;
 /// The part of a downstream exchange's time that no attempt accounts for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
-    from: Timestamp,
-    until: Timestamp,
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
     /// The attempt after it; `None` where the response follows.
     pub(super) next: Option<Endpoint>,
     /// What stands at its beginning.
@@ -54,7 +55,11 @@ impl Correlator {
             .filter_map(|a| self.books.exchange(*a))
             .map(|attempt| (attempt.key, attempt.pairing))
             .collect();
-        for _ in 0..MOST_ATTEMPTS {
+        // Where it is a guess which attempt served it, so many were under way that one more would be a guess upon a guess.
+        let is_guessed = |pairing: &Pairing| *pairing == Pairing::Possible;
+        let served = front.status().is_some_and(|status| status < 500);
+        let most = if served && attempts.iter().any(|(_, pairing)| is_guessed(pairing)) { 0 } else { MOST_ATTEMPTS };
+        for _ in 0..most {
             let Some((fit, pairing)) = self.next_fit(key, &attempts) else { break };
             self.believe(key, fit, pairing, attempts.is_empty());
             attempts.push((fit, pairing));
@@ -62,6 +67,7 @@ impl Correlator {
         }
         // Where one link of the chain is a guess, time alone does not make another one certain.
         if attempts.iter().any(|(_, pairing)| *pairing == Pairing::Possible) {
+            self.doubt(key);
             for (attempt, pairing) in &mut attempts {
                 if self.books.exchange(*attempt).is_some_and(|attempt| !attempt.identified) {
                     *pairing = Pairing::Likely.min(*pairing);
@@ -88,11 +94,12 @@ impl Correlator {
         }
         let served = front.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect::<SmallVec<[_; 2]>>();
         self.windows(front, &served).into_iter().any(|window| {
-            self.orphans_within(front, window).filter_map(|key| self.books.exchange(key)).any(|candidate| {
-                self.cost(front, candidate, window).is_some_and(|cost| {
-                    let wanted = || window.next.is_some() && self.rivals(front, cost).iter().any(Fit::is_tight);
-                    self.may_go_on(candidate) || wanted()
-                })
+            let orphans = self.orphans_within(front, window).take(MOST_CANDIDATES);
+            orphans.filter_map(|key| self.books.exchange(key)).any(|candidate| {
+                let may_go_on = self.may_go_on(candidate);
+                let wanted = |fit| self.rivals(front, fit).iter().any(Fit::is_tight);
+                (may_go_on || window.next.is_some())
+                    && self.cost(front, candidate, window).is_some_and(|fit| may_go_on || wanted(fit))
             })
         })
     }
@@ -156,19 +163,34 @@ impl Correlator {
     }
 
     fn best_fit(&self, front: &Exchange, window: Window) -> Option<(ExchangeKey, Pairing)> {
+        if window.next.is_some() && self.is_in_doubt(window) {
+            return None;
+        }
         let mut fits: SmallVec<[Fit; 8]> = SmallVec::new();
-        for key in self.orphans_within(front, window) {
+        let mut orphans = self.orphans_within(front, window);
+        for key in orphans.by_ref().take(MOST_CANDIDATES) {
             let Some(candidate) = self.books.exchange(key) else { continue };
             if let Some(cost) = self.cost(front, candidate, window) {
                 fits.push(cost);
             }
         }
         fits.sort_unstable();
+        let is_cut = orphans.next().is_some();
+        let compared = || fits.first().map_or(0, |best| fits.len() * self.rivals(front, *best).len());
+        if is_cut || fits.len() > FEW && compared() > MOST_COMPARED {
+            // Which of them it was nobody can tell, and which of the others lack one would take long to tell.
+            let wanted = window.next.is_none() && window.opening == Opening::Request;
+            return fits.first().filter(|_| wanted).map(|fit| (fit.key, Pairing::Possible));
+        }
         let mut ours = fits.iter().filter_map(|fit| {
             let rivals = self.rivals(front, *fit);
             let claim = if window.next.is_some() {
                 // It would only explain a retry that nobody needs to have made: who has no other explanation comes first.
-                !rivals.iter().any(Fit::is_tight) && !self.is_probed(fit.key) && !self.is_due_to_earlier(front, fit.key)
+                !rivals.iter().any(|rival| rival.is_tight() || self.has_no_other(rival))
+                    && !self.is_probed(fit.key)
+                    && !self.was_guessed(front, fit.key)
+                    && !self.is_doubtful(fit.key)
+                    && !self.is_due_to_earlier(front, fit.key)
             } else {
                 // What fits somebody else better is theirs. Where it is nearly a draw, whoever loses it must make do with
                 // his next best: the sum decides.
@@ -181,7 +203,10 @@ impl Correlator {
             };
             claim.then(|| (*fit, rivals.iter().map(|rival| rival.cost).min()))
         });
-        let (best, rival) = ours.next()?;
+        let Some((best, rival)) = ours.next() else {
+            let needed = window.next.is_none() && window.opening == Opening::Request && has_failed(front);
+            return self.draw(front, fits.first().filter(|_| needed)?, &fits);
+        };
         let alternative = ours.next().map(|(fit, _)| fit.cost).into_iter().chain(rival).min();
         let pairing = match alternative {
             _ if self.is_beyond_doubt(front, best, window, &fits) => Pairing::Certain,
@@ -189,7 +214,8 @@ impl Correlator {
                 && window.next.is_none()
                 && !self.has_identified(front)
                 && !self.is_unlike(front, best.key)
-                && !self.was_guessed(front, best.key) =>
+                && !self.was_guessed(front, best.key)
+                && !self.is_overlooked(front, best.key) =>
             {
                 Pairing::Certain
             }
@@ -235,7 +261,7 @@ impl Correlator {
     }
 
     /// Whether all candidates are attempts at one endpoint.
-    fn is_only_endpoint(&self, fits: &[Fit], key: ExchangeKey) -> bool {
+    pub(super) fn is_only_endpoint(&self, fits: &[Fit], key: ExchangeKey) -> bool {
         let endpoint = |key: &ExchangeKey| self.books.exchange(*key).map(|candidate| candidate.server);
         fits.iter().all(|fit| endpoint(&fit.key) == endpoint(&key))
     }
@@ -246,28 +272,42 @@ impl Correlator {
         self.guessed.iter().rev().any(|(other, from, until)| *other != front.key && *from <= began && began <= *until)
     }
 
+    /// Whether so many exchanges have not settled that not all were asked whether they want an attempt.
+    fn is_overlooked(&self, front: &Exchange, key: ExchangeKey) -> bool {
+        let Some(candidate) = self.books.exchange(key) else { return true };
+        let (since, until) = (candidate.started.at - LONGEST_EXCHANGE, (candidate.started.at, key));
+        let fronts = self.gateways.akin(front.server.ip());
+        fronts.into_iter().any(|front| self.unsettled.count(front, since, until) > MOST_LOOKED_AT)
+    }
+
     /// Whether no other exchange of this gateway was open when an attempt began: then nobody else can have made it.
     pub(super) fn is_alone(&self, front: &Exchange, key: ExchangeKey) -> bool {
         let Some(began) = self.books.exchange(key).map(|candidate| self.began(candidate)) else { return false };
         let since = began - LONGEST_EXCHANGE;
         let fronts = self.gateways.akin(front.server.ip()).into_iter();
-        let mut others = fronts.flat_map(|address| self.unsettled.between(address, since, (began, key)));
+        let others = fronts.flat_map(|address| self.unsettled.between(address, since, (began, key)).rev());
+        // Where more exchanges have not settled, who knows.
+        let mut looked_at = 0;
         !self.was_guessed(front, key)
-            && !others.any(|other| {
+            && !others.take(MOST_LOOKED_AT).any(|other| {
+                looked_at += 1;
                 let open = other.key != front.key && other.over >= began;
-                open && self.books.exchange(other.key).is_some_and(|other| {
-                    other.parent.is_none() && self.gateways.same(other.server.ip(), front.server.ip())
-                })
+                looked_at == MOST_LOOKED_AT
+                    || open
+                        && self.books.exchange(other.key).is_some_and(|other| {
+                            other.parent.is_none() && self.gateways.same(other.server.ip(), front.server.ip())
+                        })
             })
     }
 
     /// Other unsettled exchanges that lack an attempt, and that a candidate fits as well.
-    fn rivals(&self, front: &Exchange, fit: Fit) -> SmallVec<[Fit; 4]> {
+    pub(super) fn rivals(&self, front: &Exchange, fit: Fit) -> SmallVec<[Fit; 4]> {
         let Some(candidate) = self.books.exchange(fit.key) else { return SmallVec::new() };
         let until = (candidate.started.at + CLOCK_SLACK, fit.key);
         let since = candidate.started.at - LONGEST_EXCHANGE;
         let rivals = self.fronts_of(candidate, since, until).filter(|key| *key != front.key);
         rivals
+            .take(MOST_CANDIDATES)
             .filter_map(|key| {
                 let rival = self.books.exchange(key)?;
                 let cost =
@@ -306,6 +346,7 @@ impl Correlator {
         let front = self.books.exchange(front)?;
         let window = self.whole(front);
         let others = self.orphans_within(front, window).filter(|key| *key != except);
+        let others = others.take(MOST_CANDIDATES);
         others.filter_map(|key| Some(self.cost(front, self.books.exchange(key)?, window)?.cost)).min()
     }
 
@@ -333,9 +374,14 @@ impl Correlator {
     ) -> impl Iterator<Item = ExchangeKey> {
         let began = self.began(attempt) - CLOCK_SLACK * 20;
         let fronts = self.gateways.akin(attempt.client.ip()).into_iter();
-        let open = fronts.flat_map(move |front| self.unsettled.between(front, from, until).rev());
-        let open = open.filter(move |front| front.over >= began).map(|front| front.key);
-        open.filter(|key| self.books.exchange(*key).is_none_or(|front| !self.is_own_upstream(front)))
+        let open = fronts.flat_map(move |front| self.unsettled.between(front, from, until).rev().take(MOST_LOOKED_AT));
+        let open = open.filter(move |front| front.over >= began);
+        // Nearly always the place alone tells.
+        let wants = |front: &&Entry| {
+            !self.places.is_upstream_only(front.place)
+                || self.books.exchange(front.key).is_none_or(|front| !self.is_own_upstream(front))
+        };
+        open.filter(wants).map(|front| front.key)
     }
 
     /// What it costs to believe that a candidate fills a window; `None` where it cannot.
@@ -431,11 +477,19 @@ pub(super) const CERTAIN: u32 = 12_000;
 /// The difference that makes a candidate clearly better than the next.
 const CLEAR: u32 = 2500;
 /// Exchanges with guessed attempts that are remembered.
-const MOST_GUESSED: usize = 256;
+pub(super) const MOST_GUESSED: usize = 256;
 /// What it costs an exchange to be left without an attempt.
 const NOTHING: u32 = 15_000;
-/// Rivals that are looked at.
-const MOST_RIVALS: usize = 16;
+/// Rivals that count.
+pub(super) const MOST_RIVALS: usize = 16;
+/// Candidates of one exchange, and exchanges that may want one candidate, that are looked at.
+const MOST_CANDIDATES: usize = 48;
+/// So many candidates that fit are always held against all their rivals; more of them, as long as that makes no more pairs
+/// than this.
+const FEW: usize = 2;
+const MOST_COMPARED: usize = 32;
+/// Exchanges that are asked whether they were open at an instant, the latest first.
+const MOST_LOOKED_AT: usize = 1024;
 /// The cost of an attempt that nothing has come of.
 const UNRESOLVED: u32 = 1500;
 /// How far before its response the attempts of an exchange are sought whose request was not seen.

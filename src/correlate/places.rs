@@ -32,8 +32,10 @@ struct Known {
     is_upstream: bool,
     /// Connections are opened here that no exchange needs.
     is_probed: bool,
-    /// Where it is counted what is open here.
+    /// Where it is counted what is open here, if not with the rest.
     slot: Option<Slot>,
+    /// Exchanges that are counted there.
+    open: u32,
 }
 
 impl Default for Places {
@@ -77,23 +79,19 @@ impl Places {
 
     /// An exchange began; `at_home` where its client is on the server's own host.
     pub(super) fn begin(&mut self, place: Place, at_home: bool) {
-        let slot = self.known(place).slot;
-        if (at_home || slot.is_some())
-            && place != Place::BEYOND
-            && let Some(slot) = slot.or_else(|| self.nesting.add())
-        {
-            self.nesting.begin(slot);
-            if let Some(known) = self.known_mut(place) {
-                known.slot = Some(slot);
-            }
+        let Known { slot, open, .. } = self.known(place);
+        let own = slot.or_else(|| (at_home && place != Place::BEYOND).then(|| self.nesting.add(open.into())).flatten());
+        self.nesting.begin(own.unwrap_or(Slot::ELSEWHERE));
+        if let Some(known) = self.known.get_mut(place.0 as usize) {
+            (known.slot, known.open) = (own, known.open + 1);
         }
     }
 
     /// An exchange is over.
     pub(super) fn end(&mut self, place: Place) {
-        if let Some(slot) = self.known(place).slot {
-            self.nesting.end(slot);
-        }
+        let Some(known) = self.known.get_mut(place.0 as usize).filter(|known| known.open > 0) else { return };
+        known.open -= 1;
+        self.nesting.end(known.slot.unwrap_or(Slot::ELSEWHERE));
     }
 
     /// Whether an identifier told an attempt that was made for an exchange here.
@@ -109,13 +107,18 @@ impl Places {
     /// Whether it is a gateway's own front, and never another one's upstream.
     pub(super) fn is_front_only(&self, place: Place) -> bool {
         let Known { is_front, is_upstream, slot, .. } = self.known(place);
-        is_front && !is_upstream || slot.is_some_and(|slot| self.nesting.is_outermost(slot))
+        !is_upstream && (is_front || slot.is_some_and(|slot| self.nesting.is_outermost(slot)))
     }
 
     /// Whether it is a gateway's upstream, and was never seen to pass on what it is asked.
     pub(super) fn is_upstream_only(&self, place: Place) -> bool {
         let Known { is_front, is_upstream, .. } = self.known(place);
         is_upstream && !is_front
+    }
+
+    /// Whether it is asked from its own host, and for the sake of exchanges at another endpoint there.
+    pub(super) fn is_behind(&self, place: Place) -> bool {
+        self.known(place).slot.is_some_and(|slot| self.nesting.is_behind(slot))
     }
 
     /// Whether an exchange at `inner` may have been made for one at `outer`.

@@ -77,6 +77,16 @@ impl Correlator {
         self.adopt_orphan(key, attempt, pairing);
     }
 
+    /// Notes that which attempts were made for an exchange is a guess.
+    pub(super) fn doubt(&mut self, key: ExchangeKey) {
+        if self.provisional.believed.is_none()
+            && let Some(front) = self.books.exchange(key)
+        {
+            let window = self.whole(front);
+            self.note_doubt(window);
+        }
+    }
+
     /// Takes it back that an attempt was made for an exchange.
     fn release(&mut self, parent: ExchangeKey, key: ExchangeKey) {
         if let Some(parent) = self.books.exchange_mut(parent) {

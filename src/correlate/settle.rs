@@ -125,11 +125,14 @@ impl Correlator {
     /// Whether a downstream exchange that has not settled may still claim it.
     pub(super) fn has_hope(&self, key: ExchangeKey) -> bool {
         let Some(exchange) = self.books.exchange(key) else { return false };
-        let (client, started) = (exchange.client.ip(), exchange.started.at);
+        let (client, place, started) = (exchange.client.ip(), exchange.place, exchange.started.at);
         let fronts = self.gateways.akin(client).into_iter().filter(|front| self.gateways.same(*front, client));
         let mut open =
             fronts.flat_map(|front| self.unsettled.between(front, Timestamp::from_nanos(i64::MIN), (started, key)));
-        open.any(|other| other.over >= started && other.key.connection != key.connection)
+        open.any(|other| {
+            let apart = other.key.connection != key.connection;
+            other.over >= started && apart && self.places.may_stand_behind(place, other.place)
+        })
     }
 
     pub(super) fn settle_root(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
@@ -201,6 +204,9 @@ impl Correlator {
 
     pub(super) fn role(&self, exchange: &Exchange, has_attempts: bool) -> Role {
         let (client, server) = (exchange.client.ip(), exchange.server.ip());
+        if !has_attempts && self.gateways.same(client, server) && self.places.is_behind(exchange.place) {
+            return Role::Upstream;
+        }
         if has_attempts || self.gateways.is_front(server) {
             return Role::Downstream;
         }

@@ -1,0 +1,169 @@
+//! Verdicts on one failure among many exchanges: whose attempt it was, and above all whose it was not.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod packets;
+
+use netwatch502::correlate::Pairing;
+use netwatch502::diagnose::cause::Cause;
+use netwatch502::diagnose::incident::{Incident, Kind};
+use netwatch502::limits::Limits;
+use packets::{End, Packet, segment};
+
+const CLIENT: [u8; 4] = [10, 50, 1, 2];
+const FRONT: End = ([10, 50, 1, 1], 8080);
+const HOST: [u8; 4] = [127, 0, 0, 1];
+const FAST: End = (HOST, 9000);
+const SLOW: End = (HOST, 9001);
+const NOBODY: End = (HOST, 9009);
+
+/// Packets 10 µs apart.
+#[derive(Default)]
+struct Scene {
+    packets: Vec<Packet>,
+    pauses_us: i64,
+}
+
+impl Scene {
+    fn pause(&mut self, us: i64) {
+        self.pauses_us += us;
+    }
+
+    fn send(&mut self, way: (End, End), flags: &str, numbers: (u32, u32), data: &[u8]) {
+        let number = self.packets.len() as u64 + 1;
+        let at_ns = 1_795_181_638_000_000_000 + (number as i64 * 10 + self.pauses_us) * 1000;
+        self.packets.push(Packet { number, ..segment(at_ns, way, flags, numbers, data) });
+    }
+
+    fn connect(&mut self, client: End, server: End) -> Talk {
+        self.send((client, server), "S", (999, 0), b"");
+        self.send((server, client), "SA", (1999, 1000), b"");
+        self.send((client, server), "A", (1000, 2000), b"");
+        Talk { client, server, sent: 1000, answered: 2000 }
+    }
+
+    fn refuse(&mut self, port: u16) {
+        self.send(((HOST, port), NOBODY), "S", (999, 0), b"");
+        self.send((NOBODY, (HOST, port)), "RA", (0, 1000), b"");
+    }
+
+    /// A request that `upstream` answers at once.
+    fn serve(&mut self, nth: u16, upstream: End) {
+        let request = format!("GET /number-{nth}-of-them HTTP/1.1\r\nHost: app.lab\r\n\r\n");
+        let mut down = self.connect((CLIENT, 20_000 + nth), FRONT);
+        down.ask(self, &request);
+        let mut up = self.connect((HOST, 30_000 + nth), upstream);
+        up.ask(self, &request);
+        up.answer(self, OK);
+        down.answer(self, OK);
+    }
+
+    fn incidents(&self) -> Vec<Incident> {
+        packets::analyse(&self.packets, &Limits::default()).incidents
+    }
+}
+
+struct Talk {
+    client: End,
+    server: End,
+    sent: u32,
+    answered: u32,
+}
+
+impl Talk {
+    fn ask(&mut self, scene: &mut Scene, request: &str) {
+        scene.send((self.client, self.server), "PA", (self.sent, self.answered), request.as_bytes());
+        self.sent += request.len() as u32;
+    }
+
+    fn answer(&mut self, scene: &mut Scene, response: &str) {
+        scene.send((self.server, self.client), "PA", (self.answered, self.sent), response.as_bytes());
+        self.answered += response.len() as u32;
+    }
+
+    fn close(&mut self, scene: &mut Scene) {
+        scene.send((self.server, self.client), "FA", (self.answered, self.sent), b"");
+    }
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad";
+/// Nothing of it identifies it.
+const ASK: &str = "GET /s HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn a_slow_upstream_beside_a_fast_one_is_not_taken_for_the_gateway_in_front_of_it() {
+    let mut scene = Scene::default();
+    let mut slow = Vec::new();
+    for nth in 0..40 {
+        let mut down = scene.connect((CLIENT, 40_000 + nth), FRONT);
+        down.ask(&mut scene, ASK);
+        let mut up = scene.connect((HOST, 50_000 + nth), SLOW);
+        up.ask(&mut scene, ASK);
+        slow.push((down, up));
+        scene.serve(nth, FAST);
+        scene.pause(20_000);
+    }
+    for (down, up) in &mut slow {
+        up.close(&mut scene);
+        down.answer(&mut scene, BAD_GATEWAY);
+        scene.pause(20_000);
+    }
+    let causes: Vec<_> = scene.incidents().iter().map(|incident| incident.cause).collect();
+    assert_eq!(causes, [Cause::ClosedWithoutResponse; 40]);
+}
+
+#[test]
+fn a_refusal_that_explains_a_failure_is_not_told_of_what_was_served_meanwhile() {
+    let mut scene = Scene::default();
+    for nth in 0..3 {
+        scene.serve(nth, FAST);
+    }
+    scene.pause(1000);
+    let request = "GET /number-9-of-them HTTP/1.1\r\nHost: app.lab\r\n\r\n";
+    let mut failing = scene.connect((CLIENT, 40_000), FRONT);
+    failing.ask(&mut scene, ASK);
+    scene.pause(400);
+    let mut served = scene.connect((CLIENT, 40_001), FRONT);
+    served.ask(&mut scene, request);
+    scene.refuse(50_000);
+    let mut up = scene.connect((HOST, 50_001), FAST);
+    up.ask(&mut scene, request);
+    up.answer(&mut scene, OK);
+    served.answer(&mut scene, OK);
+    scene.pause(400);
+    failing.answer(&mut scene, BAD_GATEWAY);
+    let incidents = scene.incidents();
+    let told: Vec<_> = incidents.iter().map(|incident| (incident.kind, incident.cause)).collect();
+    assert_eq!(told, [(Kind::GatewayError, Cause::ConnectRefused)]);
+}
+
+/// Fifty identical requests at a time, ten times: nobody listens.
+fn storm() -> Vec<Incident> {
+    let mut scene = Scene::default();
+    for turn in 0..10 {
+        let clients = (0..50).map(|nth| (CLIENT, 20_000 + turn * 50 + nth));
+        let mut down: Vec<_> = clients.map(|client| scene.connect(client, FRONT)).collect();
+        down.iter_mut().for_each(|talk| talk.ask(&mut scene, ASK));
+        for nth in 0..50 {
+            scene.refuse(30_000 + turn * 50 + nth);
+        }
+        down.iter_mut().for_each(|talk| talk.answer(&mut scene, BAD_GATEWAY));
+        scene.pause(1000);
+    }
+    scene.serve(9000, FAST);
+    // What settles now knows that the gateway's upstreams can be seen.
+    scene.pause(2_000_000);
+    scene.serve(9001, FAST);
+    scene.incidents()
+}
+
+#[test]
+fn failures_that_are_all_alike_are_dealt_out_and_no_pairing_is_called_sure() {
+    let incidents = storm();
+    let refused = incidents.iter().filter(|incident| incident.cause == Cause::ConnectRefused).count();
+    assert_eq!((incidents.len(), refused), (500, 500));
+    assert!(
+        incidents.iter().all(|incident| incident.attempts.iter().all(|attempt| attempt.pairing < Pairing::Certain))
+    );
+}
