@@ -135,6 +135,9 @@ pub struct Exchange {
     pub started: Moment,
     /// Offset of the request's first octet, where it was seen.
     pub request_start: Option<u64>,
+    /// Up to which offset the client had acknowledged the server's octets when it began to ask: where the response begins. After
+    /// an interim response that is where this ended.
+    pub read: Option<u64>,
     /// The request's header section.
     pub request: Option<Box<Request>>,
     /// When its header section was complete.
@@ -402,6 +405,7 @@ impl Exchange {
             client_mark: conversation.client_mark,
             started,
             request_start: None,
+            read: None,
             request: None,
             request_head: None,
             request_end: None,
