@@ -355,6 +355,7 @@ impl Findings<'_> {
                     desk.tell(case.root.exchange.key, incident);
                 }
             }
+            Finding::Missed(moment) => self.diagnoser.missed(moment),
             Finding::Accepted(endpoint, moment) => self.diagnoser.accepted(endpoint, moment),
             Finding::Responded(endpoint) => self.diagnoser.responded(endpoint),
             Finding::IdleClose(conversation, idle) => self.stats.idle_close(conversation.server, idle),

@@ -90,6 +90,8 @@ pub enum What {
         exchange: u32,
         /// Offset of that octet.
         at: u64,
+        /// Up to which offset the client had acknowledged the server's octets by then.
+        acknowledged: u64,
     },
     /// A request's header section is complete.
     Request(Box<Request>),

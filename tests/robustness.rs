@@ -2,100 +2,27 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod denied;
 #[path = "fuzz/logic.rs"]
 #[expect(unreachable_pub, reason = "to the fuzz targets it is a library")]
 mod logic;
 mod packets;
 mod story;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
 use assert_cmd::Command;
+use denied::{Denied, stories};
 use netwatch502::capture::Source;
-use netwatch502::diagnose::incident::Grade;
 use netwatch502::limits::Limits;
 use netwatch502::report::{self, Report, Style};
 use packets::{Dice, End, Packet, segment};
-use story::Failure;
 use tempfile::TempDir;
-
-/// Every story's packets, and what has to be found in them.
-fn stories() -> Vec<(String, Vec<Packet>, Vec<Failure>)> {
-    story::names()
-        .into_iter()
-        .map(|name| {
-            let (packets, expected) = (story::packets(&name), story::expected(&name));
-            (name, packets, expected)
-        })
-        .collect()
-}
-
-/// Verdicts graded `proven` that the story denies. A request that the story does not list was answered well; where the
-/// request was not seen, the cause must be one of the story's.
-fn denied(report: &Report, expected: &[Failure]) -> Vec<String> {
-    let proven = report.incidents.iter().filter(|incident| incident.grade == Grade::Proven);
-    let wrong = proven.filter(|incident| {
-        let said = story::failure(incident);
-        let same_request =
-            |line: &&Failure| said.target == "-" || (line.method == said.method && line.target == said.target);
-        !expected.iter().filter(same_request).any(|line| line.cause == said.cause)
-    });
-    wrong
-        .map(|incident| {
-            let proof = incident.evidence.iter().map(|proof| format!("{}: {}", proof.moment.frame, proof.what));
-            format!("{} ({}; {})", story::failure(incident), incident.why, proof.collect::<Vec<_>>().join("; "))
-        })
-        .collect()
-}
-
-/// Wrong proofs by story and kind of damage, with the first damage that led to each.
-#[derive(Default)]
-struct Denied {
-    cases: BTreeMap<(String, String), (usize, String)>,
-}
-
-impl Denied {
-    fn judge<'p>(
-        &mut self,
-        name: &str,
-        damage: &dyn Fn() -> String,
-        packets: impl IntoIterator<Item = &'p Packet>,
-        expected: &[Failure],
-    ) {
-        let report = packets::analyse(packets, &Limits::default());
-        for wrong in denied(&report, expected) {
-            let verdict = wrong.split(" (").next().unwrap_or_default().to_owned();
-            let case =
-                self.cases.entry((name.to_owned(), verdict)).or_insert_with(|| (0, format!("{}: {wrong}", damage())));
-            case.0 += 1;
-        }
-    }
-
-    fn check(&self) {
-        let listed: Vec<String> = self
-            .cases
-            .iter()
-            .map(|((name, verdict), (count, first))| format!("{name}: {verdict}, {count} ×, first by {first}"))
-            .collect();
-        assert!(listed.is_empty(), "proven, and wrong:\n  {}\n", listed.join("\n  "));
-    }
-}
 
 /// The two ends of a packet's connection, in one order for both directions.
 fn ends(packet: &Packet) -> Option<[String; 2]> {
-    let decoded = netwatch502::wire::packet::decode(
-        netwatch502::wire::link::LinkType(packet.link),
-        &packet.octets,
-        packet.length,
-    );
-    let decoded = decoded.ok()?;
-    let netwatch502::wire::packet::Content::Tcp(tcp) = &decoded.content else { return None };
-    let mut ends = [
-        format!("{}:{}", decoded.source, tcp.source_port),
-        format!("{}:{}", decoded.destination, tcp.destination_port),
-    ];
+    let mut ends = denied::ends(packet)?;
     ends.sort();
     Some(ends)
 }
@@ -105,60 +32,6 @@ fn a_whole_capture_proves_nothing_wrong() {
     let mut wrong = Denied::default();
     for (name, packets, expected) in stories() {
         wrong.judge(&name, &|| "nothing".to_owned(), &packets, &expected);
-    }
-    wrong.check();
-}
-
-#[test]
-fn a_dropped_packet_proves_nothing_wrong() {
-    let mut wrong = Denied::default();
-    for (name, packets, expected) in stories() {
-        for dropped in 0..packets.len() {
-            let kept = packets.iter().enumerate().filter(|(index, _)| *index != dropped).map(|(_, packet)| packet);
-            wrong.judge(&name, &|| format!("dropping frame {}", packets[dropped].number), kept, &expected);
-        }
-    }
-    wrong.check();
-}
-
-#[test]
-fn a_run_of_dropped_packets_proves_nothing_wrong() {
-    let mut wrong = Denied::default();
-    for (name, packets, expected) in stories() {
-        for length in [2_usize, 3, 5, 8] {
-            for first in (0..packets.len()).step_by(length.div_ceil(2)) {
-                let lost = first..first + length;
-                let kept =
-                    packets.iter().enumerate().filter(|(index, _)| !lost.contains(index)).map(|(_, packet)| packet);
-                wrong.judge(
-                    &name,
-                    &|| format!("dropping {length} from frame {}", packets[first].number),
-                    kept,
-                    &expected,
-                );
-            }
-        }
-    }
-    wrong.check();
-}
-
-#[test]
-fn randomly_dropped_packets_prove_nothing_wrong() {
-    let mut wrong = Denied::default();
-    for (name, packets, expected) in stories() {
-        // For each story anew, so that what is dropped from one does not depend on which others there are.
-        let mut dice = Dice(100);
-        for round in 0..60 {
-            let percent = [2, 10, 30][round % 3];
-            let lost: Vec<bool> = packets.iter().map(|_| dice.below(100) < percent).collect();
-            let kept = packets.iter().zip(&lost).filter(|(_, lost)| !**lost).map(|(packet, _)| packet);
-            let damage = || {
-                let frames = packets.iter().zip(&lost).filter(|(_, lost)| **lost);
-                let frames: Vec<String> = frames.map(|(packet, _)| packet.number.to_string()).collect();
-                format!("dropping {}", frames.join(","))
-            };
-            wrong.judge(&name, &damage, kept, &expected);
-        }
     }
     wrong.check();
 }

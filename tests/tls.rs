@@ -27,7 +27,7 @@ fn told(name: &str) -> String {
         let line = match &event.what {
             What::Tls(shown) => told_tls(shown),
             What::Veiled(veiled) => format!("request {} has {} octets", veiled.exchange, veiled.request_octets),
-            What::RequestStarted { exchange, at } => format!("request {exchange} at {at}"),
+            What::RequestStarted { exchange, at, .. } => format!("request {exchange} at {at}"),
             What::RequestEnded { exchange, end } => format!("request {exchange} to {end}"),
             What::ResponseStarted { exchange, at, solicited: true, .. } => format!("response {exchange} at {at}"),
             What::ResponseEnded { exchange, end, content, how: Ending::Unmeasured } => {

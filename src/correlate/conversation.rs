@@ -138,6 +138,9 @@ pub struct Exchange {
     pub started: Moment,
     /// Offset of the request's first octet, where it was seen.
     pub request_start: Option<u64>,
+    /// Up to which offset the client had acknowledged the server's octets when it began to ask: where the response begins. After
+    /// an interim response that is where this ended.
+    pub read: Option<u64>,
     /// The request's header section.
     pub request: Option<Box<Request>>,
     /// What is known of the request where it is inside TLS.
@@ -424,6 +427,7 @@ impl Exchange {
             client_mark: conversation.client_mark,
             started,
             request_start: None,
+            read: None,
             request: None,
             veiled: None,
             request_head: None,

@@ -46,7 +46,7 @@ use crate::correlate::places::Places;
 use crate::correlate::provisional::Provisional;
 use crate::correlate::resolution::Resolution;
 use crate::event::lookup::NAME_SERVER;
-use crate::event::{ConnectionId, Ending, Endpoint, Event, FirstSeen, Moment, Opaque, Request, Side, What};
+use crate::event::{ConnectionId, Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
 
@@ -120,6 +120,8 @@ pub enum Finding<'a> {
     Conversation(&'a Conversation),
     /// An endpoint answered a SYN.
     Accepted(Endpoint, Moment),
+    /// Octets were sent that the capture does not hold.
+    Missed(Moment),
     /// An endpoint sent a response.
     Responded(Endpoint),
     /// An idle connection was closed by its server.
@@ -289,12 +291,13 @@ impl Correlator {
         page.conversation.take(&event);
         let Event { moment, what, .. } = event;
         match what {
-            What::RequestStarted { exchange, at } => {
+            What::RequestStarted { exchange, at, acknowledged } => {
                 if exchange <= 1 {
                     self.drop_connect_attempt(connection);
                 }
                 if let Some(exchange) = self.begin(ExchangeKey { connection, number: exchange }, moment) {
                     exchange.request_start = Some(at);
+                    exchange.read = Some(acknowledged);
                 }
             }
             What::Request(request) => self.take_request(connection, moment, request),
@@ -342,6 +345,7 @@ impl Correlator {
                 }
                 if interim {
                     exchange.response_start = None;
+                    exchange.read = exchange.read.max(Some(response.head_end));
                 } else {
                     exchange.weight += response.weight();
                     self.held_bytes += response.weight();
@@ -384,6 +388,9 @@ impl Correlator {
                 self.opaque_clients.insert(page.conversation.client.ip());
             }
             What::SynAck { repeated: false, .. } => sink(Finding::Accepted(page.conversation.server, moment)),
+            What::Gap { judged: GapJudged::Capture | GapJudged::Unknown, .. } | What::Ahead { .. } => {
+                sink(Finding::Missed(moment));
+            }
             What::Fin(closing) if closing.by == Side::Server => self.server_closed(connection, moment, sink),
             What::Reset(_) => self.end_all(connection, moment),
             What::Unreachable(error) if error.quotes_syn => self.end_all(connection, moment),
@@ -461,6 +468,7 @@ impl Correlator {
         }
         let Some(exchange) = self.books.exchange_mut(key) else { return };
         exchange.request_start = Some(request.start);
+        exchange.read = exchange.read.or(Some(request.acknowledged));
         exchange.request_head = Some(moment);
         exchange.weight += request.weight();
         self.held_bytes += request.weight();

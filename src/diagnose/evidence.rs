@@ -170,20 +170,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Whether octets of this exchange are missing from the capture.
-    #[must_use]
-    pub fn is_incomplete(&self) -> bool {
-        let counts = |judged| matches!(judged, GapJudged::Capture | GapJudged::Unknown);
-        self.has_gap(Side::Client, counts) || self.has_gap(Side::Server, counts)
-    }
-
     /// Whether the snaplen cut octets of a side's message off: that they were sent, when, and how many is known all the same.
     #[must_use]
     pub fn is_snapped(&self, sender: Side) -> bool {
         self.has_gap(sender, |judged| judged == GapJudged::Snaplen)
     }
 
-    fn has_gap(&self, sender: Side, counts: fn(GapJudged) -> bool) -> bool {
+    /// Whether octets of a side's message are missing for a reason that counts.
+    pub(super) fn has_gap(&self, sender: Side, counts: fn(GapJudged) -> bool) -> bool {
         let from = match sender {
             Side::Client => self.exchange.request_start.unwrap_or(0),
             Side::Server => self.exchange.response_start.as_ref().map_or(0, |start| start.at),

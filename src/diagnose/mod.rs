@@ -1,7 +1,7 @@
 //! From cases to incidents: each attempt is judged by the rules of its phase, the case by what the client saw.
 
-mod accepts;
 pub mod advice;
+mod attempts;
 pub mod cause;
 mod compose;
 pub mod connect;
@@ -10,6 +10,7 @@ pub mod episode;
 pub mod evidence;
 pub mod explain;
 pub mod incident;
+mod instants;
 mod ladder;
 pub mod local;
 pub mod no_answer;
@@ -23,6 +24,7 @@ pub mod request;
 pub mod resolve;
 pub mod response;
 mod verdicts;
+mod whole;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -33,14 +35,14 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Pairing, Party, Role, Try};
-use crate::diagnose::accepts::Accepts;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::{Judged, compose};
-use crate::diagnose::evidence::{Attempt, Given, Verdict};
+use crate::diagnose::evidence::Verdict;
 use crate::diagnose::incident::{Grade, Incident, Kind};
+use crate::diagnose::instants::Instants;
 use crate::diagnose::local::Failure;
 use crate::diagnose::pools::Pools;
-use crate::diagnose::product::{Product, Recognition};
+use crate::diagnose::product::Recognition;
 use crate::diagnose::recognition::Products;
 use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, take_verdict};
 use crate::event::{Endpoint, GapJudged, Moment, Side};
@@ -70,7 +72,9 @@ pub struct Diagnoser {
     failures: VecDeque<(IpAddr, Failure)>,
     pools: Pools,
     /// When endpoints accepted connections.
-    accepted: HashMap<Endpoint, Accepts>,
+    accepted: HashMap<Endpoint, Instants>,
+    /// When octets went by that the capture does not hold.
+    missed: Instants,
     /// Endpoints that ever sent a response.
     responded: HashSet<Endpoint>,
     /// Endpoints at which gateways were seen to answer clients, without an upstream leg.
@@ -100,6 +104,7 @@ impl Diagnoser {
             failures: VecDeque::new(),
             pools: Pools::default(),
             accepted: HashMap::new(),
+            missed: Instants::default(),
             responded: HashSet::new(),
             answering: HashSet::new(),
             waits: local::SilentWaits::default(),
@@ -130,6 +135,11 @@ impl Diagnoser {
         if self.accepted.len() < 65_536 || self.accepted.contains_key(&endpoint) {
             self.accepted.entry(endpoint).or_default().note(moment.at);
         }
+    }
+
+    /// Octets went by that the capture does not hold.
+    pub fn missed(&mut self, moment: Moment) {
+        self.missed.note(moment.at);
     }
 
     /// An endpoint sent a response.
@@ -174,6 +184,10 @@ impl Diagnoser {
             local::client_abort(case, given, failed_before.filter(|_| !ended_by_gateway(&judged, given)))
         {
             let mut verdict = verdict;
+            if case.root.conversation.reset(Side::Client).is_none() {
+                // A client that merely stopped sending may have had its answer.
+                self.doubt_absence(&mut verdict, exchange.started.at, given.at.at);
+            }
             let failed = judged.iter().filter(|judged| judged.view.given.is_some_and(|given| given.retried));
             if let Some(before) = failed.filter_map(|judged| judged.verdict.as_ref()).next_back() {
                 verdict
@@ -245,7 +259,11 @@ impl Diagnoser {
             },
             _ => match take_verdict(&mut judged, true) {
                 Some(verdict) => verdict,
-                None if case.attempts.is_empty() => self.without_attempt(case, root),
+                None if case.attempts.is_empty() => {
+                    let mut verdict = self.without_attempt(case, root);
+                    self.doubt_absence(&mut verdict, exchange.started.at, given.at.at);
+                    verdict
+                }
                 None => local::unknown(case),
             },
         };
@@ -406,77 +424,6 @@ impl Diagnoser {
         let incident = self.incident(Kind::UpstreamFailure, case, judged, verdict);
         self.lone.hold(case, incident);
         None
-    }
-
-    fn judge_attempts<'a>(&self, case: &Case<'a>, given: Given) -> Vec<Judged<'a>> {
-        let mut judged: Vec<Judged<'a>> = Vec::with_capacity(case.attempts.len());
-        for (index, attempt) in case.attempts.iter().enumerate() {
-            // A gateway behind the gateway gave its answer on the attempt that it is behind.
-            let behind = case
-                .attempts
-                .get(..index)
-                .and_then(|before| before.iter().rev().find(|outer| outer.hop + 1 == attempt.hop));
-            let given =
-                if attempt.hop == 0 { Some(given) } else { behind.and_then(|outer| evidence::given_on(outer.party)) };
-            let next = case.attempts.get(index + 1..).and_then(|after| {
-                after.iter().take_while(|next| next.hop >= attempt.hop).find(|next| next.hop == attempt.hop)
-            });
-            // An attempt after which another one was made did not satisfy the gateway.
-            let given = match next {
-                Some(next) => {
-                    let at = next.party.exchange.started;
-                    let at = if next.party.exchange.reused { at } else { next.party.conversation.opened };
-                    Some(Given { status: None, whole: false, retried: true, at, client_closed: None, broken_off: None })
-                }
-                None => given,
-            };
-            // Nothing behind an attempt is surer than that the attempt belongs here.
-            let pairing = behind.map_or(attempt.pairing, |outer| outer.pairing.min(attempt.pairing));
-            let before = case.attempts.get(..index).into_iter().flatten().filter(|before| before.hop == attempt.hop);
-            let bare = attempt.party.exchange.key.number == 0;
-            let pairing = verdicts::pairing_after(pairing, bare, before.map(|before| before.pairing));
-            let attempt = &Try { pairing, ..*attempt };
-            let maker = behind.map_or(case.root, |outer| outer.party).exchange.server;
-            let view = self.view(*attempt, given, self.products.at(maker, case.gateways));
-            let mut verdict = judge_attempt(&view);
-            if let Some(verdict) = &mut verdict {
-                resolve::note_outdated(case, view.conversation, verdict);
-            }
-            let deeper = case.attempts.get(index + 1).is_some_and(|next| next.hop > attempt.hop);
-            if !deeper && verdict.as_ref().is_some_and(|verdict| verdict.cause == Cause::RelayedError) {
-                verdict = self.answered_by_itself(case, *attempt).or(verdict);
-            }
-            if verdict.is_none() && next.is_some() {
-                verdict = Some(Verdict::new(
-                    Cause::Unknown,
-                    Grade::Undetermined,
-                    "the gateway tried again",
-                    format!(
-                        "the gateway tried again after this attempt at {}, although it looks in order",
-                        attempt.party.exchange.server
-                    ),
-                ));
-            }
-            judged.push(Judged { attempt: *attempt, view, verdict });
-        }
-        judged
-    }
-
-    fn view<'a>(&self, attempt: Try<'a>, given: Option<Given>, product: Option<Product>) -> Attempt<'a> {
-        let Party { exchange, conversation } = attempt.party;
-        let accepted = self.accepted.get(&exchange.server);
-        let meanwhile = given.map(|given| (conversation.opened.at, given.at.at));
-        Attempt {
-            exchange,
-            conversation,
-            pairing: attempt.pairing,
-            given,
-            product,
-            endpoint_responds: self.responded.contains(&exchange.server),
-            others_connected: accepted
-                .zip(meanwhile)
-                .is_some_and(|(accepted, (from, until))| accepted.any_within(from, until)),
-        }
     }
 
     fn is_asked(&self, status: u16) -> bool {

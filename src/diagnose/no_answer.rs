@@ -193,24 +193,24 @@ fn late_answer(attempt: &Attempt<'_>, until: Moment) -> Option<(Moment, u64)> {
 
 /// The upstream did answer: its sequence numbers moved, and the octets never came by.
 fn lost_answer(attempt: &Attempt<'_>, why: &str) -> Option<Verdict> {
+    let exchange = attempt.exchange;
     let (moment, octets) = attempt.conversation.server_ahead?;
-    if attempt.exchange.response_start.is_some() || moment.frame < attempt.exchange.started.frame || octets <= 1 {
+    if exchange.response_start.is_some() || moment.frame < exchange.started.frame || octets <= 1 {
         return None;
     }
     let server = attempt.conversation.server;
+    // The receiver alone tells whether it was the way or the capture that lost them: what it says later, when it closes.
+    let still_missing = attempt.gateway_close().is_some_and(|(close, closing, _)| {
+        close.frame > moment.frame && closing.acknowledged.zip(exchange.read).is_some_and(|(ack, read)| ack <= read)
+    });
     Some(
         Verdict::new(
             Cause::ResponseLost,
-            if attempt.gateway_close().is_some_and(|(close, ..)| close.frame < moment.frame) {
-                // Nobody acknowledges what comes after the end: the capture may have missed it as well.
-                Grade::Consistent
-            } else {
-                Grade::Proven
-            },
+            if still_missing { Grade::Proven } else { Grade::Consistent },
             format!("{octets} octets sent and never received; {why}"),
             format!("{server} sent {octets} octets of answer that never reached the gateway: small packets pass, these did not"),
         )
-        .proof(attempt.exchange.started, Actor::Gateway, "the request begins")
+        .proof(exchange.started, Actor::Gateway, "the request begins")
         .proof(moment, Actor::Upstream, format!("sequence number {octets} octets ahead of everything received"))
         .rules_out(Cause::ResponseTimeout, "the upstream had answered", Some(moment.frame))
         .or_else(None, "a path MTU black hole: try `ping -M do -s 1472` towards the gateway from the upstream"),

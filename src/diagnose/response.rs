@@ -393,6 +393,12 @@ fn relayed(attempt: &Attempt<'_>) -> Option<Verdict> {
     Some(verdict)
 }
 
+/// Whether the answer is a page that gateways write when they fail at what is behind them.
+pub(super) fn is_page_of_gateway(attempt: &Attempt<'_>) -> bool {
+    let response = attempt.exchange.response.as_deref().filter(|response| matches!(response.status, 502..=504));
+    response.and_then(product::recognise).is_some_and(|found| found.own_page)
+}
+
 /// What a defect is worth that the gateway let pass: a remark.
 #[must_use]
 pub fn remark(attempt: &Attempt<'_>) -> Option<String> {

@@ -6,7 +6,7 @@ use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{Attempt, Given, Verdict};
 use crate::diagnose::incident::Grade;
-use crate::diagnose::{connect, no_answer, request, response};
+use crate::diagnose::{connect, no_answer, request, response, whole};
 use crate::event::{Endpoint, Side};
 use crate::time::Timestamp;
 
@@ -47,8 +47,8 @@ pub(super) fn judge_attempt(view: &Attempt<'_>) -> Option<Verdict> {
         Pairing::Likely => verdict.lower(Grade::Consistent, "that this attempt was made for this request: no identifier stands on both legs, time and size single it out"),
         Pairing::Possible => verdict.lower(Grade::Consistent, "that this attempt was made for this request: others fit as well"),
     }
-    if view.is_incomplete() && verdict.grade == Grade::Proven {
-        verdict.lower(Grade::Consistent, "what stood in the packets of this exchange that the capture does not hold");
+    if let Some(missing) = whole::missing(view, verdict.cause).filter(|_| verdict.grade == Grade::Proven) {
+        verdict.lower(Grade::Consistent, missing);
     }
     let is_snapped = view.is_snapped(Side::Client) || view.is_snapped(Side::Server);
     if is_snapped && verdict.grade == Grade::Proven && !stands_on_headers(view, &verdict) {

@@ -19,6 +19,8 @@ pub struct Request {
     pub first: Moment,
     /// Offset after the header section.
     pub head_end: u64,
+    /// Up to which offset the client had acknowledged the server's octets when its first octet was seen.
+    pub acknowledged: u64,
     /// Method, target, host and user agent; see [`Request::method`] and so on.
     pub texts: Texts<4>,
     /// Minor version of HTTP/1.

@@ -24,9 +24,15 @@ pub struct Place {
     pub first: Moment,
 }
 
-/// What the events tell of a request.
+/// What the events tell of a request. `acknowledged` is how far its sender had received by then; no text is longer than
+/// `text_bytes`.
 #[must_use]
-pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_bytes: usize) -> Request {
+pub fn request(
+    head: &RequestHead<'_>,
+    framing: Framing,
+    place: Place,
+    (acknowledged, text_bytes): (u64, usize),
+) -> Request {
     let mut host = None;
     let mut user_agent = None;
     let mut persistent = head.minor_version >= 1;
@@ -76,6 +82,7 @@ pub fn request(head: &RequestHead<'_>, framing: Framing, place: Place, text_byte
         start: place.start,
         first: place.first,
         head_end: place.end,
+        acknowledged,
         texts: Texts::new([Some(cut(head.method, 32)), Some(&target), host, user_agent]),
         minor_version: head.minor_version,
         content_length: match framing {

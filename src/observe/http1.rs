@@ -36,6 +36,8 @@ pub struct Http1 {
     /// A request began while octets of a response of unknown length were under way: what comes may be either one's.
     mingled: bool,
     answer: Answer,
+    /// Offset after the server's latest octets.
+    server_end: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +145,7 @@ impl Http1 {
             answered_early: None,
             mingled: false,
             answer: Answer::default(),
+            server_end: 0,
         }
     }
 
@@ -164,6 +167,7 @@ impl Http1 {
                 self.client_data(Arrived { at: *at, octets, moment, context, limits }, tell);
             }
             (Side::Server, Piece::Data { at, octets }) => {
+                self.server_end = at + octets.len() as u64;
                 self.server_data(Arrived { at: *at, octets, moment, context, limits }, tell);
             }
             (Side::Client, Piece::Gap { at, length, judged }) => {
@@ -171,6 +175,7 @@ impl Http1 {
                 self.client_gap(*at, *length, snapped, context, limits, tell);
             }
             (Side::Server, Piece::Gap { at, length, judged }) => {
+                self.server_end = at + length;
                 self.server_gap(*at, *length, *judged == GapJudged::Snaplen, tell);
             }
         }
@@ -195,8 +200,7 @@ impl Http1 {
             },
             _ => Ending::Truncated,
         };
-        let end = self.answer.content_start.max(reader.start + reader.buffer.len() as u64) + self.answer.content;
-        self.end_response(end, how, tell);
+        self.end_response(self.server_end, how, tell);
         self.responses.state = State::Lost;
     }
 

@@ -52,6 +52,7 @@ mod tests {
             start: 0,
             first: Moment { at: Timestamp::default(), frame: Frame::new(0, 1) },
             head_end: 0,
+            acknowledged: 0,
             texts: Texts::new([Some(method), Some(target), host, agent].map(|text| text.map(str::as_bytes))),
             minor_version,
             content_length: None,

@@ -88,12 +88,16 @@ pub(super) fn inside([client, server]: &[Offsets; 2], context: Context) -> Conte
 /// What HTTP tells in offsets of plaintext, in those of the streams. Sizes of header sections stay what they are.
 pub(super) fn outside([client, server]: &[Offsets; 2], mut what: What) -> What {
     match &mut what {
-        What::RequestStarted { at, .. } => *at = client.start(*at),
+        What::RequestStarted { at, acknowledged, .. } => {
+            *at = client.start(*at);
+            *acknowledged = server.end(*acknowledged);
+        }
         What::RequestEnded { end, .. } => *end = client.end(*end),
         What::Request(request) => {
             let octets = request.head_end.saturating_sub(request.start);
             request.start = client.start(request.start);
             request.head_end = request.start.saturating_add(octets);
+            request.acknowledged = server.end(request.acknowledged);
         }
         What::ResponseStarted { at, .. } => *at = server.start(*at),
         What::ResponseEnded { end, .. } => *end = server.end(*end),

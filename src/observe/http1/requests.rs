@@ -141,7 +141,8 @@ impl Http1 {
         let parsed = end.and_then(|end| http1::request(head.get(..end)?));
         // Of a header section that is there at once nothing is told before, unless it tells the end of others.
         if begins && (parsed.is_none() || self.responses.state == State::Lost) {
-            tell(What::RequestStarted { exchange: self.exchanges, at: self.requests.start });
+            let (at, acknowledged) = (self.requests.start, self.requests.acknowledged);
+            tell(What::RequestStarted { exchange: self.exchanges, at, acknowledged });
         }
         match (end, parsed) {
             (None, _) => Taken::More,
@@ -168,7 +169,7 @@ impl Http1 {
         let end = self.requests.start + length as u64;
         let Some(first) = self.requests.first.take() else { return };
         let place = Place { exchange, start: self.requests.start, end, first };
-        let request = head::request(parsed, framing, place, limits.text_bytes);
+        let request = head::request(parsed, framing, place, (self.requests.acknowledged, limits.text_bytes));
         let method = match parsed.method {
             b"HEAD" => Method::Head,
             b"CONNECT" => Method::Connect,
@@ -257,7 +258,8 @@ impl Http1 {
         self.exchanges += 1;
         let exchange = self.exchanges;
         self.requests.exchange = exchange;
-        tell(What::RequestStarted { exchange, at: self.requests.start });
+        let (at, acknowledged) = (self.requests.start, self.requests.acknowledged);
+        tell(What::RequestStarted { exchange, at, acknowledged });
         let end = http1::head_end(&head, 0).unwrap_or(head.len());
         let parsed = head.get(..end).filter(|head| head.ends_with(b"\n")).and_then(http1::request);
         match parsed {

@@ -225,7 +225,8 @@ impl Exchanges {
         self.phase = Phase::Request;
         self.request = Message { start: record.start, end: record.start, ..Message::default() };
         self.response = Message::default();
-        tell(What::RequestStarted { exchange: self.number, at: record.start });
+        let [_, acknowledged] = context.acknowledged;
+        tell(What::RequestStarted { exchange: self.number, at: record.start, acknowledged });
         true
     }
 
