@@ -6,7 +6,13 @@
 //! NETWATCH502_TEST_DROPS=17..18:nginx-truncated-body cargo test --test drops random    one case of a message
 //! ```
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod denied;
 mod packets;
