@@ -185,7 +185,7 @@ def in_a_line(incident):
     last_hop = max((attempt["hop"] for attempt in incident["attempts"]), default=0)
     failed = sorted(
         {
-            attempt["upstream"]
+            attempt["upstream"] or attempt["name"] or "-"
             for attempt in incident["attempts"]
             if attempt["hop"] == last_hop and (attempt["outcome"] or incident["kind"] == "client_abort")
         }
