@@ -1,4 +1,7 @@
 //! The whole of the pure part: captured frames in, a report out.
+//!
+//! Its two halves meet in events alone: [`Below`] has the shard, [`Above`] what is made of its events. [`Analysis`] is both in
+//! one; who has two cores may run them side by side ([`Analysis::halves`]), with the same report.
 
 mod news;
 mod rows;
@@ -15,10 +18,9 @@ use crate::diagnose::{Diagnoser, Question, advice, episode};
 use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, What};
 use crate::flow::share::Share;
 use crate::limits::Limits;
-use crate::observe::secrets::Secrets;
 use crate::report::tally::{self, Tallies};
 use crate::report::{self, Coverage, ExchangeRow, Latency, Quantiles, Report, Totals};
-use crate::shard::{Captured, Shard};
+use crate::shard::{Captured, Counters, Shard};
 use crate::stats::Stats;
 use crate::time::Timestamp;
 use crate::wire::tls::keylog::Entry;
@@ -27,13 +29,33 @@ pub use crate::analysis::news::News;
 
 /// An analysis under way.
 pub struct Analysis<'r> {
-    limits: Limits,
+    below: Below,
+    above: Above<'r>,
+}
+
+/// The half that turns frames into events.
+pub struct Below {
     shard: Shard,
     events: Vec<Event>,
-    correlator: Correlator,
-    findings: Findings<'r>,
     last: Option<Moment>,
 }
+
+/// The half that turns events into a report.
+pub struct Above<'r> {
+    most_incidents: usize,
+    correlator: Correlator,
+    findings: Findings<'r>,
+}
+
+/// What the lower half says of itself at the end.
+struct Passed {
+    counters: Counters,
+    /// Whether there were secrets to decrypt with, and how many of them were forgotten.
+    secrets: Option<u64>,
+}
+
+/// Who is given every downstream exchange once it has settled.
+pub type TakeRow<'r> = &'r mut (dyn FnMut(&ExchangeRow) + Send);
 
 /// What settled so far.
 struct Findings<'r> {
@@ -52,7 +74,7 @@ struct Findings<'r> {
     decrypted_tls: u64,
     /// While live. It gives identifiers in the order in which it tells.
     desk: Option<Desk>,
-    exchange_row: Option<&'r mut dyn FnMut(&ExchangeRow)>,
+    exchange_row: Option<TakeRow<'r>>,
 }
 
 impl<'r> Analysis<'r> {
@@ -62,29 +84,29 @@ impl<'r> Analysis<'r> {
         limits: &Limits,
         gateways: Gateways,
         question: Question,
-        exchange_row: Option<&'r mut dyn FnMut(&ExchangeRow)>,
+        exchange_row: Option<TakeRow<'r>>,
     ) -> Self {
         Self {
-            limits: limits.clone(),
-            shard: Shard::new(limits),
-            events: Vec::new(),
-            correlator: Correlator::new(limits, gateways),
-            findings: Findings {
-                diagnoser: Diagnoser::new(question),
-                stats: Stats::default(),
-                incidents: Vec::new(),
-                unlisted: Tallies::new(),
+            below: Below { shard: Shard::new(limits), events: Vec::new(), last: None },
+            above: Above {
                 most_incidents: limits.incidents,
-                totals: Totals::default(),
-                gaps: 0,
-                cut_heads: [0; 2],
-                unmeasured: 0,
-                opaque_tls: 0,
-                decrypted_tls: 0,
-                desk: None,
-                exchange_row,
+                correlator: Correlator::new(limits, gateways),
+                findings: Findings {
+                    diagnoser: Diagnoser::new(question),
+                    stats: Stats::default(),
+                    incidents: Vec::new(),
+                    unlisted: Tallies::new(),
+                    most_incidents: limits.incidents,
+                    totals: Totals::default(),
+                    gaps: 0,
+                    cut_heads: [0; 2],
+                    unmeasured: 0,
+                    opaque_tls: 0,
+                    decrypted_tls: 0,
+                    desk: None,
+                    exchange_row,
+                },
             },
-            last: None,
         }
     }
 
@@ -92,47 +114,51 @@ impl<'r> Analysis<'r> {
     /// have.
     #[must_use]
     pub fn live(mut self) -> Self {
-        self.correlator = self.correlator.live();
-        self.findings.desk = Some(Desk::default());
+        self.above.correlator = self.above.correlator.live();
+        self.above.findings.desk = Some(Desk::default());
         self
+    }
+
+    /// Its two halves. What the lower one gives out the upper one takes, in the same order.
+    #[must_use]
+    pub fn halves(self) -> (Below, Above<'r>) {
+        (self.below, self.above)
     }
 
     /// What there is to tell of incidents since this was last asked; nothing but while live.
     pub fn news(&mut self) -> Vec<News> {
-        self.findings.desk.as_mut().map(Desk::take).unwrap_or_default()
+        self.above.findings.desk.as_mut().map(Desk::take).unwrap_or_default()
     }
 
     /// All frames up to `at` were taken: what is due by then settles, though no frame says so.
     pub fn pass_time(&mut self, at: Timestamp) {
-        let Some(last) = self.last else { return };
+        let Self { below, above } = self;
+        let Some(last) = below.last else { return };
         let at = at.max(last.at);
-        self.shard.pass_time(Moment { at, ..last }, &mut self.events);
-        self.pass_on();
-        let Self { correlator, findings, .. } = self;
-        correlator.pass_time(at, &mut |finding| findings.take(finding));
-        for incident in findings.diagnoser.overdue(at) {
-            findings.keep(incident, None);
-        }
+        below.shard.pass_time(Moment { at, ..last }, &mut below.events);
+        above.take(below.events.drain(..));
+        above.pass_time(at);
     }
 
     /// From now on only a share of the connections is followed.
     pub fn follow(&mut self, share: Share) {
-        let Some(last) = self.last else { return };
-        self.shard.follow(share, last, &mut self.events);
-        self.correlator.follow(share == Share::ALL, last.at);
-        self.pass_on();
+        let Self { below, above } = self;
+        let Some(last) = below.last else { return };
+        below.shard.follow(share, last, &mut below.events);
+        above.correlator.follow(share == Share::ALL, last.at);
+        above.take(below.events.drain(..));
     }
 
     /// Endpoints at which attempts were made, sorted.
     #[must_use]
     pub fn upstreams(&self) -> Vec<Endpoint> {
-        self.findings.stats.upstreams.keys().copied().collect()
+        self.above.findings.stats.upstreams.keys().copied().collect()
     }
 
     /// All addresses of all gateways that are known, sorted.
     #[must_use]
     pub fn gateway_addresses(&self) -> Vec<IpAddr> {
-        let mut addresses: Vec<IpAddr> = self.correlator.gateways().groups().into_iter().flatten().collect();
+        let mut addresses: Vec<IpAddr> = self.above.correlator.gateways().groups().into_iter().flatten().collect();
         addresses.sort_unstable();
         addresses
     }
@@ -140,49 +166,106 @@ impl<'r> Analysis<'r> {
     /// What has been counted so far.
     #[must_use]
     pub fn measured(&self) -> (&Stats, &Totals, Coverage) {
-        (&self.findings.stats, &self.findings.totals, self.coverage())
-    }
-
-    fn coverage(&self) -> Coverage {
-        let counters = self.shard.counters();
-        Coverage {
-            kernel_drops: 0,
-            duplicates: counters.duplicates,
-            truncated_packets: counters.truncated,
-            gaps: self.findings.gaps,
-            undecodable: counters.undecodable,
-            evicted: counters.evicted,
-            opaque_tls_connections: self.findings.opaque_tls,
-            notes: Vec::new(),
-        }
+        let findings = &self.above.findings;
+        (&findings.stats, &findings.totals, findings.coverage(self.below.shard.counters()))
     }
 
     /// Secrets of TLS connections may come after the packets that they are for: these wait for them, a while.
     pub fn may_learn_late(&mut self) {
-        self.shard.may_learn_late();
+        self.below.shard.may_learn_late();
+    }
+
+    /// Takes secrets of TLS connections.
+    pub fn learn(&mut self, secrets: &[Entry]) {
+        self.below.learn(secrets);
+        self.above.take(self.below.events.drain(..));
+    }
+
+    /// Takes a frame.
+    pub fn take(&mut self, captured: &Captured<'_>) {
+        self.below.take(captured);
+        self.above.take(self.below.events.drain(..));
+    }
+
+    /// The capture ended: everything settles.
+    pub fn end(&mut self) {
+        self.below.end();
+        self.above.take(self.below.events.drain(..));
+        self.above.end();
+    }
+
+    /// The report of a capture that ended. What is known of the inputs is the caller's to add.
+    #[must_use]
+    pub fn finish(mut self) -> Report {
+        self.end();
+        self.above.report(&self.below.passed())
+    }
+}
+
+impl Below {
+    /// Takes a frame.
+    #[inline]
+    pub fn take(&mut self, captured: &Captured<'_>) {
+        self.last = Some(Moment { at: captured.at, frame: captured.frame });
+        self.shard.take(captured, &mut self.events);
     }
 
     /// Takes secrets of TLS connections.
     pub fn learn(&mut self, secrets: &[Entry]) {
         if !secrets.is_empty() {
             self.shard.learn(secrets, self.last, &mut self.events);
-            self.pass_on();
         }
     }
 
-    /// Takes a frame.
-    pub fn take(&mut self, captured: &Captured<'_>) {
-        self.last = Some(Moment { at: captured.at, frame: captured.frame });
-        self.shard.take(captured, &mut self.events);
-        self.pass_on();
-    }
-
-    /// The capture ended: everything settles.
+    /// The capture ended: what is open is given out.
     pub fn end(&mut self) {
         if let Some(last) = self.last.take() {
             self.shard.finish(last, &mut self.events);
-            self.pass_on();
         }
+    }
+
+    /// What was given out and not yet taken.
+    #[inline]
+    #[must_use]
+    pub fn events(&mut self) -> &mut Vec<Event> {
+        &mut self.events
+    }
+
+    fn passed(&self) -> Passed {
+        let secrets = self.shard.secrets();
+        Passed {
+            counters: self.shard.counters(),
+            secrets: (!secrets.are_none()).then(|| secrets.forgotten()),
+        }
+    }
+}
+
+impl Above<'_> {
+    /// Takes events.
+    pub fn take(&mut self, events: impl Iterator<Item = Event>) {
+        let Self { correlator, findings, .. } = self;
+        for event in events {
+            findings.count(&event);
+            correlator.take(event, &mut |finding| findings.take(finding));
+        }
+    }
+
+    fn pass_time(&mut self, at: Timestamp) {
+        let Self { correlator, findings, .. } = self;
+        correlator.pass_time(at, &mut |finding| findings.take(finding));
+        for incident in findings.diagnoser.overdue(at) {
+            findings.keep(incident, None);
+        }
+    }
+
+    /// The report, when all events were taken that `below` gave out.
+    #[must_use]
+    pub fn finish(mut self, below: &Below) -> Report {
+        self.end();
+        self.report(&below.passed())
+    }
+
+    fn end(&mut self) {
         let Self { correlator, findings, .. } = self;
         correlator.finish(&mut |finding| findings.take(finding));
         for incident in findings.diagnoser.late_incidents(&mut findings.stats) {
@@ -193,24 +276,9 @@ impl<'r> Analysis<'r> {
         }
     }
 
-    /// The report of a capture that ended. What is known of the inputs is the caller's to add.
-    #[must_use]
-    pub fn finish(mut self) -> Report {
-        self.end();
-        self.report()
-    }
-
-    fn pass_on(&mut self) {
-        let Self { events, correlator, findings, .. } = self;
-        for event in events.drain(..) {
-            findings.count(&event);
-            correlator.take(event, &mut |finding| findings.take(finding));
-        }
-    }
-
-    fn report(self) -> Report {
-        let coverage = self.coverage();
-        let counters = self.shard.counters();
+    fn report(self, passed: &Passed) -> Report {
+        let counters = passed.counters;
+        let coverage = self.findings.coverage(counters);
         let Findings {
             diagnoser,
             stats,
@@ -255,7 +323,7 @@ impl<'r> Analysis<'r> {
             .map(|(remark, count)| format!("{remark} ({count} ×)"))
             .collect();
         notes.extend(snaplen_note(cut_heads, unmeasured));
-        notes.extend(decryption_note(self.shard.secrets(), decrypted_tls, coverage.opaque_tls_connections));
+        notes.extend(decryption_note(passed.secrets, decrypted_tls, coverage.opaque_tls_connections));
         if counters.evicted > 0 {
             notes.push(format!(
                 "{} connections were given up for want of memory: their failures may be missing",
@@ -277,7 +345,7 @@ impl<'r> Analysis<'r> {
         if totals.unlisted_incidents > 0 {
             notes.push(format!(
                 "{} incidents beyond the first {} are counted, not listed",
-                totals.unlisted_incidents, self.limits.incidents
+                totals.unlisted_incidents, self.most_incidents
             ));
         }
         Report {
@@ -306,6 +374,19 @@ impl<'r> Analysis<'r> {
 }
 
 impl Findings<'_> {
+    fn coverage(&self, counters: Counters) -> Coverage {
+        Coverage {
+            kernel_drops: 0,
+            duplicates: counters.duplicates,
+            truncated_packets: counters.truncated,
+            gaps: self.gaps,
+            undecodable: counters.undecodable,
+            evicted: counters.evicted,
+            opaque_tls_connections: self.opaque_tls,
+            notes: Vec::new(),
+        }
+    }
+
     fn count(&mut self, event: &Event) {
         let totals = &mut self.totals;
         match &event.what {
@@ -404,14 +485,12 @@ impl Findings<'_> {
 }
 
 /// How far the user's secrets reached.
-fn decryption_note(secrets: &Secrets, decrypted: u64, opaque: u64) -> Option<String> {
-    if secrets.are_none() {
-        return None;
-    }
+fn decryption_note(forgotten: Option<u64>, decrypted: u64, opaque: u64) -> Option<String> {
+    let forgotten = forgotten?;
     let mut note =
         format!("{decrypted} of {} TLS connections were decrypted with the secrets given", decrypted + opaque);
-    if secrets.forgotten() > 0 {
-        note.push_str(&format!("; those of {} connections were forgotten for want of memory", secrets.forgotten()));
+    if forgotten > 0 {
+        note.push_str(&format!("; those of {forgotten} connections were forgotten for want of memory"));
     }
     Some(note)
 }

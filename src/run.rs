@@ -3,6 +3,7 @@
 mod aim;
 mod budget;
 mod explain;
+mod halves;
 mod live;
 mod output;
 mod own;
@@ -155,29 +156,30 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     };
     let began = Instant::now();
     let limits = Limits::default();
-    let mut analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, Some(&mut write_row));
+    let analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, Some(&mut write_row));
     let mut progress = Progress::new(cli);
     let mut frames = 0_u64;
-    key_logs.finish(&mut |secrets| analysis.learn(secrets));
-    while source.advance() {
-        analysis.learn(&source.take_secrets());
-        let Some(mut captured) = source.frame() else { break };
-        frames += 1;
-        if let Some(filter) = &mut filter {
-            captured.focused = filter.matches(&captured);
+    let mut report = halves::run(analysis, |analysis| {
+        key_logs.finish(&mut |secrets| analysis.learn(secrets));
+        while source.advance() {
+            analysis.learn(&source.take_secrets());
+            let Some(mut captured) = source.frame() else { break };
+            frames += 1;
+            if let Some(filter) = &mut filter {
+                captured.focused = filter.matches(&captured);
+            }
+            if captured.focused || !cli.exact_filter {
+                analysis.take(&captured);
+            }
+            if cli.count == Some(frames) {
+                break;
+            }
+            if frames.is_multiple_of(65_536) {
+                progress.show(source.progress());
+            }
         }
-        if captured.focused || !cli.exact_filter {
-            analysis.take(&captured);
-        }
-        if cli.count == Some(frames) {
-            break;
-        }
-        if frames.is_multiple_of(65_536) {
-            progress.show(source.progress());
-        }
-    }
+    });
     progress.finish();
-    let mut report = analysis.finish();
     report.inputs = source.inputs();
     style.several_inputs = report.inputs.len() > 1;
     report.focus = (!expression.is_empty()).then_some(expression);

@@ -1,0 +1,86 @@
+//! The two halves of an analysis side by side: what turns frames into events in the thread that reads, what turns events
+//! into a report in another one. In between go batches; emptied ones go back.
+//!
+//! ```text
+//!   frames -> Below --- full batches, a few at most --> Above -> report
+//!                   <-- empty ones -------------------
+//! ```
+
+use std::sync::mpsc;
+use std::thread;
+
+use crate::analysis::{Above, Analysis, Below};
+use crate::event::Event;
+use crate::report::Report;
+use crate::shard::Captured;
+use crate::wire::tls::keylog::Entry;
+
+/// The lower half, and the way to the upper one.
+pub(super) struct Feed {
+    below: Below,
+    full: mpsc::SyncSender<Vec<Event>>,
+    empty: mpsc::Receiver<Vec<Event>>,
+}
+
+/// Gives an analysis all that `read` feeds it.
+pub(super) fn run(analysis: Analysis<'_>, read: impl FnOnce(&mut Feed)) -> Report {
+    let (below, above) = analysis.halves();
+    let (full, batches) = mpsc::sync_channel(MOST_BATCHES);
+    let (emptied, empty) = mpsc::channel();
+    thread::scope(|scope| {
+        let above = scope.spawn(move || judge(above, &batches, &emptied));
+        let mut feed = Feed { below, full, empty };
+        read(&mut feed);
+        feed.below.end();
+        feed.pass_on();
+        let Feed { below, full, .. } = feed;
+        drop(full);
+        match above.join() {
+            Ok(above) => above.finish(&below),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+fn judge<'r>(
+    mut above: Above<'r>,
+    batches: &mpsc::Receiver<Vec<Event>>,
+    emptied: &mpsc::Sender<Vec<Event>>,
+) -> Above<'r> {
+    for mut batch in batches {
+        above.take(batch.drain(..));
+        // Who reads may have come to its end.
+        let _ = emptied.send(batch);
+    }
+    above
+}
+
+impl Feed {
+    /// Takes a frame.
+    #[inline]
+    pub(super) fn take(&mut self, captured: &Captured<'_>) {
+        self.below.take(captured);
+        if self.below.events().len() >= BATCH {
+            self.pass_on();
+        }
+    }
+
+    /// Takes secrets of TLS connections.
+    #[inline]
+    pub(super) fn learn(&mut self, secrets: &[Entry]) {
+        self.below.learn(secrets);
+    }
+
+    #[cold]
+    fn pass_on(&mut self) {
+        let empty = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH * 2));
+        let batch = std::mem::replace(self.below.events(), empty);
+        // Nobody takes it where the other half panicked, and then its panic is passed on at the end.
+        let _ = self.full.send(batch);
+    }
+}
+
+/// Events that are passed on together.
+const BATCH: usize = 2048;
+/// Batches that may wait.
+const MOST_BATCHES: usize = 4;
