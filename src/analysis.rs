@@ -80,12 +80,7 @@ struct Findings<'r> {
 impl<'r> Analysis<'r> {
     /// An analysis that answers `question`. `exchange_row` is given every downstream exchange once it has settled.
     #[must_use]
-    pub fn new(
-        limits: &Limits,
-        gateways: Gateways,
-        question: Question,
-        exchange_row: Option<TakeRow<'r>>,
-    ) -> Self {
+    pub fn new(limits: &Limits, gateways: Gateways, question: Question, exchange_row: Option<TakeRow<'r>>) -> Self {
         Self {
             below: Below { shard: Shard::new(limits), events: Vec::new(), last: None },
             above: Above {
@@ -233,10 +228,7 @@ impl Below {
 
     fn passed(&self) -> Passed {
         let secrets = self.shard.secrets();
-        Passed {
-            counters: self.shard.counters(),
-            secrets: (!secrets.are_none()).then(|| secrets.forgotten()),
-        }
+        Passed { counters: self.shard.counters(), secrets: (!secrets.are_none()).then(|| secrets.forgotten()) }
     }
 }
 

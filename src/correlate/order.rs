@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::fit::surprise;
@@ -28,7 +29,35 @@ use crate::time::Timestamp;
 /// 96 octets each.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    by_client: HashMap<IpAddr, VecDeque<Answer>>,
+    by_client: HashMap<IpAddr, Unclaimed>,
+}
+
+/// The answers that an address got.
+#[derive(Debug, Default)]
+struct Unclaimed {
+    answers: VecDeque<Answer>,
+    /// The endpoints that gave them, and how many each.
+    places: SmallVec<[(Place, u32); 4]>,
+}
+
+impl Unclaimed {
+    fn count(&mut self, place: Place) {
+        match self.places.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, count)) => *count += 1,
+            None => self.places.push((place, 1)),
+        }
+    }
+
+    fn discount(&mut self, place: Place) {
+        if let Some(at) = self.places.iter().position(|(known, _)| *known == place)
+            && let Some((_, count)) = self.places.get_mut(at)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.places.swap_remove(at);
+            }
+        }
+    }
 }
 
 /// An attempt that was answered.
@@ -65,12 +94,15 @@ impl Answers {
         if self.by_client.len() >= MOST_CLIENTS && !self.by_client.contains_key(&client) {
             return;
         }
-        let answers = self.by_client.entry(client).or_default();
-        while answers.front().is_some_and(|oldest| answer.answered.since(oldest.answered) > LONGEST_WAIT)
-            || answers.len() >= MOST_ANSWERS
-        {
-            answers.pop_front();
+        let unclaimed = self.by_client.entry(client).or_default();
+        let is_old = |oldest: &Answer| answer.answered.since(oldest.answered) > LONGEST_WAIT;
+        while unclaimed.answers.front().is_some_and(is_old) || unclaimed.answers.len() >= MOST_ANSWERS {
+            if let Some(oldest) = unclaimed.answers.pop_front() {
+                unclaimed.discount(oldest.place);
+            }
         }
+        unclaimed.count(answer.place);
+        let answers = &mut unclaimed.answers;
         // Nearly always the latest one.
         let later = answers.iter().rev().take_while(|other| other.answered > answer.answered).count();
         answers.insert(answers.len() - later, answer);
@@ -78,19 +110,26 @@ impl Answers {
 
     /// An attempt was claimed, or nobody will.
     pub(super) fn remove(&mut self, client: IpAddr, key: ExchangeKey) {
-        if let Some(answers) = self.by_client.get_mut(&client)
-            && let Some(at) = answers.iter().rposition(|answer| answer.key == key)
+        if let Some(unclaimed) = self.by_client.get_mut(&client)
+            && let Some(at) = unclaimed.answers.iter().rposition(|answer| answer.key == key)
         {
-            answers.remove(at);
-            if answers.is_empty() {
+            if let Some(answer) = unclaimed.answers.remove(at) {
+                unclaimed.discount(answer.place);
+            }
+            if unclaimed.answers.is_empty() && self.by_client.len() > MOST_EMPTY {
                 self.by_client.remove(&client);
             }
         }
     }
 
+    /// Whether one of an address's endpoints fits.
+    fn has_place(&self, client: IpAddr, fits: impl Fn(Place) -> bool) -> bool {
+        self.by_client.get(&client).is_some_and(|unclaimed| unclaimed.places.iter().any(|(place, _)| fits(*place)))
+    }
+
     /// Those since an instant, the latest first.
     fn since(&self, client: IpAddr, from: Timestamp) -> impl Iterator<Item = &Answer> {
-        let answers = self.by_client.get(&client).into_iter().flatten();
+        let answers = self.by_client.get(&client).into_iter().flat_map(|unclaimed| &unclaimed.answers);
         answers.rev().take_while(move |answer| answer.answered >= from)
     }
 }
@@ -139,10 +178,16 @@ impl Correlator {
     /// The attempt whose answer was passed on: of those whose answers came last, and are most alike, the one that began next
     /// after the request. So each exchange leaves to the others what only they can have.
     fn server_of(&self, front: &Exchange, status: u16) -> Option<(ExchangeKey, Pairing)> {
+        let backs = self.gateways.akin(front.server.ip());
+        let may_serve = |place: Place| self.places.may_stand_behind(place, front.place);
+        if !backs.iter().any(|back| self.answers.has_place(*back, may_serve)) {
+            return None;
+        }
         let wanted = asked(front.request.as_deref()?);
         let answered = front.response_start.as_ref()?.moment.at;
         let content_length = front.response.as_ref().and_then(|response| response.content_length);
         let (server, ready) = (front.server.ip(), front.ready().at);
+        let earliest = front.started.at - CLOCK_SLACK;
         let nanos =
             |from: Timestamp, until: Timestamp| until.as_nanos().saturating_sub(from.as_nanos()).max(0).unsigned_abs();
         // Nearly always all are of one endpoint.
@@ -156,11 +201,11 @@ impl Correlator {
         let fit = |answer: &Answer| {
             let [method, target] = answer.asked;
             let [wanted_method, wanted_target] = wanted;
-            let differs = answer.status != status
+            let differs = answer.began < earliest
+                || answer.answered > answered
+                || answer.status != status
                 || method != wanted_method
                 || answer.content_length.zip(content_length).is_some_and(|(one, other)| one != other)
-                || answer.began + CLOCK_SLACK < front.started.at
-                || answer.answered > answered
                 || answer.key.connection == front.key.connection
                 || !may_stand_behind(answer.place);
             let recoded = answer.content_length.is_some() != content_length.is_some();
@@ -172,7 +217,7 @@ impl Correlator {
         };
         let mut best: Option<(ExchangeKey, Fit)> = None;
         let mut only = true;
-        for back in self.gateways.akin(server).into_iter().filter(|back| self.gateways.same(server, *back)) {
+        for back in backs.into_iter().filter(|back| self.gateways.same(server, *back)) {
             for answer in self.answers.since(back, front.started.at) {
                 let Some(fit) = fit(answer) else { continue };
                 match &best {
@@ -213,6 +258,8 @@ fn asked(request: &Request) -> [u64; 2] {
 /// Addresses whose attempts are remembered, and answers of each.
 const MOST_CLIENTS: usize = 1024;
 const MOST_ANSWERS: usize = 4096;
+/// Addresses whose empty lists are kept, since the next answer is likely to come soon.
+const MOST_EMPTY: usize = 64;
 /// A gateway that passes an answer on begins within this span.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Answers that come within this span may be read at one turn of a gateway's loop, and are passed on in any order.

@@ -27,7 +27,7 @@ impl Field<'_> {
 }
 
 /// The field lines of a header section.
-pub type Fields<'a> = SmallVec<[Field<'a>; 32]>;
+pub type Fields<'a> = SmallVec<[Field<'a>; 16]>;
 
 /// A request line and its field lines.
 #[derive(Debug)]
@@ -115,10 +115,54 @@ pub fn head_end(octets: &[u8], from: usize) -> Option<usize> {
     lf.find(earlier).map(|at| at + lf.needle().len()).or(end).map(|end| from + end)
 }
 
+/// Takes the request's header section apart that octets begin with, and tells its length, where it is whole and well-formed.
+#[must_use]
+#[inline]
+pub fn whole_request(octets: &[u8]) -> Option<(RequestHead<'_>, usize)> {
+    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut parsed = httparse::Request::new(&mut []);
+    let Ok(httparse::Status::Complete(length)) = parsed.parse_with_uninit_headers(octets, &mut slots) else {
+        return None;
+    };
+    let head = RequestHead {
+        method: parsed.method?.as_bytes(),
+        target: parsed.path?.as_bytes(),
+        minor_version: parsed.version?,
+        is_simple: false,
+        is_cut: false,
+        target_is_whole: true,
+        fields: parsed.headers.iter().map(field).collect(),
+    };
+    Some((head, length))
+}
+
+/// Takes the response's header section apart that octets begin with, and tells its length, where it is whole and well-formed.
+#[must_use]
+#[inline]
+pub fn whole_response(octets: &[u8]) -> Option<(ResponseHead<'_>, usize)> {
+    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let Ok(httparse::Status::Complete(length)) =
+        config.parse_response_with_uninit_headers(&mut parsed, octets, &mut slots)
+    else {
+        return None;
+    };
+    let head = ResponseHead {
+        status: parsed.code,
+        minor_version: parsed.version?,
+        reason: parsed.reason?.as_bytes(),
+        fields: parsed.headers.iter().map(field).collect(),
+        defect: None,
+        is_cut: false,
+    };
+    Some((head, length))
+}
+
 /// Takes a request's header section apart. `None` where the first line is no request line at all.
 #[must_use]
 pub fn request(head: &[u8]) -> Option<RequestHead<'_>> {
-    if let Some(parsed) = well_formed_request(head) {
+    if let Some((parsed, _)) = whole_request(head) {
         return Some(parsed);
     }
     let mut head = head;
@@ -180,7 +224,7 @@ pub fn is_simple_request(octets: &[u8]) -> bool {
 /// Takes a response's header section apart, however broken it is.
 #[must_use]
 pub fn response(head: &[u8]) -> ResponseHead<'_> {
-    if let Some(parsed) = well_formed_response(head) {
+    if let Some((parsed, _)) = whole_response(head) {
         return parsed;
     }
     let (line, rest) = split_line(head);
@@ -228,7 +272,12 @@ pub fn framing(fields: &[Field<'_>]) -> (Framing, Option<(DefectKind, usize)>) {
     let mut codings: SmallVec<[&[u8]; 4]> = SmallVec::new();
     let mut coding_line = None;
     for (index, field) in fields.iter().enumerate() {
-        if field.is("content-length") {
+        let [is_length, is_coding] = match field.name.len() {
+            14 => [field.is("content-length"), false],
+            17 => [false, field.is("transfer-encoding")],
+            _ => continue,
+        };
+        if is_length {
             for part in field.value.split(|octet| *octet == b',') {
                 let Some(value) = decimal(part.trim_ascii()) else {
                     return (Framing::Unreadable, Some((DefectKind::BadContentLength, index)));
@@ -239,7 +288,7 @@ pub fn framing(fields: &[Field<'_>]) -> (Framing, Option<(DefectKind, usize)>) {
                 length = Some(value);
             }
             length_line = Some(index);
-        } else if field.is("transfer-encoding") {
+        } else if is_coding {
             let parts = field.value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii);
             codings.extend(parts.filter(|part| !part.is_empty()));
             coding_line = Some(index);
@@ -290,40 +339,7 @@ fn whole_lines(octets: &[u8]) -> &[u8] {
     octets.get(..end).unwrap_or_default()
 }
 
-/// What httparse takes, which is strict.
-fn well_formed_request(head: &[u8]) -> Option<RequestHead<'_>> {
-    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut parsed = httparse::Request::new(&mut []);
-    let Ok(httparse::Status::Complete(_)) = parsed.parse_with_uninit_headers(head, &mut slots) else { return None };
-    Some(RequestHead {
-        method: parsed.method?.as_bytes(),
-        target: parsed.path?.as_bytes(),
-        minor_version: parsed.version?,
-        is_simple: false,
-        is_cut: false,
-        target_is_whole: true,
-        fields: parsed.headers.iter().map(field).collect(),
-    })
-}
-
-fn well_formed_response(head: &[u8]) -> Option<ResponseHead<'_>> {
-    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut parsed = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let Ok(httparse::Status::Complete(_)) = config.parse_response_with_uninit_headers(&mut parsed, head, &mut slots)
-    else {
-        return None;
-    };
-    Some(ResponseHead {
-        status: parsed.code,
-        minor_version: parsed.version?,
-        reason: parsed.reason?.as_bytes(),
-        fields: parsed.headers.iter().map(field).collect(),
-        defect: None,
-        is_cut: false,
-    })
-}
-
+/// Of what httparse takes, which is strict.
 fn field<'a>(header: &httparse::Header<'a>) -> Field<'a> {
     Field { name: header.name.as_bytes(), value: header.value }
 }

@@ -137,8 +137,15 @@ impl Http1 {
             self.exchanges += 1;
             self.requests.exchange = self.exchanges;
         }
-        let end = http1::head_end(head, searched).or_else(|| http1::is_simple_request(head).then_some(head.len()));
-        let parsed = end.and_then(|end| http1::request(head.get(..end)?));
+        // Nearly always it is there at once, and in order.
+        let (end, parsed) = match http1::whole_request(head).filter(|_| searched == 0) {
+            Some((parsed, end)) => (Some(end), Some(parsed)),
+            None => {
+                let end = http1::head_end(head, searched);
+                let end = end.or_else(|| http1::is_simple_request(head).then_some(head.len()));
+                (end, end.and_then(|end| http1::request(head.get(..end)?)))
+            }
+        };
         // Of a header section that is there at once nothing is told before, unless it tells the end of others.
         if begins && (parsed.is_none() || self.responses.state == State::Lost) {
             let (at, acknowledged) = (self.requests.start, self.requests.acknowledged);

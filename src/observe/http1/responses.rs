@@ -123,6 +123,15 @@ impl Http1 {
                 return Some(empty);
             }
         }
+        // Nearly always it is there at once, and in order.
+        if begins && let Some((parsed, end)) = http1::whole_response(octets) {
+            self.begin_response(arrived, true, tell);
+            if self.responses.state != State::Head {
+                return Some(0);
+            }
+            self.take_parsed_head(&parsed, octets.get(..end).unwrap_or_default(), tell);
+            return Some(end);
+        }
         let (head, searched) = self.responses.gather(octets);
         let end = http1::head_end(&head, searched);
         if begins {
@@ -150,7 +159,7 @@ impl Http1 {
             return None;
         };
         let section = head.get(..end).unwrap_or_default();
-        self.take_head(section, tell);
+        self.take_parsed_head(&http1::response(section), section, tell);
         Some(end.saturating_sub(searched))
     }
 
@@ -188,11 +197,6 @@ impl Http1 {
             // RFC 1945 section 6: a simple request is answered by content alone, and its end is the connection's.
             self.responses.state = State::UntilClose { broken: false };
         }
-    }
-
-    fn take_head(&mut self, section: &[u8], tell: &mut impl FnMut(What)) {
-        let parsed = http1::response(section);
-        self.take_parsed_head(&parsed, section, tell);
     }
 
     pub(super) fn take_parsed_head(&mut self, parsed: &ResponseHead<'_>, section: &[u8], tell: &mut impl FnMut(What)) {
