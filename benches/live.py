@@ -13,42 +13,20 @@ Needs root, Linux, and the packages iproute2, nginx, tcpdump and wrk. Builds not
 """
 
 import argparse
-import contextlib
 import os
 import pathlib
 import re
 import signal
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
 
+import world
+
 PROGRAM = pathlib.Path(__file__).parent.parent / "target/release/netwatch502"
-SPACE = f"nw502-bench-{os.getpid()}"
 # Content in octets, one after the other.
 LOADS = {"small": [200], "pages": [4096, 65536], "empty": [0]}
 BUFFER_KIB = 65536
-START_LIMIT_S = 10
-
-NGINX = """
-daemon off; master_process off; pid {directory}/nginx.pid; error_log {directory}/error.log;
-worker_rlimit_nofile 8192;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off; client_body_temp_path {directory}; proxy_temp_path {directory};
-    fastcgi_temp_path {directory}; uwsgi_temp_path {directory}; scgi_temp_path {directory};
-    keepalive_requests 100000; sendfile on; {more}
-}}
-"""
-GATEWAY = """
-    upstream app {{ server 127.0.0.1:9000; keepalive 64; keepalive_requests 100000; }}
-    server {{
-        listen 127.0.0.1:8080;
-        location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; }}
-    }}
-"""
-APP = "server {{ listen 127.0.0.1:9000; root {directory}/www; }}"
 
 
 def main():
@@ -67,15 +45,9 @@ def main():
         parser.error("a network namespace and a capture need root")
     if not options.program.exists():
         parser.error(f"{options.program}: not built: cargo build --release")
-    with contextlib.ExitStack() as world:
-        directory = pathlib.Path(world.enter_context(tempfile.TemporaryDirectory(prefix=SPACE)))
-        # The watcher gives up its rights, and nginx has none to begin with.
-        directory.chmod(0o755)
-        run(["ip", "netns", "add", SPACE])
-        world.callback(run, ["ip", "netns", "del", SPACE])
-        inside("ip", "link", "set", "lo", "up")
-        start_nginx(world, directory / "app", APP)
-        start_nginx(world, directory / "gateway", GATEWAY)
+    with world.loopback() as (life, directory):
+        world.start_nginx(life, directory / "app", world.APP)
+        world.start_nginx(life, directory / "gateway", world.GATEWAY)
         watch = [options.program, "-i", "any", "-B", BUFFER_KIB, *options.flags.split(), "port", "8080"]
         tools = {
             "none": None,
@@ -88,9 +60,9 @@ def main():
 
 def measure(load, tools, directory, options):
     """Prints the table of a load."""
-    pages(directory / "app/www", LOADS[load])
+    world.pages(directory / "app/www", LOADS[load])
     script = directory / "load.lua"
-    script.write_text(lua(len(LOADS[load])))
+    script.write_text(world.lua(len(LOADS[load])))
     results = {tool: [] for tool in tools}
     for _ in range(options.rounds):
         for tool, command in tools.items():
@@ -112,11 +84,10 @@ def one_round(command, script, directory, seconds):
     said = directory / "tool.err"
     if command:
         with open(said, "wb") as err, open(directory / "tool.out", "wb") as out:
-            tool = subprocess.Popen(enter(*command), stderr=err, stdout=out, stdin=subprocess.DEVNULL)
-        wait_until(lambda: re.search("listening on|capturing on", said.read_text()), tool, said)
+            tool = subprocess.Popen(world.enter(*command), stderr=err, stdout=out, stdin=subprocess.DEVNULL)
+        world.wait_until(lambda: re.search("listening on|capturing on", said.read_text()), tool, said)
         time.sleep(0.5)
-    wrk = enter("wrk", "-t1", "-c40", f"-d{seconds}", "-s", script, "http://127.0.0.1:8080/")
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output(wrk, seconds + 30)).group(1))
+    rate = world.load(script, seconds)
     if not tool:
         return 0, 0, 0.0, 0, rate
     # Both hand over the last block within a second.
@@ -135,60 +106,6 @@ def counted(err, out):
     packets = int(re.search(r"\): ([\d,]+) packets", out).group(1).replace(",", ""))
     dropped = re.search(r"([\d,]+) packets? dropped", out)
     return packets, int(dropped.group(1).replace(",", "")) if dropped else 0
-
-
-def start_nginx(world, directory, more):
-    """Starts an nginx, which ends with the world."""
-    directory.mkdir()
-    (directory / "www").mkdir()
-    configuration = directory / "nginx.conf"
-    configuration.write_text(NGINX.format(directory=directory, more=more.format(directory=directory)))
-    command = enter("nginx", "-c", configuration, "-e", directory / "error.log")
-    nginx = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    world.callback(lambda: (nginx.terminate(), nginx.wait(10)))
-    wait_until((directory / "nginx.pid").exists, nginx, directory / "error.log")
-
-
-def pages(www, sizes):
-    """Makes the pages that are asked for."""
-    for index, size in enumerate(sizes):
-        (www / f"{index}.html").write_bytes(b"x" * size)
-    for path in www.iterdir():
-        path.chmod(0o644)
-
-
-def lua(count):
-    """A script for wrk: one page after the other."""
-    return f'local n = 0\nfunction request()\n n = n + 1\n return wrk.format("GET", "/" .. (n % {count}) .. ".html")\nend\n'
-
-
-def wait_until(true, process, log):
-    """Waits, within a bound, until a process is ready."""
-    deadline = time.monotonic() + START_LIMIT_S
-    while not true():
-        if process.poll() is not None or time.monotonic() > deadline:
-            sys.exit(f"{process.args}: {log.read_text()}")
-        time.sleep(0.02)
-
-
-def enter(*command):
-    """The command, to be run in the namespace."""
-    return ["ip", "netns", "exec", SPACE, *map(str, command)]
-
-
-def inside(*command):
-    """Runs a command in the namespace."""
-    run(enter(*command))
-
-
-def run(command):
-    """Runs a command that must succeed."""
-    subprocess.run(command, check=True, timeout=30)
-
-
-def output(command, limit_s):
-    """What a command prints."""
-    return subprocess.run(command, check=True, timeout=limit_s, capture_output=True, text=True).stdout
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::ahead::ahead;
 use super::content::{Content, DESCRIBED, described};
 use super::file::Window;
 use super::{decompress, link_name};
@@ -72,8 +73,8 @@ impl Input {
         let content = Content::of(&begin);
         let raw = io::Cursor::new(begin).chain(raw);
         let (stream, compression) = match content {
-            Content::Gzip => (decompress::gzip(raw), "gzip"),
-            Content::Zstd => (decompress::zstd(raw), "zstd"),
+            Content::Gzip => (ahead(decompress::gzip(raw)), "gzip"),
+            Content::Zstd => (ahead(decompress::zstd(raw)), "zstd"),
             _ => (Box::new(raw) as Box<dyn Read + Send>, ""),
         };
         let mut input = Self {

@@ -12,6 +12,7 @@
 //!
 //! Packets as they pass come from [`live`], in batches.
 
+mod ahead;
 mod content;
 mod decompress;
 mod error;
