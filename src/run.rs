@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, TakeRow};
 use crate::capture::filter::Filter;
 use crate::capture::keylog::KeyLogs;
 use crate::capture::live::{Listed, State};
@@ -149,20 +149,19 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     let mut style = style(cli, &output, source.inputs().len() > 1);
     let mut table = cli.exchanges.as_ref().map(|path| ExchangeTable::open(path, &style)).transpose()?;
     let question = question(cli, filter.is_some() && !cli.exact_filter);
-    let mut write_row = |row: &ExchangeRow| {
-        if let Some(table) = &mut table {
-            table.row(row);
-        }
-    };
+    let mut write_row = table.as_mut().map(|table| |row: &ExchangeRow| table.row(row));
+    let take_row = write_row.as_mut().map(|write| -> TakeRow<'_> { write });
     let began = Instant::now();
     let limits = Limits::default();
-    let analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, Some(&mut write_row));
+    let analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, take_row);
     let mut progress = Progress::new(cli);
     let mut frames = 0_u64;
     let mut report = halves::run(analysis, |analysis| {
         key_logs.finish(&mut |secrets| analysis.learn(secrets));
         while source.advance() {
-            analysis.learn(&source.take_secrets());
+            if source.has_secrets() {
+                analysis.learn(&source.take_secrets());
+            }
             let Some(mut captured) = source.frame() else { break };
             frames += 1;
             if let Some(filter) = &mut filter {

@@ -140,6 +140,12 @@ impl Input {
         })
     }
 
+    /// Whether the file gave secrets of TLS connections that were not asked for.
+    #[inline]
+    pub(super) fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
     /// The secrets of TLS connections that the file gave since this was last asked.
     #[inline]
     pub(super) fn take_secrets(&mut self) -> Vec<Entry> {

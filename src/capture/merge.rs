@@ -92,7 +92,9 @@ impl Source {
         self.current = match self.inputs.as_mut_slice() {
             [only] => {
                 let moved = only.advance();
-                self.secrets.append(&mut only.take_secrets());
+                if only.has_secrets() {
+                    self.secrets.append(&mut only.take_secrets());
+                }
                 moved.then_some(0)
             }
             _ => self.turn(),
@@ -106,6 +108,13 @@ impl Source {
     pub fn frame(&self) -> Option<Captured<'_>> {
         let index = self.current?;
         self.inputs.get(index)?.frame(index)
+    }
+
+    /// Whether there are secrets to be taken.
+    #[inline]
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty()
     }
 
     /// The secrets of TLS connections that stood in the inputs before the frame at hand (Decryption Secrets Blocks of pcapng),
@@ -218,6 +227,10 @@ impl Merged {
     }
 
     #[inline]
+    fn has_secrets(&self) -> bool {
+        matches!(&self.state, State::Open(input) if input.has_secrets())
+    }
+
     fn take_secrets(&mut self) -> Vec<Entry> {
         match &mut self.state {
             State::Open(input) => input.take_secrets(),

@@ -28,7 +28,7 @@ pub struct Place {
 /// `text_bytes`.
 #[must_use]
 pub fn request(
-    head: &RequestHead<'_>,
+    head: &RequestHead<'_, '_>,
     framing: Framing,
     place: Place,
     (acknowledged, text_bytes): (u64, usize),
@@ -43,18 +43,12 @@ pub fn request(
     if head.target_is_whole {
         target_marks(head.target, &mut marks);
     }
-    for field in &head.fields {
+    for field in head.fields {
         match field.name.len() {
             4 if is(field, "host") => host = Some(cut(field.value, text_bytes)),
             3 if is(field, "via") => forwarded = true,
             10 if is(field, "user-agent") => user_agent = Some(cut(field.value, 128)),
-            10 if is(field, "connection") => {
-                if has_word(field.value, b"close") {
-                    persistent = false;
-                } else if has_word(field.value, b"keep-alive") {
-                    persistent = true;
-                }
-            }
+            10 if is(field, "connection") => persistent = keeps(field.value).unwrap_or(persistent),
             7 if is(field, "upgrade") => upgrade = true,
             9 if is(field, "forwarded") => {
                 forwarded = true;
@@ -103,7 +97,7 @@ pub fn request(
 
 /// What the events tell of a response. `sent` is how far the request stream was at its first octet.
 #[must_use]
-pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u64, solicited: bool) -> Response {
+pub fn response(head: &ResponseHead<'_, '_>, framing: Framing, place: Place, sent: u64, solicited: bool) -> Response {
     // What is not said may be said behind the hole.
     let mut persistent = head.minor_version >= 1 && !head.is_cut;
     let mut keep_alive_timeout = None;
@@ -111,18 +105,12 @@ pub fn response(head: &ResponseHead<'_>, framing: Framing, place: Place, sent: u
     let status = head.status.unwrap_or(0);
     let mut signature = Signature { lower_case: true, ..Signature::default() };
     let keep = status >= 400 || place.exchange == 1;
-    for field in &head.fields {
+    for field in head.fields {
         signature.lower_case &= !field.name.iter().any(u8::is_ascii_uppercase);
         match field.name.len() {
             4 if is(field, "date") => signature.date = true,
             6 if is(field, "server") => server = Some(cut(field.value, 128)),
-            10 if is(field, "connection") => {
-                if has_word(field.value, b"close") {
-                    persistent = false;
-                } else if has_word(field.value, b"keep-alive") {
-                    persistent = true;
-                }
-            }
+            10 if is(field, "connection") => persistent = keeps(field.value).unwrap_or(persistent),
             10 if is(field, "keep-alive") => keep_alive_timeout = keep_alive(field.value),
             _ if keep && signature.fields.len() < 24 => {
                 let name = field.name.to_ascii_lowercase();
@@ -208,6 +196,16 @@ fn is(field: &Field<'_>, name: &str) -> bool {
 
 fn starts_with(octets: &[u8], prefix: &[u8]) -> bool {
     octets.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Whether a Connection field says that the connection is kept (RFC 9112 section 9.3); `None` where it says nothing of it.
+fn keeps(value: &[u8]) -> Option<bool> {
+    match value {
+        b"keep-alive" => Some(true),
+        b"close" => Some(false),
+        _ if has_word(value, b"close") => Some(false),
+        _ => has_word(value, b"keep-alive").then_some(true),
+    }
 }
 
 fn has_word(value: &[u8], word: &[u8]) -> bool {

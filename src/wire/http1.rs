@@ -26,12 +26,12 @@ impl Field<'_> {
     }
 }
 
-/// The field lines of a header section.
+/// The field lines of a header section: room that the caller has for them.
 pub type Fields<'a> = SmallVec<[Field<'a>; 16]>;
 
 /// A request line and its field lines.
-#[derive(Debug)]
-pub struct RequestHead<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'f, 'a> {
     /// Method token.
     pub method: &'a [u8],
     /// Request target.
@@ -45,12 +45,12 @@ pub struct RequestHead<'a> {
     /// Whether they hold the whole target.
     pub target_is_whole: bool,
     /// Field lines.
-    pub fields: Fields<'a>,
+    pub fields: &'f [Field<'a>],
 }
 
 /// A status line and its field lines.
-#[derive(Debug)]
-pub struct ResponseHead<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseHead<'f, 'a> {
     /// Status code; `None` where there is none of three digits.
     pub status: Option<u16>,
     /// Minor version.
@@ -58,14 +58,14 @@ pub struct ResponseHead<'a> {
     /// Reason phrase.
     pub reason: &'a [u8],
     /// Field lines.
-    pub fields: Fields<'a>,
+    pub fields: &'f [Field<'a>],
     /// The first violation, and where: offset within the header section.
     pub defect: Option<(DefectKind, usize)>,
     /// Whether the octets end before the header section does.
     pub is_cut: bool,
 }
 
-impl ResponseHead<'_> {
+impl ResponseHead<'_, '_> {
     /// Whether what stands for a status line is none.
     #[must_use]
     pub fn has_bad_status_line(&self) -> bool {
@@ -118,96 +118,48 @@ pub fn head_end(octets: &[u8], from: usize) -> Option<usize> {
 /// Takes the request's header section apart that octets begin with, and tells its length, where it is whole and well-formed.
 #[must_use]
 #[inline]
-pub fn whole_request(octets: &[u8]) -> Option<(RequestHead<'_>, usize)> {
-    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut parsed = httparse::Request::new(&mut []);
-    let Ok(httparse::Status::Complete(length)) = parsed.parse_with_uninit_headers(octets, &mut slots) else {
-        return None;
-    };
-    let head = RequestHead {
-        method: parsed.method?.as_bytes(),
-        target: parsed.path?.as_bytes(),
-        minor_version: parsed.version?,
-        is_simple: false,
-        is_cut: false,
-        target_is_whole: true,
-        fields: parsed.headers.iter().map(field).collect(),
-    };
-    Some((head, length))
+pub fn whole_request<'f, 'a>(octets: &'a [u8], room: &'f mut Fields<'a>) -> Option<(RequestHead<'f, 'a>, usize)> {
+    let (head, length) = well_formed_request(octets, room)?;
+    Some((RequestHead { fields: room, ..head }, length))
 }
 
 /// Takes the response's header section apart that octets begin with, and tells its length, where it is whole and well-formed.
 #[must_use]
 #[inline]
-pub fn whole_response(octets: &[u8]) -> Option<(ResponseHead<'_>, usize)> {
-    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut parsed = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let Ok(httparse::Status::Complete(length)) =
-        config.parse_response_with_uninit_headers(&mut parsed, octets, &mut slots)
-    else {
-        return None;
-    };
-    let head = ResponseHead {
-        status: parsed.code,
-        minor_version: parsed.version?,
-        reason: parsed.reason?.as_bytes(),
-        fields: parsed.headers.iter().map(field).collect(),
-        defect: None,
-        is_cut: false,
-    };
-    Some((head, length))
+pub fn whole_response<'f, 'a>(octets: &'a [u8], room: &'f mut Fields<'a>) -> Option<(ResponseHead<'f, 'a>, usize)> {
+    let (head, length) = well_formed_response(octets, room)?;
+    Some((ResponseHead { fields: room, ..head }, length))
 }
 
 /// Takes a request's header section apart. `None` where the first line is no request line at all.
 #[must_use]
-pub fn request(head: &[u8]) -> Option<RequestHead<'_>> {
-    if let Some((parsed, _)) = whole_request(head) {
-        return Some(parsed);
-    }
-    let mut head = head;
-    // RFC 9112 section 2.2: empty lines before a request line are ignored.
-    while let Some(after) = head.strip_prefix(b"\r\n").or(head.strip_prefix(b"\n")) {
-        head = after;
-    }
-    let (line, rest) = split_line(head);
-    let mut parts = line.splitn(2, |octet| *octet == b' ');
-    let method = parts.next().filter(|method| is_token(method))?;
-    let tail = parts.next()?;
-    // The target may hold spaces that should have been encoded: the version is what follows the last one.
-    let (target, version) = match tail.iter().rposition(|octet| *octet == b' ') {
-        Some(space) if tail.get(space + 1..).is_some_and(|version| version.starts_with(b"HTTP/")) => {
-            let version = tail.get(space + 1..).unwrap_or_default();
-            (tail.get(..space)?, Some(version.get(7).map_or(0, |digit| digit.wrapping_sub(b'0'))))
-        }
-        _ => (tail, None),
-    };
-    let mut head = RequestHead {
-        method,
-        target,
-        minor_version: version.unwrap_or(0),
-        is_simple: version.is_none(),
-        is_cut: false,
-        target_is_whole: true,
-        fields: Fields::new(),
-    };
-    read_fields(rest, 0, &mut head.fields);
-    Some(head)
+pub fn request<'f, 'a>(head: &'a [u8], room: &'f mut Fields<'a>) -> Option<RequestHead<'f, 'a>> {
+    let well_formed = well_formed_request(head, room).map(|(head, _)| head);
+    let head = well_formed.or_else(|| lenient_request(head, room))?;
+    Some(RequestHead { fields: room, ..head })
 }
 
 /// Takes apart what there is of a request's header section whose rest is missing: whole field lines, and of the request line
 /// what stands whole. `None` where it is no request line.
 #[must_use]
-pub fn cut_request(head: &[u8]) -> Option<RequestHead<'_>> {
+pub fn cut_request<'f, 'a>(head: &'a [u8], room: &'f mut Fields<'a>) -> Option<RequestHead<'f, 'a>> {
+    room.clear();
     if let lines @ [_, ..] = whole_lines(head) {
-        return request(lines).map(|whole| RequestHead { is_cut: true, ..whole });
+        return request(lines, room).map(|whole| RequestHead { is_cut: true, ..whole });
     }
     let mut words = head.splitn(3, |octet| *octet == b' ');
     let method = words.next().filter(|method| is_token(method))?;
     let target = words.next()?;
     let target_is_whole = words.next().is_some_and(|version| version.iter().zip(b"HTTP/1.").all(|(a, b)| a == b));
-    let fields = Fields::new();
-    Some(RequestHead { method, target, minor_version: 1, is_simple: false, is_cut: true, target_is_whole, fields })
+    Some(RequestHead {
+        method,
+        target,
+        minor_version: 1,
+        is_simple: false,
+        is_cut: true,
+        target_is_whole,
+        fields: room,
+    })
 }
 
 /// Whether octets are one whole line, a method and a target without a version: a Simple-Request (RFC 1945 section 5), which
@@ -223,38 +175,21 @@ pub fn is_simple_request(octets: &[u8]) -> bool {
 
 /// Takes a response's header section apart, however broken it is.
 #[must_use]
-pub fn response(head: &[u8]) -> ResponseHead<'_> {
-    if let Some((parsed, _)) = whole_response(head) {
-        return parsed;
-    }
-    let (line, rest) = split_line(head);
-    let offset = head.len() - rest.len();
-    let line_defect = status_line_defect(line).map(|at| {
-        let kind = if line.starts_with(b"HTTP") { DefectKind::BadStatusLine } else { DefectKind::NotHttp };
-        (kind, at)
-    });
-    let mut head = ResponseHead {
-        status: status_code(line),
-        minor_version: line.get(7).map_or(1, |digit| u8::from(*digit != b'0')),
-        reason: line.get(13..).unwrap_or_default(),
-        fields: Fields::new(),
-        defect: line_defect,
-        is_cut: false,
-    };
-    let field_defect = read_fields(rest, offset, &mut head.fields).map(|at| (DefectKind::BadHeader, at));
-    head.defect = head.defect.or(field_defect);
-    head
+pub fn response<'f, 'a>(head: &'a [u8], room: &'f mut Fields<'a>) -> ResponseHead<'f, 'a> {
+    let well_formed = well_formed_response(head, room).map(|(head, _)| head);
+    let head = well_formed.unwrap_or_else(|| lenient_response(head, room));
+    ResponseHead { fields: room, ..head }
 }
 
 /// Takes apart what there is of a response's header section whose rest is missing: the status, and whole field lines. `None`
 /// where the status is not whole.
 #[must_use]
-pub fn cut_response(head: &[u8]) -> Option<ResponseHead<'_>> {
+pub fn cut_response<'f, 'a>(head: &'a [u8], room: &'f mut Fields<'a>) -> Option<ResponseHead<'f, 'a>> {
     let lines = whole_lines(head);
     if lines.is_empty() && head.len() < STATUS_END {
         return None;
     }
-    Some(ResponseHead { is_cut: true, ..response(if lines.is_empty() { head } else { lines }) })
+    Some(ResponseHead { is_cut: true, ..response(if lines.is_empty() { head } else { lines }, room) })
 }
 
 /// Whether the octets so far can still become a status line; the offset of the first one that cannot stand.
@@ -339,9 +274,108 @@ fn whole_lines(octets: &[u8]) -> &[u8] {
     octets.get(..end).unwrap_or_default()
 }
 
-/// Of what httparse takes, which is strict.
-fn field<'a>(header: &httparse::Header<'a>) -> Field<'a> {
-    Field { name: header.name.as_bytes(), value: header.value }
+/// What httparse takes, which is strict. The field lines go into `room`.
+#[inline]
+fn well_formed_request<'f, 'a>(octets: &'a [u8], room: &mut Fields<'a>) -> Option<(RequestHead<'f, 'a>, usize)> {
+    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut parsed = httparse::Request::new(&mut []);
+    let Ok(httparse::Status::Complete(length)) = parsed.parse_with_uninit_headers(octets, &mut slots) else {
+        return None;
+    };
+    let head = RequestHead {
+        method: parsed.method?.as_bytes(),
+        target: parsed.path?.as_bytes(),
+        minor_version: parsed.version?,
+        is_simple: false,
+        is_cut: false,
+        target_is_whole: true,
+        fields: &[],
+    };
+    take_fields(parsed.headers, room);
+    Some((head, length))
+}
+
+#[inline]
+fn well_formed_response<'f, 'a>(octets: &'a [u8], room: &mut Fields<'a>) -> Option<(ResponseHead<'f, 'a>, usize)> {
+    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let Ok(httparse::Status::Complete(length)) =
+        config.parse_response_with_uninit_headers(&mut parsed, octets, &mut slots)
+    else {
+        return None;
+    };
+    let head = ResponseHead {
+        status: parsed.code,
+        minor_version: parsed.version?,
+        reason: parsed.reason?.as_bytes(),
+        fields: &[],
+        defect: None,
+        is_cut: false,
+    };
+    take_fields(parsed.headers, room);
+    Some((head, length))
+}
+
+#[inline]
+fn take_fields<'a>(headers: &[httparse::Header<'a>], room: &mut Fields<'a>) {
+    room.clear();
+    room.reserve(headers.len());
+    for header in headers {
+        room.push(Field { name: header.name.as_bytes(), value: header.value });
+    }
+}
+
+/// Takes a request's header section apart that httparse does not take. The field lines go into `room`.
+fn lenient_request<'f, 'a>(head: &'a [u8], room: &mut Fields<'a>) -> Option<RequestHead<'f, 'a>> {
+    let mut head = head;
+    // RFC 9112 section 2.2: empty lines before a request line are ignored.
+    while let Some(after) = head.strip_prefix(b"\r\n").or(head.strip_prefix(b"\n")) {
+        head = after;
+    }
+    let (line, rest) = split_line(head);
+    let mut parts = line.splitn(2, |octet| *octet == b' ');
+    let method = parts.next().filter(|method| is_token(method))?;
+    let tail = parts.next()?;
+    // The target may hold spaces that should have been encoded: the version is what follows the last one.
+    let (target, version) = match tail.iter().rposition(|octet| *octet == b' ') {
+        Some(space) if tail.get(space + 1..).is_some_and(|version| version.starts_with(b"HTTP/")) => {
+            let version = tail.get(space + 1..).unwrap_or_default();
+            (tail.get(..space)?, Some(version.get(7).map_or(0, |digit| digit.wrapping_sub(b'0'))))
+        }
+        _ => (tail, None),
+    };
+    room.clear();
+    read_fields(rest, 0, room);
+    Some(RequestHead {
+        method,
+        target,
+        minor_version: version.unwrap_or(0),
+        is_simple: version.is_none(),
+        is_cut: false,
+        target_is_whole: true,
+        fields: &[],
+    })
+}
+
+/// Takes a response's header section apart that httparse does not take. The field lines go into `room`.
+fn lenient_response<'f, 'a>(head: &'a [u8], room: &mut Fields<'a>) -> ResponseHead<'f, 'a> {
+    let (line, rest) = split_line(head);
+    let offset = head.len() - rest.len();
+    let line_defect = status_line_defect(line).map(|at| {
+        let kind = if line.starts_with(b"HTTP") { DefectKind::BadStatusLine } else { DefectKind::NotHttp };
+        (kind, at)
+    });
+    room.clear();
+    let field_defect = read_fields(rest, offset, room).map(|at| (DefectKind::BadHeader, at));
+    ResponseHead {
+        status: status_code(line),
+        minor_version: line.get(7).map_or(1, |digit| u8::from(*digit != b'0')),
+        reason: line.get(13..).unwrap_or_default(),
+        fields: &[],
+        defect: line_defect.or(field_defect),
+        is_cut: false,
+    }
 }
 
 /// The first line without its line end, and what follows it.

@@ -58,11 +58,12 @@ pub fn read_http1(octets: &[u8]) {
     if let Some(end) = http1::head_end(octets, 0) {
         assert!(end <= octets.len());
     }
-    if let Some(request) = http1::request(octets) {
-        let _ = http1::framing(&request.fields);
+    if let Some(request) = http1::request(octets, &mut http1::Fields::new()) {
+        let _ = http1::framing(request.fields);
     }
-    let response = http1::response(octets);
-    let _ = http1::framing(&response.fields);
+    let mut room = http1::Fields::new();
+    let response = http1::response(octets, &mut room);
+    let _ = http1::framing(response.fields);
     let _ = http1::status_line_prefix_defect(octets);
 }
 

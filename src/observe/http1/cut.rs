@@ -33,7 +33,8 @@ impl Http1 {
         if self.requests.exchange == 0 {
             return false;
         }
-        let Some(parsed) = http1::cut_request(&head) else { return false };
+        let mut room = http1::Fields::new();
+        let Some(parsed) = http1::cut_request(&head, &mut room) else { return false };
         self.requests_begin(&parsed, head.len(), limits, tell);
         self.follow_request(end, tell);
         true
@@ -87,8 +88,9 @@ impl Http1 {
     /// A hole up to `end` in a response's header section. Returns whether its status stands before it.
     pub(super) fn cut_response(&mut self, at: u64, end: u64, tell: &mut impl FnMut(What)) -> bool {
         let head = std::mem::take(&mut self.responses.buffer);
-        let Some(parsed) = http1::cut_response(&head) else { return false };
-        let (framing, _) = http1::framing(&parsed.fields);
+        let mut room = http1::Fields::new();
+        let Some(parsed) = http1::cut_response(&head, &mut room) else { return false };
+        let (framing, _) = http1::framing(parsed.fields);
         self.answer.measure = Measure {
             least_end: match framing {
                 Framing::Length(length) if !self.is_bodiless(parsed.status.unwrap_or(0)) => at.saturating_add(length),

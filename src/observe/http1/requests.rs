@@ -138,12 +138,14 @@ impl Http1 {
             self.requests.exchange = self.exchanges;
         }
         // Nearly always it is there at once, and in order.
-        let (end, parsed) = match http1::whole_request(head).filter(|_| searched == 0) {
+        let mut room = http1::Fields::new();
+        let whole = if searched == 0 { http1::whole_request(head, &mut room) } else { None };
+        let (end, parsed) = match whole {
             Some((parsed, end)) => (Some(end), Some(parsed)),
             None => {
                 let end = http1::head_end(head, searched);
                 let end = end.or_else(|| http1::is_simple_request(head).then_some(head.len()));
-                (end, end.and_then(|end| http1::request(head.get(..end)?)))
+                (end, end.and_then(|end| http1::request(head.get(..end)?, &mut room)))
             }
         };
         // Of a header section that is there at once nothing is told before, unless it tells the end of others.
@@ -166,12 +168,12 @@ impl Http1 {
 
     pub(super) fn requests_begin(
         &mut self,
-        parsed: &http1::RequestHead<'_>,
+        parsed: &http1::RequestHead<'_, '_>,
         length: usize,
         limits: &Limits,
         tell: &mut impl FnMut(What),
     ) {
-        let (framing, _) = http1::framing(&parsed.fields);
+        let (framing, _) = http1::framing(parsed.fields);
         let exchange = self.requests.exchange;
         let end = self.requests.start + length as u64;
         let Some(first) = self.requests.first.take() else { return };
@@ -268,7 +270,9 @@ impl Http1 {
         let (at, acknowledged) = (self.requests.start, self.requests.acknowledged);
         tell(What::RequestStarted { exchange, at, acknowledged });
         let end = http1::head_end(&head, 0).unwrap_or(head.len());
-        let parsed = head.get(..end).filter(|head| head.ends_with(b"\n")).and_then(http1::request);
+        let mut room = http1::Fields::new();
+        let lines = head.get(..end).filter(|head| head.ends_with(b"\n"));
+        let parsed = lines.and_then(|lines| http1::request(lines, &mut room));
         match parsed {
             Some(parsed) => self.requests_begin(&parsed, end, limits, tell),
             None => {

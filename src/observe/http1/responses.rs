@@ -7,7 +7,7 @@ use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::Method;
 use crate::observe::http1::{Answer, Arrived, FIRST_OCTETS, Http1, Mode, Reader, State};
 use crate::observe::tls::alert_instead;
-use crate::wire::http1::{self, Framing, ResponseHead};
+use crate::wire::http1::{self, Fields, Framing, ResponseHead};
 
 impl Http1 {
     pub(super) fn server_data(&mut self, arrived: Arrived<'_>, tell: &mut impl FnMut(What)) {
@@ -124,7 +124,8 @@ impl Http1 {
             }
         }
         // Nearly always it is there at once, and in order.
-        if begins && let Some((parsed, end)) = http1::whole_response(octets) {
+        let mut room = Fields::new();
+        if begins && let Some((parsed, end)) = http1::whole_response(octets, &mut room) {
             self.begin_response(arrived, true, tell);
             if self.responses.state != State::Head {
                 return Some(0);
@@ -159,7 +160,7 @@ impl Http1 {
             return None;
         };
         let section = head.get(..end).unwrap_or_default();
-        self.take_parsed_head(&http1::response(section), section, tell);
+        self.take_parsed_head(&http1::response(section, &mut Fields::new()), section, tell);
         Some(end.saturating_sub(searched))
     }
 
@@ -199,10 +200,15 @@ impl Http1 {
         }
     }
 
-    pub(super) fn take_parsed_head(&mut self, parsed: &ResponseHead<'_>, section: &[u8], tell: &mut impl FnMut(What)) {
+    pub(super) fn take_parsed_head(
+        &mut self,
+        parsed: &ResponseHead<'_, '_>,
+        section: &[u8],
+        tell: &mut impl FnMut(What),
+    ) {
         let start = self.responses.start;
         let end = start + section.len() as u64;
-        let (framing, conflict) = http1::framing(&parsed.fields);
+        let (framing, conflict) = http1::framing(parsed.fields);
         let conflict = conflict.map(|(kind, line)| {
             let value = parsed.fields.get(line).map_or(0, |field| offset_within(section, field.value));
             (kind, value)

@@ -20,7 +20,7 @@ pub(super) fn spoken(octets: &[u8]) -> Spoken {
 
 fn status(octets: &[u8]) -> Option<u16> {
     let line = octets.split(|octet| *octet == b'\n').next().unwrap_or_default();
-    http1::response(&[line, b"\n\r\n"].concat()).status
+    http1::response(&[line, b"\n\r\n"].concat(), &mut http1::Fields::new()).status
 }
 
 const FIRST: usize = 32;

@@ -13,29 +13,44 @@ fn the_end_of_a_header_section_is_found_across_pieces() {
 
 #[test]
 fn odd_targets_and_octets_are_read_all_the_same() {
-    let head = request(b"GET /a b\xff HTTP/1.1\r\nX: \xe4\r\n\r\n").unwrap();
+    let mut room = Fields::new();
+    let head = request(b"GET /a b\xff HTTP/1.1\r\nX: \xe4\r\n\r\n", &mut room).unwrap();
     assert_eq!((head.target, head.minor_version), (&b"/a b\xff"[..], 1));
-    let head = request(b"GET /old\r\n\r\n").unwrap();
-    assert_eq!((head.target, head.minor_version), (&b"/old"[..], 0));
-    assert!(request(b"\x16\x03\x01 nothing\r\n\r\n").is_none());
+    let head = request(b"GET /old\r\n\r\n", &mut room).unwrap();
+    assert_eq!((head.target, head.minor_version, head.fields), (&b"/old"[..], 0, &[][..]));
+    assert!(request(b"\x16\x03\x01 nothing\r\n\r\n", &mut room).is_none());
 }
 
 #[test]
 fn what_stands_of_a_header_section_that_is_cut_is_read() {
-    let head = cut_request(b"GET /a HTTP/1.1\r\nHost: h\r\nX-Id: 12").unwrap();
+    let mut room = Fields::new();
+    let head = cut_request(b"GET /a HTTP/1.1\r\nHost: h\r\nX-Id: 12", &mut room).unwrap();
     assert_eq!((head.target, head.target_is_whole, head.fields.len()), (&b"/a"[..], true, 1));
-    let head = cut_request(b"GET /a/b").unwrap();
+    let head = cut_request(b"GET /a/b", &mut room).unwrap();
     assert_eq!((head.method, head.target, head.target_is_whole), (&b"GET"[..], &b"/a/b"[..], false));
-    let head = cut_response(b"HTTP/1.1 502 Bad Gateway\r\nServer: s\r\nContent-Length: 1").unwrap();
+    let head = cut_response(b"HTTP/1.1 502 Bad Gateway\r\nServer: s\r\nContent-Length: 1", &mut room).unwrap();
     assert_eq!((head.status, head.fields.len(), head.defect), (Some(502), 1, None));
-    assert_eq!(cut_response(b"HTTP/1.1 502").unwrap().status, Some(502));
-    assert!(cut_response(b"HTTP/1.1 50").is_none());
+    assert_eq!(cut_response(b"HTTP/1.1 502", &mut room).unwrap().status, Some(502));
+    assert!(cut_response(b"HTTP/1.1 50", &mut room).is_none());
+}
+
+#[test]
+fn a_whole_header_section_is_read_with_its_length_and_no_other() {
+    let mut room = Fields::new();
+    let octets = b"GET /a HTTP/1.1\r\nHost: h\r\nX: y\r\n\r\nGET /b";
+    let (head, length) = whole_request(octets, &mut room).unwrap();
+    assert_eq!((head.target, head.fields.len(), Some(length)), (&b"/a"[..], 2, head_end(octets, 0)));
+    let octets = b"HTTP/1.1 200 OK\r\nServer: s\r\n\r\nbody";
+    let (head, length) = whole_response(octets, &mut room).unwrap();
+    assert_eq!((head.status, head.fields.len(), Some(length)), (Some(200), 1, head_end(octets, 0)));
+    assert!(whole_request(b"GET /a HTTP/1.1\r\nHost: h\r\n", &mut room).is_none());
+    assert!(whole_response(b"HTTP/1.1 200 OK\r\nX : y\r\n\r\n", &mut room).is_none());
 }
 
 #[test]
 fn every_kind_of_defect_is_found_with_its_offset() {
     let check = |head: &[u8], kind: DefectKind, at: usize| {
-        assert_eq!(response(head).defect, Some((kind, at)), "{}", head.escape_ascii());
+        assert_eq!(response(head, &mut Fields::new()).defect, Some((kind, at)), "{}", head.escape_ascii());
     };
     check(b"HTTP/1.1 OK\r\n\r\n", DefectKind::BadStatusLine, 9);
     check(b"HTTP/1.1 20000 OK\r\n\r\n", DefectKind::BadStatusLine, 12);
@@ -45,7 +60,7 @@ fn every_kind_of_defect_is_found_with_its_offset() {
     check(b"HTTP/1.1 200 OK\r\nX : y\r\n\r\n", DefectKind::BadHeader, 18);
     check(b"HTTP/1.1 200 OK\r\n: y\r\n\r\n", DefectKind::BadHeader, 17);
     check(b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n", DefectKind::BadHeader, 21);
-    assert_eq!(response(b"HTTP/1.1 200\r\nA: b\r\n\r\n").defect, None);
+    assert_eq!(response(b"HTTP/1.1 200\r\nA: b\r\n\r\n", &mut Fields::new()).defect, None);
 }
 
 #[test]
