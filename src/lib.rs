@@ -42,7 +42,8 @@
 //! ```
 //!
 //! [`analysis`] is the whole of the pure part behind two functions: [`analysis::Analysis::take`] a frame,
-//! [`analysis::Analysis::finish`] into a [`report::Report`]. Tests and benchmarks begin there.
+//! [`analysis::Analysis::finish`] into a [`report::Report`]. Tests and benchmarks begin there. Its halves below and above the
+//! waist can be had one by one: files are read with each in a thread of its own, and batches of events in between.
 //!
 //! # What flows
 //!
@@ -80,7 +81,7 @@
 //! | `pcap` | `capture` | filter expressions, live capture |
 //! | `rustix` | `capture::live`, `privileges`, `run` | poll, eventfd, users and capabilities without `unsafe` |
 //! | `landlock` | `privileges` | confinement |
-//! | `flate2`, `ruzstd` | `capture` | compressed inputs |
+//! | `flate2`, `ruzstd` | `capture` | compressed inputs, each unpacked in a thread of its own |
 //! | `prometheus` | `report::metrics` | the text exposition and its escaping |
 //! | `tokio`, `hyper`, `hyper-util`, `http-body-util`, `bytes` | `serve` | signals, ticks and scrapes, in one thread |
 //! | `clap`, `indicatif`, `terminal_size` | `cli`, `run` | the command line, and how wide it is |
@@ -131,8 +132,9 @@
 //!
 //! # Where the code is not as the drawing
 //!
-//! - There is **one shard**, and it runs in the thread that reads. Decoding is faster than a disk, and a second thread
-//!   gained little; the shard is a unit of state of its own so that there can be more of them.
+//! - There is **one shard**, and it runs in the thread that reads. What is above the waist takes as long as what is below
+//!   it, so a second core is used best there; the shard is a unit of state of its own so that there can be more of them.
+//!   While live, capturing has a thread, and both halves share the other one.
 //! - [`analysis`] stands above `report` although it does no I/O: what it composes is a report, and the order of the
 //!   stages should stand in one place.
 //! - `DefectKind`, what HTTP/1 forbids, is defined in [`wire::http1`], where it is found; the waist uses it. So it does with
