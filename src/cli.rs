@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::limits::Limits;
+
 /// Names the cause of every 502 from the packets on both legs of a reverse proxy.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
@@ -78,6 +80,19 @@ pub struct Cli {
     /// While live: processor time that may be used, in per cent of one core. Beyond it whole connections are left out.
     #[arg(long, value_name = "PERCENT", conflicts_with = "read", value_parser = clap::value_parser!(u32).range(1..=6400))]
     pub max_cpu: Option<u32>,
+
+    /// Connections to follow at once [default: 18432], some 2 KB each. Beyond it the one that was silent longest is given up.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..))]
+    pub max_connections: Option<u32>,
+
+    /// Exchanges to keep at once, open or not settled [default: 18432], some 2 KB each. Beyond it they are judged early.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..))]
+    pub max_exchanges: Option<u32>,
+
+    /// Incidents to list [default: 4000], some 8 KB each. Beyond it they are counted.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_incidents: Option<u32>,
+
     /// Serve metrics for Prometheus at http://ADDR/metrics, for example 127.0.0.1:9502.
     #[arg(long, value_name = "ADDR", value_parser = socket_address, conflicts_with = "read")]
     pub metrics: Option<SocketAddr>,
@@ -187,6 +202,21 @@ impl Cli {
 }
 
 impl Cli {
+    /// The bounds of the analysis, as far as they are options.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let standard = Limits::default();
+        let chosen = |option: Option<u32>, standard: usize| option.map_or(standard, |n| n as usize);
+        let exchanges = chosen(self.max_exchanges, standard.exchanges);
+        Limits {
+            connections: chosen(self.max_connections, standard.connections),
+            exchanges,
+            exchange_bytes: standard.exchange_bytes.saturating_mul(exchanges) / standard.exchanges,
+            incidents: chosen(self.max_incidents, standard.incidents),
+            ..standard
+        }
+    }
+
     /// Octets that a file of the ring may have, and how many are kept. Of a bound that is repeated the last one counts.
     #[must_use]
     pub fn ring_bounds(&self) -> (Option<u64>, Option<u32>) {
@@ -367,6 +397,17 @@ mod tests {
             let error = bounds(wrong).unwrap_err();
             assert!(error.contains(said), "{error}");
         }
+    }
+
+    #[test]
+    fn bounds_of_memory_can_be_chosen() {
+        let (standard, limits) = (Limits::default(), parsed("-r a").unwrap().limits());
+        assert_eq!((limits.connections, limits.exchange_bytes), (standard.connections, standard.exchange_bytes));
+        let limits = parsed("-r a --max-connections 1000000 --max-exchanges 36864 --max-incidents 7").unwrap().limits();
+        assert_eq!((limits.connections, limits.exchanges, limits.incidents), (1_000_000, 36_864, 7));
+        assert_eq!(limits.exchange_bytes, 2 * standard.exchange_bytes);
+        refused("-r a --max-connections 0", "0 is not in 16..");
+        refused("-r a --max-incidents none", "invalid value 'none'");
     }
 
     #[test]

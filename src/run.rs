@@ -24,7 +24,6 @@ use crate::cli::{Cli, Command, Format};
 use crate::correlate::gateway::Gateways;
 use crate::diagnose::Question;
 use crate::diagnose::incident::Incident;
-use crate::limits::Limits;
 use crate::privileges;
 use crate::report::{ExchangeRow, Report, Style, Totals, csv, json, ladder, ndjson, text};
 use crate::run::output::{ExchangeTable, Output, Written, colored, columns};
@@ -152,7 +151,7 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     let mut write_row = table.as_mut().map(|table| |row: &ExchangeRow| table.row(row));
     let take_row = write_row.as_mut().map(|write| -> TakeRow<'_> { write });
     let began = Instant::now();
-    let limits = Limits::default();
+    let limits = cli.limits();
     let analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, take_row);
     let mut progress = Progress::new(cli);
     let mut frames = 0_u64;

@@ -24,7 +24,6 @@ use crate::correlate::gateway::Gateways;
 use crate::diagnose::incident::{Attempt, Incident, Kind};
 use crate::event::Endpoint;
 use crate::flow::share::Share;
-use crate::limits::Limits;
 use crate::privileges::{self, Kept};
 use crate::report::metrics::{self, Snapshot};
 use crate::report::{ExchangeRow, Input, Report, Style, ndjson, text};
@@ -56,7 +55,7 @@ pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
     let (file_bytes, files) = cli.ring_bounds();
     let ring = |path: &PathBuf| Ring::create(path, Turn { file_bytes, files }, interfaces.clone());
     let ring = cli.write.as_ref().map(ring).transpose()?;
-    let limits = Limits::default();
+    let limits = cli.limits();
     let recorder = cli.record.as_ref().map(|path| Recorder::new(path, &limits, interfaces.clone())).transpose()?;
     let serve = Serve::start(listener)?;
     if cli.verbose {
