@@ -4,11 +4,13 @@
 //! one; who has two cores may run them side by side ([`Analysis::halves`]), with the same report.
 
 mod news;
+mod notes;
 mod rows;
 
 use std::net::IpAddr;
 
 use crate::analysis::news::Desk;
+use crate::analysis::notes::{decryption_note, snaplen_note};
 use crate::analysis::rows::{quantiles, row, upstreams};
 
 use crate::correlate::gateway::Gateways;
@@ -465,8 +467,10 @@ impl Findings<'_> {
             return;
         }
         self.totals.exchanges += 1;
-        let unmeasured = exchange.response_end.is_some_and(|end| end.how == Ending::Unmeasured);
+        let encrypted = exchange.veiled.is_some();
+        let unmeasured = !encrypted && exchange.response_end.is_some_and(|end| end.how == Ending::Unmeasured);
         self.unmeasured += u64::from(unmeasured);
+        self.totals.encrypted += u64::from(encrypted);
         if let Some(status) = exchange.status() {
             *self.totals.responses.entry(status).or_default() += 1;
         }
@@ -474,28 +478,6 @@ impl Findings<'_> {
             write(&row(case));
         }
     }
-}
-
-/// How far the user's secrets reached.
-fn decryption_note(forgotten: Option<u64>, decrypted: u64, opaque: u64) -> Option<String> {
-    let forgotten = forgotten?;
-    let mut note =
-        format!("{decrypted} of {} TLS connections were decrypted with the secrets given", decrypted + opaque);
-    if forgotten > 0 {
-        note.push_str(&format!("; those of {forgotten} connections were forgotten for want of memory"));
-    }
-    Some(note)
-}
-
-/// What cannot be told where the snaplen cut header sections and chunks.
-fn snaplen_note([requests, responses]: [u64; 2], unmeasured: u64) -> Option<String> {
-    (requests + responses + unmeasured > 0).then(|| {
-        format!(
-            "the snaplen cut the header sections of {requests} requests and {responses} responses: what stood behind the cut is \
-             not known. Of {unmeasured} exchanges the length of the response is unknown: one that broke off looks whole. \
-             Capture whole packets (`-s 0`) to know"
-        )
-    })
 }
 
 /// Methods that are counted each by its name.

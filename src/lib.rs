@@ -117,6 +117,8 @@
 //! - **Roles do not change.** Who is client and who server is settled by SYN, SYN-ACK, or what the first octets say.
 //! - **Pairing is a matching, not a search.** Successful exchanges take part, because what they take is a candidate no
 //!   more. Values that stand on both legs and nowhere else count most, then request and length, then time.
+//! - **What is inside TLS is paired too**, without keys by time and by octets alone. Which answer was an error is hidden there: a
+//!   failed attempt is an incident of its own kind, and whatever the gateway answered by itself, without an attempt, is none.
 //! - **A verdict waits** ([`limits::Limits::settle`]): the late answer that turns a failure into a time-out comes after
 //!   the error. An exchange that failed settles after four times the least span, and later where its attempts may not be
 //!   over. While live a provisional verdict is told after the least span, and learned from is only the settled one: so a

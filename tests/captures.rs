@@ -99,6 +99,9 @@ stories! {
     nginx_stalled_body
     nginx_syn_unanswered
     nginx_timeout_late_answer
+    nginx_tls_front_failures
+    nginx_tls_front_healthy
+    nginx_tls_front_race_masked
     nginx_truncated_body
     nginx_truncated_head
 }

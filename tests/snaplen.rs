@@ -48,14 +48,20 @@ fn check(name: &str, snaplen: usize) {
     assert_eq!(cuts > 0, report.coverage.notes.iter().any(|note| note.contains("snaplen")), "{name} at {snaplen}");
 }
 
+/// The stories whose legs are in clear: where the snaplen cuts a TLS handshake, what is inside is not followed, and a failure
+/// behind it is told without its client's request.
+fn in_clear() -> Vec<String> {
+    story::names().into_iter().filter(|name| !name.contains("-tls-front-")).collect()
+}
+
 #[test]
 fn a_snaplen_of_96_leaves_every_cause_that_needs_no_more() {
-    story::names().iter().for_each(|name| check(name, 96));
+    in_clear().iter().for_each(|name| check(name, 96));
 }
 
 #[test]
 fn a_snaplen_of_128_leaves_every_cause_that_needs_no_more() {
-    story::names().iter().for_each(|name| check(name, 128));
+    in_clear().iter().for_each(|name| check(name, 128));
 }
 
 #[test]

@@ -275,8 +275,9 @@ impl Conversation {
                 }
             }
             What::Tls(shown) => {
-                if let Tls::Alert(SentAlert { sender, alert: Some(alert), .. }) = &**shown
-                    && alert.description == AlertDescription::CLOSE_NOTIFY
+                // What is encrypted after the handshake is a farewell: any other alert ends the connection as well.
+                if let Tls::Alert(SentAlert { sender, alert, after_handshake, .. }) = &**shown
+                    && alert.map_or(*after_handshake, |alert| alert.description == AlertDescription::CLOSE_NOTIFY)
                     && let Some(notified) = self.notified.get_mut(sender.index())
                 {
                     notified.get_or_insert(event.moment);
@@ -381,8 +382,13 @@ impl Conversation {
     #[must_use]
     pub fn ended(&self, side: Side) -> Option<Moment> {
         let closed = self.close(side).map(|(moment, ..)| moment);
-        let notified = self.notified.get(side.index()).copied().flatten();
-        closed.into_iter().chain(notified).min_by_key(|moment| moment.frame)
+        closed.into_iter().chain(self.notified(side)).min_by_key(|moment| moment.frame)
+    }
+
+    /// When a side said inside of TLS that it closes.
+    #[must_use]
+    pub fn notified(&self, side: Side) -> Option<Moment> {
+        self.notified.get(side.index()).copied().flatten()
     }
 
     /// Who closed first, by a FIN or a RST.
@@ -465,11 +471,11 @@ impl Exchange {
     }
 
     /// Whether the response is there as a whole, as far as its length is known. A request without a version is answered by
-    /// content alone.
+    /// content alone; inside TLS any octets may be all of it.
     #[must_use]
     pub fn is_answered(&self) -> bool {
         let simple = self.request.as_ref().is_some_and(|request| request.simple);
-        (self.response.is_some() || simple)
+        (self.response.is_some() || simple || self.veiled.is_some())
             && self.response_end.is_some_and(|end| match end.how {
                 Ending::Complete | Ending::Closed | Ending::Switched | Ending::Unmeasured => true,
                 Ending::Truncated | Ending::Unknown => false,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::correlate::Correlator;
 use crate::correlate::conversation::{Conversation, Exchange};
-use crate::event::{Moment, Side};
+use crate::event::{Moment, Opaque, Side};
 use crate::time::Timestamp;
 
 impl Correlator {
@@ -48,13 +48,15 @@ impl Correlator {
     }
 
     /// Whether a connection without a request may be a failed attempt: one that the gateway opened and closed by itself is
-    /// a probe, or was opened in advance.
+    /// a probe, or was opened in advance, unless it spoke TLS on it.
     pub(super) fn has_failed(&self, candidate: &Exchange) -> bool {
         let conversation = self.books.conversation(candidate.key.connection);
         candidate.key.number > 0
             || conversation.is_some_and(|conversation| {
                 let first = conversation.first_close();
-                conversation.syn_ack.is_none() || first.is_some_and(|(_, closing, _)| closing.by == Side::Server)
+                conversation.syn_ack.is_none()
+                    || first.is_some_and(|(_, closing, _)| closing.by == Side::Server)
+                    || conversation.opaque == Some(Opaque::Tls)
             })
     }
 }

@@ -62,11 +62,12 @@ impl Correlator {
             return;
         }
         let rtt = self.books.conversation(key.connection).and_then(|conversation| conversation.rtt());
-        // Late answers come after errors: these are given more time.
-        let slow = exchange.status().is_none_or(|status| status >= 500);
+        // Late answers come after errors: these are given more time. What was answered inside TLS is an error rarely.
+        let hidden = exchange.veiled.is_some() && exchange.response_start.is_some();
+        let slow = !hidden && exchange.status().is_none_or(|status| status >= 500);
         let settle = self.settle.max(rtt.unwrap_or_default() * 3);
         let after = if self.may_be_attempt(key) { ATTEMPTS_LATER } else { Duration::ZERO };
-        if slow {
+        if slow || hidden {
             self.provisional.schedule(moment.at + settle + after, key);
         }
         self.due.push(Reverse((moment.at + settle * if slow { 4 } else { 1 } + after, key)));

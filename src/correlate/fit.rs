@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::marks::shared;
 use crate::correlate::pair::Window;
+use crate::correlate::veiled;
 
 /// How improbable it is that a candidate stands where it does by chance: the less the better. The cost is the sum of the
 /// logarithms of its slacks, in thousandths: one tight end and a loose one are worth more than two halfway ends.
@@ -36,6 +37,9 @@ pub(super) fn is_at_once(slack: Duration) -> bool {
 
 /// What speaks against a candidate; `None` where it cannot be.
 pub(super) fn mismatch(front: &Exchange, candidate: &Exchange, window: Window) -> Option<u32> {
+    if front.veiled.is_some() || candidate.veiled.is_some() {
+        return veiled::mismatch(front, candidate, window);
+    }
     let mut penalty = 0;
     if let (Some(wanted), Some(sent)) = (&front.request, &candidate.request) {
         if wanted.method() != sent.method() {

@@ -6,6 +6,7 @@
 
 mod books;
 pub mod conversation;
+mod cost;
 mod course;
 mod crowd;
 mod ends;
@@ -25,6 +26,7 @@ mod places;
 mod provisional;
 pub mod resolution;
 mod settle;
+mod veiled;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
@@ -302,8 +304,10 @@ impl Correlator {
             }
             What::Request(request) => self.take_request(connection, moment, request),
             What::Veiled(veiled) => {
-                if let Some(exchange) = page.exchange_mut(veiled.exchange) {
-                    exchange.veiled = Some(veiled);
+                if let Some(exchange) = page.exchange_mut(veiled.exchange)
+                    && exchange.veiled.replace(veiled).is_none()
+                {
+                    self.marks.insert(exchange);
                 }
             }
             What::RequestEnded { exchange, end } => {

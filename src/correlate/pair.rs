@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::correlate::conversation::{Exchange, ExchangeKey};
+use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
 use crate::correlate::crowd::has_failed;
-use crate::correlate::fit::{Fit, is_at_once, mismatch, surprise};
+use crate::correlate::fit::Fit;
 use crate::correlate::index::{Entry, LAST};
 use crate::correlate::marks::shared;
+use crate::correlate::veiled::has_passed_on;
 use crate::correlate::{Correlator, Pairing};
-use crate::event::{Endpoint, Moment};
+use crate::event::{Endpoint, Side};
 use crate::time::Timestamp;
 
 /// The part of a downstream exchange's time that no attempt accounts for.
@@ -30,12 +31,12 @@ pub(super) struct Window {
     /// The attempt after it; `None` where the response follows.
     pub(super) next: Option<Endpoint>,
     /// What stands at its beginning.
-    opening: Opening,
+    pub(super) opening: Opening,
 }
 
 /// What stands at the beginning of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Opening {
+pub(super) enum Opening {
     /// The downstream request.
     Request,
     /// The failure of another attempt.
@@ -47,8 +48,7 @@ enum Opening {
 impl Correlator {
     /// The attempts of an exchange that settles, in the order of time: the identified ones, and what fits in between.
     pub(super) fn attempts_of(&mut self, key: ExchangeKey) -> Vec<(ExchangeKey, Pairing)> {
-        // What was asked inside TLS, and what was answered, is not known: nothing but time would tell its attempts.
-        let Some(front) = self.books.exchange(key).filter(|front| front.veiled.is_none()) else { return Vec::new() };
+        let Some(front) = self.books.exchange(key) else { return Vec::new() };
         let mut attempts: Vec<(ExchangeKey, Pairing)> = front
             .attempts
             .iter()
@@ -88,7 +88,7 @@ impl Correlator {
     /// Whether an exchange may have had attempts of which more is to be learned: to which exchanges that are still open have a
     /// better claim, or which may not have been given up at all.
     pub(super) fn is_contested(&self, key: ExchangeKey) -> bool {
-        let Some(front) = self.books.exchange(key).filter(|front| front.veiled.is_none()) else { return false };
+        let Some(front) = self.books.exchange(key) else { return false };
         if !self.has_orphans(front) {
             return false;
         }
@@ -101,6 +101,17 @@ impl Correlator {
                 (may_go_on || window.next.is_some())
                     && self.cost(front, candidate, window).is_some_and(|fit| may_go_on || wanted(fit))
             })
+        })
+    }
+
+    /// Whether an attempt that may have been made for an exchange is still being answered.
+    pub(super) fn has_running_attempt(&self, front: &Exchange) -> bool {
+        let window = self.whole(front);
+        let orphans = self.orphans_within(front, window).take(MOST_CANDIDATES);
+        orphans.filter_map(|key| self.books.exchange(key)).any(|candidate| {
+            candidate.over.is_none()
+                && candidate.response_start.is_some()
+                && self.cost(front, candidate, window).is_some()
         })
     }
 
@@ -128,6 +139,16 @@ impl Correlator {
         conversation.is_some_and(|conversation| conversation.first_close().is_none_or(|(close, ..)| close.at >= end))
     }
 
+    /// Whether the gateway let go of an attempt, unanswered, the moment that it answered its client.
+    fn is_given_up_at(&self, attempt: &Exchange, end: Timestamp) -> bool {
+        let first = self.books.conversation(attempt.key.connection).and_then(Conversation::first_close);
+        attempt.key.number > 0
+            && !attempt.is_answered()
+            && first.is_some_and(|(close, closing, _)| {
+                closing.by == Side::Client && close.at >= end && close.at.since(end) <= AT_ONCE
+            })
+    }
+
     /// The best candidate for a stretch of the exchange that no attempt accounts for yet.
     fn next_fit(&self, key: ExchangeKey, attempts: &[(ExchangeKey, Pairing)]) -> Option<(ExchangeKey, Pairing)> {
         let front = self.books.exchange(key).filter(|front| self.has_orphans(front))?;
@@ -139,13 +160,13 @@ impl Correlator {
     fn windows(&self, front: &Exchange, attempts: &[(ExchangeKey, Pairing)]) -> SmallVec<[Window; 4]> {
         let end = front.response_start.as_ref().map(|start| start.moment).or(front.over).map_or(self.now, |m| m.at);
         let mut windows: SmallVec<[Window; 4]> = SmallVec::new();
-        let mut from = if front.request.is_some() { front.started.at } else { end - UNSEEN_REQUEST };
+        let mut from = if front.is_asked() { front.started.at } else { end - UNSEEN_REQUEST };
         let mut opening = Opening::Request;
         for (attempt, _) in attempts {
             let Some(attempt) = self.books.exchange(*attempt) else { continue };
             windows.push(Window { from, until: self.began(attempt), next: Some(attempt.server), opening });
             (from, opening) = match self.outcome(attempt, end) {
-                _ if attempt.is_answered() && attempt.status() == front.status() => (end, Opening::Failure),
+                _ if attempt.is_answered() && has_passed_on(front, attempt) => (end, Opening::Failure),
                 Some(moment) => (moment.at, Opening::Failure),
                 None => (self.last_try(attempt), Opening::Silence(self.began(attempt))),
             };
@@ -153,7 +174,7 @@ impl Correlator {
         // What fails right before the answer explains it; and who still waits for one attempt has not made another.
         let explained = attempts.last().and_then(|(last, _)| self.books.exchange(*last)).is_some_and(|last| {
             let waits = last.key.number > 0 && last.response_start.is_none() && self.is_open(last, end);
-            waits || (opening == Opening::Failure && end.since(from) <= AT_ONCE)
+            waits || self.is_given_up_at(last, end) || (opening == Opening::Failure && end.since(from) <= AT_ONCE)
         });
         if !explained {
             windows.push(Window { from, until: end, next: None, opening });
@@ -224,7 +245,7 @@ impl Correlator {
             _ => Pairing::Possible,
         };
         // Whose request was not seen may have begun later, and asked for something else.
-        let surest = if front.request.is_some() { Pairing::Certain } else { Pairing::Likely };
+        let surest = if front.is_asked() { Pairing::Certain } else { Pairing::Likely };
         Some((best.key, pairing.min(surest)))
     }
 
@@ -353,7 +374,7 @@ impl Correlator {
     /// Whether a front's gateway made attempts in its time that nobody has claimed.
     pub(super) fn has_orphans(&self, front: &Exchange) -> bool {
         let window = self.whole(front);
-        let from = if front.request.is_some() { window.from } else { window.until - UNSEEN_REQUEST };
+        let from = if front.is_asked() { window.from } else { window.until - UNSEEN_REQUEST };
         !self.is_own_upstream(front) && self.orphans_within(front, Window { from, ..window }).next().is_some()
     }
 
@@ -383,77 +404,6 @@ impl Correlator {
         };
         open.filter(wants).map(|front| front.key)
     }
-
-    /// What it costs to believe that a candidate fills a window; `None` where it cannot.
-    fn cost(&self, front: &Exchange, candidate: &Exchange, window: Window) -> Option<Fit> {
-        let began = self.began(candidate);
-        let elsewhere = candidate.key.connection == front.key.connection
-            || !self.has_failed(candidate)
-            || (candidate.key.number > 0 && candidate.request_start.is_none())
-            || !self.places.may_stand_behind(candidate.place, front.place)
-            || began + CLOCK_SLACK < window.from
-            || began > window.until;
-        if elsewhere || !self.gateways.same(front.server.ip(), candidate.client.ip()) {
-            return None;
-        }
-        let penalty = mismatch(front, candidate, window)?;
-        let start = match window.opening {
-            Opening::Request => {
-                let ready = [Some(front.ready()), front.request_end.map(|(moment, _)| moment)];
-                let ready = ready.into_iter().flatten().map(|moment| began.since(moment.at.max(window.from)));
-                ready.min().unwrap_or_default()
-            }
-            Opening::Failure => began.since(window.from),
-            Opening::Silence(_) => Duration::ZERO,
-        };
-        let end = self.outcome(candidate, window.until + CLOCK_SLACK).map(|moment| window.until.since(moment.at));
-        if end.is_none() && !self.was_given_up(candidate, window) {
-            return None;
-        }
-        if let Some(next) = window.next {
-            // What failed before the request was complete, and was followed by an attempt only afterwards, was not what that
-            // attempt followed: this gateway reads requests whole before it turns to an upstream.
-            let failed = self.outcome(candidate, window.until);
-            let is_older =
-                |(end, _): (Moment, u64)| failed.is_some_and(|at| at.frame < end.frame) && end.at <= window.until;
-            if window.opening == Opening::Request && front.request_end.is_some_and(is_older) {
-                return None;
-            }
-            // Another attempt followed: at once, or, at the same endpoint, after the gateway's pauses.
-            let again = next == candidate.server;
-            let pause = if again { LONGEST_PAUSE } else { AT_ONCE };
-            let follows = start <= AT_ONCE || again && window.opening != Opening::Request && start <= pause;
-            let precedes = end.is_none_or(|end| end <= pause);
-            // A gateway that is short of time begins late, and then tries again at once all the same.
-            let alone = || end.is_some_and(is_at_once) && self.is_alone(front, candidate.key);
-            if !(follows && (precedes || again) || precedes && again && window.opening != Opening::Request || alone()) {
-                return None;
-            }
-        }
-        let start = match (window.opening, end) {
-            (Opening::Silence(_), Some(end)) if end > AT_ONCE => return None,
-            // Two attempts that nothing came of were waited for equally long.
-            (Opening::Silence(before), None) => {
-                let (first, second) = (began.since(before), window.until.since(began));
-                let difference = first.abs_diff(second);
-                if window.next.is_some() && difference > second / 4 + AT_ONCE {
-                    return None;
-                }
-                difference
-            }
-            _ => start,
-        };
-        let (start, end) = (surprise(start), end.map_or(UNRESOLVED, surprise));
-        Some(Fit { cost: start + end + penalty, tighter: start.min(end), key: candidate.key })
-    }
-
-    /// Whether an attempt that nothing came of may have been given up by the end of a window: nobody gives up at once, and
-    /// nobody tries on after he has.
-    fn was_given_up(&self, candidate: &Exchange, window: Window) -> bool {
-        let tried = self.books.conversation(candidate.key.connection).map(|conversation| conversation.syn.0.at);
-        let waited = window.until.since(candidate.started.at);
-        waited >= SHORTEST_PATIENCE && tried.is_none_or(|tried| tried <= window.until + AT_ONCE)
-    }
 }
 
 /// Attempts of one exchange.
@@ -463,15 +413,13 @@ pub(super) const CLOCK_SLACK: Duration = Duration::from_micros(50);
 /// Shorter stretches are the gateway's own time.
 const SHORTEST_WINDOW: Duration = Duration::from_micros(20);
 /// A gateway that tries again at once does so within this span.
-const AT_ONCE: Duration = Duration::from_millis(5);
-/// No gateway waits less than this for an answer.
-const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
+pub(super) const AT_ONCE: Duration = Duration::from_millis(5);
 /// The pause before a SYN is repeated for the first time (RFC 6298: 1 s, and some slack); it doubles from then on.
 const FIRST_RETRANSMISSION: Duration = Duration::from_millis(1200);
 /// How often a SYN is repeated, at most, before no further repetition is waited for.
 const LATEST_WAITED_FOR: u32 = 2;
 /// Longest pause of a gateway before it tries an endpoint again.
-const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
 /// The cost up to which the only candidate is beyond doubt: one end tight, the other within a second.
 pub(super) const CERTAIN: u32 = 12_000;
 /// The difference that makes a candidate clearly better than the next.
@@ -490,8 +438,6 @@ const FEW: usize = 2;
 const MOST_COMPARED: usize = 32;
 /// Exchanges that are asked whether they were open at an instant, the latest first.
 const MOST_LOOKED_AT: usize = 1024;
-/// The cost of an attempt that nothing has come of.
-const UNRESOLVED: u32 = 1500;
 /// How far before its response the attempts of an exchange are sought whose request was not seen.
 const UNSEEN_REQUEST: Duration = Duration::from_secs(2);
 /// An exchange that is older than this when an attempt begins is no rival for it.

@@ -24,7 +24,10 @@ impl Correlator {
             // Not from `at`: where the clock stepped, it may lie years back, and at the end of time no step leads on.
             let later = now + HOPE_STEP;
             let hopeful = now.since(started) < LONGEST_HOPE && later > now;
-            if hopeful && (self.is_contested(key) || self.may_be_attempt(key) && self.has_hope(key)) {
+            let may_change = || {
+                self.is_growing(key, now) || self.is_contested(key) || self.may_be_attempt(key) && self.has_hope(key)
+            };
+            if hopeful && may_change() {
                 self.due.push(Reverse((later, key)));
             } else {
                 self.settle_root(key, sink);

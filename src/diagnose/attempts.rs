@@ -6,7 +6,7 @@ use crate::correlate::{Case, Party, Try};
 use crate::diagnose::Diagnoser;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::Judged;
-use crate::diagnose::evidence::{self, Attempt, Given, Verdict};
+use crate::diagnose::evidence::{self, Attempt, Given, Outside, Verdict};
 use crate::diagnose::incident::Grade;
 use crate::diagnose::product::Product;
 use crate::diagnose::verdicts::{self, judge_attempt};
@@ -14,7 +14,8 @@ use crate::diagnose::{resolve, response};
 use crate::time::Timestamp;
 
 impl Diagnoser {
-    pub(super) fn judge_attempts<'a>(&self, case: &Case<'a>, given: Given) -> Vec<Judged<'a>> {
+    /// `given` is what the gateway gave to its client, where that can be seen.
+    pub(super) fn judge_attempts<'a>(&self, case: &Case<'a>, given: Option<Given>) -> Vec<Judged<'a>> {
         let mut judged: Vec<Judged<'a>> = Vec::with_capacity(case.attempts.len());
         for (index, attempt) in case.attempts.iter().enumerate() {
             // A gateway behind the gateway gave its answer on the attempt that it is behind.
@@ -22,8 +23,7 @@ impl Diagnoser {
                 .attempts
                 .get(..index)
                 .and_then(|before| before.iter().rev().find(|outer| outer.hop + 1 == attempt.hop));
-            let given =
-                if attempt.hop == 0 { Some(given) } else { behind.and_then(|outer| evidence::given_on(outer.party)) };
+            let given = if attempt.hop == 0 { given } else { behind.and_then(|outer| evidence::given_on(outer.party)) };
             let next = case.attempts.get(index + 1..).and_then(|after| {
                 after.iter().take_while(|next| next.hop >= attempt.hop).find(|next| next.hop == attempt.hop)
             });
@@ -32,7 +32,16 @@ impl Diagnoser {
                 Some(next) => {
                     let at = next.party.exchange.started;
                     let at = if next.party.exchange.reused { at } else { next.party.conversation.opened };
-                    Some(Given { status: None, whole: false, retried: true, at, client_closed: None, broken_off: None })
+                    Some(Given {
+                        status: None,
+                        whole: false,
+                        octets: None,
+                        own_page: false,
+                        retried: true,
+                        at,
+                        client_closed: None,
+                        broken_off: None,
+                    })
                 }
                 None => given,
             };
@@ -43,7 +52,8 @@ impl Diagnoser {
             let pairing = verdicts::pairing_after(pairing, bare, before.map(|before| before.pairing));
             let attempt = &Try { pairing, ..*attempt };
             let maker = behind.map_or(case.root, |outer| outer.party).exchange.server;
-            let view = self.view(*attempt, given, self.products.at(maker, case.gateways));
+            let mut view = self.view(*attempt, given, self.products.at(maker, case.gateways));
+            view.outside = Outside::of(case.root).filter(|_| attempt.hop == 0 && next.is_none());
             let mut verdict = judge_attempt(&view);
             if let Some(verdict) = &mut verdict {
                 self.doubt_last(&view, verdict);
@@ -91,6 +101,7 @@ impl Diagnoser {
             conversation,
             pairing: attempt.pairing,
             given,
+            outside: None,
             product,
             endpoint_responds: self.responded.contains(&exchange.server),
             others_connected: accepted

@@ -8,7 +8,7 @@ use crate::diagnose::incident::{self, Downstream, Grade, Incident, Kind};
 use crate::diagnose::ladder;
 use crate::diagnose::product::{self, Product};
 use crate::diagnose::resolve;
-use crate::event::{Endpoint, Side};
+use crate::event::{Endpoint, Moment, Side};
 use crate::stats;
 
 /// An attempt with its verdict.
@@ -46,12 +46,12 @@ pub(super) fn compose(
         verdict.lower(Grade::Consistent, "what happened on connections that --max-cpu left out");
     }
     let root = case.root.exchange;
-    let downstream = (case.role == Role::Downstream).then(|| downstream(case, responder));
-    let status = downstream.as_ref().and_then(|downstream| downstream.status);
-    let time = match &downstream {
-        Some(downstream) => downstream.response.or(root.over).unwrap_or(root.started).at,
-        None => verdict.evidence.last().map_or(root.started.at, |proof| proof.moment.at),
+    let time = match case.role {
+        Role::Downstream => answer(case).or(root.over).unwrap_or(root.started).at,
+        Role::Upstream => verdict.evidence.last().map_or(root.started.at, |proof| proof.moment.at),
     };
+    let downstream = (case.role == Role::Downstream).then(|| downstream(case, responder)).flatten();
+    let status = downstream.as_ref().and_then(|downstream| downstream.status);
     let ladder = ladder::steps(case, &verdict);
     let attempts = attempts(case, &judged, &verdict);
     let log_lines = Product::ALL
@@ -82,26 +82,42 @@ pub(super) fn compose(
     }
 }
 
-fn downstream(case: &Case<'_>, product: Option<Product>) -> Downstream {
+/// Where the gateway's answer begins, or its close without one.
+fn answer(case: &Case<'_>) -> Option<Moment> {
+    let closed = || case.root.conversation.close(Side::Server).map(|(moment, ..)| moment);
+    case.root.exchange.response_start.as_ref().map(|start| start.moment).or_else(closed)
+}
+
+/// The client's exchange. What was asked inside TLS is what the gateway then asked of an upstream; where it sent no request
+/// either, there is nothing of the client's to tell.
+fn downstream(case: &Case<'_>, product: Option<Product>) -> Option<Downstream> {
     let exchange = case.root.exchange;
-    let request = exchange.request.as_ref();
-    let closed = case.root.conversation.close(Side::Server).map(|(moment, ..)| moment);
-    let response = exchange.response_start.as_ref().map(|start| start.moment).or(closed);
+    let encrypted = exchange.veiled.is_some();
+    let passed_on = || {
+        let attempts = case.attempts.iter().filter(|attempt| encrypted && attempt.hop == 0);
+        attempts.rev().find_map(|attempt| attempt.party.exchange.request.as_ref())
+    };
+    let request = exchange.request.as_ref().or_else(passed_on);
+    if encrypted && request.is_none() {
+        return None;
+    }
+    let response = answer(case);
     let named = exchange.response.as_ref().and_then(|response| response.server().map(Into::into));
-    Downstream {
+    Some(Downstream {
         client: exchange.client,
         gateway: exchange.server,
         stream: exchange.key.connection.0,
         exchange: exchange.key.number,
+        encrypted,
         method: request.map(|request| request.method().into()),
         target: request.map(|request| request.target().into()),
         host: request.and_then(|request| request.host().map(Into::into)),
         status: exchange.status(),
         responder: named.or_else(|| product.map(|product| product.id().into())),
-        request: request.map(|request| request.first),
+        request: if encrypted { Some(exchange.started) } else { request.map(|request| request.first) },
         response,
         wait: response.and_then(|response| stats::waited(exchange, response)),
-    }
+    })
 }
 
 /// The attempts, and behind each exchange that waited for a lookup in vain, that lookup.
@@ -141,6 +157,7 @@ fn attempt(judged: &Judged<'_>) -> incident::Attempt {
         protocol: match &exchange.request {
             Some(request) if request.minor_version == 0 => "http/1.0",
             Some(_) => "http/1.1",
+            None if exchange.veiled.is_some() => "tls",
             None => "tcp",
         },
         method: exchange.request.as_ref().map(|request| request.method().into()),

@@ -6,7 +6,7 @@ use crate::correlate::conversation::{Conversation, Exchange};
 use crate::correlate::{Case, Pairing, Party};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::incident::{Actor, Candidate, Evidence, Grade, Leg, RuledOut};
-use crate::diagnose::product::Product;
+use crate::diagnose::product::{self, Product};
 use crate::event::{Closing, Ending, Frame, GapJudged, Moment, Side};
 use crate::time::Timestamp;
 
@@ -21,6 +21,8 @@ pub struct Attempt<'a> {
     pub pairing: Pairing,
     /// What the gateway gave to its own client, and when; `None` where that is not visible.
     pub given: Option<Given>,
+    /// What it gave inside TLS, as seen from outside, where this is its last attempt.
+    pub outside: Option<Outside>,
     /// The gateway's product, where it is known.
     pub product: Option<Product>,
     /// Whether the endpoint was ever seen to send a response.
@@ -36,6 +38,10 @@ pub struct Given {
     pub status: Option<u16>,
     /// Whether the response was whole.
     pub whole: bool,
+    /// Octets of it, as far as they were seen.
+    pub octets: Option<u64>,
+    /// Whether it is a page that gateways write when they fail.
+    pub own_page: bool,
     /// Nothing yet: the gateway made another attempt.
     pub retried: bool,
     /// When it began, or the connection was closed.
@@ -45,6 +51,27 @@ pub struct Given {
     /// When the gateway closed right behind the octets of a response of unknown length, and whether both sides had said that
     /// they keep the connection.
     pub broken_off: Option<(Moment, bool)>,
+}
+
+/// What a gateway gave to its client inside TLS, without keys.
+#[derive(Clone, Copy, Debug)]
+pub enum Outside {
+    /// Octets of an answer, so many.
+    Answered(u64),
+    /// It closed without an answer.
+    Closed,
+}
+
+impl Outside {
+    /// What was given on a leg; `None` where nothing was, so far.
+    #[must_use]
+    pub fn of(Party { exchange, conversation }: Party<'_>) -> Option<Self> {
+        exchange.veiled?;
+        match &exchange.response_start {
+            Some(start) => Some(Self::Answered(exchange.response_octets().unwrap_or(start.octets.into()))),
+            None => conversation.ended(Side::Server).map(|_| Self::Closed),
+        }
+    }
 }
 
 /// How much of a request something acknowledges.
@@ -133,6 +160,16 @@ impl<'a> Attempt<'a> {
         let closed = self.gateway_close().map(|(moment, ..)| moment);
         let given = self.given.filter(|given| given.status.is_none_or(|status| status >= 500)).map(|given| given.at);
         closed.into_iter().chain(given).all(|end| start.moment.frame < end.frame)
+    }
+
+    /// Whether the answer was not passed on inside TLS: nothing was, or something of another length.
+    #[must_use]
+    pub fn was_lost_inside(&self) -> bool {
+        let got = self.exchange.response_octets();
+        self.outside.is_some_and(|given| match given {
+            Outside::Closed => true,
+            Outside::Answered(octets) => got.is_some_and(|got| octets.abs_diff(got) > USUAL_FIELDS),
+        })
     }
 
     /// When the last octet of the request was sent, as far as seen.
@@ -339,9 +376,10 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
     let closed = conversation.close(Side::Server).map(|(moment, ..)| moment);
     let at = began.or(closed).or(exchange.over)?;
     let whole = exchange.is_answered();
-    let client = conversation.close(Side::Client).map(|(moment, ..)| moment);
-    // A client that closed for good answers what still comes with a RST; one that merely stopped sending reads on.
-    let went_away = conversation.reset(Side::Client).is_some();
+    let client = conversation.ended(Side::Client);
+    // A client that closed for good answers what still comes with a RST, or has said so inside of TLS; one that merely stopped
+    // sending reads on.
+    let went_away = conversation.reset(Side::Client).is_some() || client == conversation.notified(Side::Client);
     let defective = exchange.defect.map(|(moment, _)| moment);
     // A client that was sent what the capture does not hold may have had its answer.
     let missing = conversation.gaps.iter().any(|gap| {
@@ -361,7 +399,16 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
         };
         unanswered && defective.is_none_or(before) && client.frame > exchange.started.frame
     });
-    Some(Given { status: exchange.status(), whole, retried: false, at, client_closed, broken_off: broken_off(party) })
+    Some(Given {
+        status: exchange.status(),
+        whole,
+        octets: exchange.response_octets(),
+        own_page: exchange.response.as_deref().and_then(product::recognise).is_some_and(|found| found.own_page),
+        retried: false,
+        at,
+        client_closed,
+        broken_off: broken_off(party),
+    })
 }
 
 /// When the server closed right behind the octets of a response whose length is not known, before its client did; and
@@ -380,3 +427,5 @@ fn broken_off(Party { exchange, conversation }: Party<'_>) -> Option<(Moment, bo
 const AT_ONCE: Duration = Duration::from_millis(50);
 /// A gateway that ends a request because its client has left does so within this span.
 const FOLLOWS: Duration = Duration::from_millis(250);
+/// Octets by which the fields that a gateway adds or takes away usually change a header section.
+const USUAL_FIELDS: u64 = 128;

@@ -117,6 +117,9 @@ pub struct Downstream {
     pub stream: u64,
     /// 1-based number of the exchange on its connection.
     pub exchange: u32,
+    /// Whether it is inside TLS, without keys: then method, target and host are those that the gateway sent upstream for it, and
+    /// the status is not known.
+    pub encrypted: bool,
     /// Method, where the request was seen.
     pub method: Option<Box<str>>,
     /// Request target, as sent: reports cut its query values.
@@ -152,7 +155,8 @@ pub struct Attempt {
     pub exchange: u32,
     /// Whether the connection had carried an exchange before.
     pub reused: bool,
-    /// `http/1.1`, `http/1.0`, `tcp` where no request was sent, or `dns` where a name was asked for.
+    /// `http/1.1`, `http/1.0`, `tls` where the request is inside of it, `tcp` where none was sent, or `dns` where a name was
+    /// asked for.
     pub protocol: &'static str,
     /// Method that the gateway sent.
     pub method: Option<Box<str>>,

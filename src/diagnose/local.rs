@@ -36,9 +36,19 @@ pub fn client_abort(case: &Case<'_>, given: Given, failed_before: Option<Moment>
     if failed_before.is_some_and(|failed| failed.frame < closed.frame) {
         return None;
     }
+    Some(left(case, closed))
+}
+
+/// The client left before it had its answer.
+#[must_use]
+pub fn left(case: &Case<'_>, closed: Moment) -> Verdict {
     let Party { exchange, conversation } = case.root;
     let reset = conversation.fin(Side::Client).is_none_or(|(fin, _)| fin.frame > closed.frame);
-    let how = if reset { "RST" } else { "FIN" };
+    let (how, detail) = match reset {
+        _ if conversation.notified(Side::Client) == Some(closed) => ("close_notify", "close_notify"),
+        true => ("RST", "rst"),
+        false => ("FIN", "fin"),
+    };
     let waited = closed.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at);
     let paired = case.attempts.iter().all(|attempt| attempt.pairing == Pairing::Certain);
     let seen = paired && !case.attempts.is_empty() && conversation.syn_ack.is_some() && !conversation.is_incomplete();
@@ -48,7 +58,7 @@ pub fn client_abort(case: &Case<'_>, given: Given, failed_before: Option<Moment>
         format!("client's {how} {} after its request", span(waited)),
         format!("the client closed {} after its request, before it had the answer", span(waited)),
     )
-    .detail(if reset { "rst" } else { "fin" })
+    .detail(detail)
     .proof_on(Leg::Downstream, exchange.started, Actor::Client, "the request begins")
     .proof_on(Leg::Downstream, closed, Actor::Client, format!("{how}: the client gives up"));
     for attempt in &case.attempts {
@@ -60,7 +70,7 @@ pub fn client_abort(case: &Case<'_>, given: Given, failed_before: Option<Moment>
     if !seen {
         verdict = verdict.or_else(None, "the upstream had failed before, on a leg that cannot be seen");
     }
-    Some(verdict.unknown("the client's own time limit"))
+    verdict.unknown("the client's own time limit")
 }
 
 /// Nothing was sent to an upstream for this request.

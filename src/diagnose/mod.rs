@@ -10,6 +10,7 @@ pub mod episode;
 pub mod evidence;
 pub mod explain;
 pub mod incident;
+mod inside;
 mod instants;
 mod ladder;
 pub mod local;
@@ -23,6 +24,7 @@ mod remember;
 pub mod request;
 pub mod resolve;
 pub mod response;
+mod veiled;
 mod verdicts;
 mod whole;
 
@@ -170,9 +172,12 @@ impl Diagnoser {
     /// Without `stats` nothing is learned.
     fn judge_downstream(&mut self, case: &Case<'_>, mut stats: Option<&mut Stats>) -> Option<Incident> {
         let root = case.gateways.root(case.root.exchange.server.ip());
-        let given = evidence::given(case)?;
-        let mut judged = self.judge_attempts(case, given);
         let exchange = case.root.exchange;
+        if exchange.veiled.is_some() {
+            return self.judge_veiled(case, stats);
+        }
+        let given = evidence::given(case)?;
+        let mut judged = self.judge_attempts(case, Some(given));
         let failed_before = judged
             .iter()
             .filter(|judged| judged.attempt.hop == 0 && judged.verdict.is_some())
@@ -238,7 +243,11 @@ impl Diagnoser {
             }
         }
         // A request was in flight, and it was the gateway that let go of it; a connection that never opened says nothing.
-        let gateway_first = judged.last().is_none_or(|last| last.attempt.party.exchange.key.number > 0)
+        // Nor does one whose answer the gateway could not take.
+        let gateway_first = judged
+            .last()
+            .map(|last| last.attempt.party.exchange)
+            .is_none_or(|last| last.key.number > 0 && last.defect.is_none())
             && judged.iter().all(|judged| judged.view.server_close().is_none() || judged.view.gateway_closed_first());
         let verdict = match kind {
             Kind::GatewayError if exchange.response_start.is_none() && case.closed_with_it >= 2 && gateway_first => {
@@ -399,7 +408,8 @@ impl Diagnoser {
             return None;
         }
         let taken = Taken::of(exchange, conversation, verdict.is_some());
-        let verdict = verdict.filter(|_| !unheard);
+        // That a connection cannot be read is no failure.
+        let verdict = verdict.filter(|verdict| !unheard && verdict.cause != Cause::Unknown);
         let cause = verdict.as_ref().map(|verdict| verdict.cause);
         if !self.lone.note(case, known, taken, cause) {
             stats.take(exchange.server, &taken);

@@ -245,7 +245,8 @@ pub fn closed_before_request(attempt: &Attempt<'_>) -> Option<Verdict> {
 /// An attempt whose octets are not HTTP/1 in clear cannot be judged beyond its handshake.
 #[must_use]
 pub fn opaque(attempt: &Attempt<'_>) -> Option<Verdict> {
-    let carried = attempt.conversation.opaque?;
+    // Of what stands inside TLS, requests and answers are told apart all the same.
+    let carried = attempt.conversation.opaque.filter(|_| attempt.exchange.veiled.is_none())?;
     let server = attempt.conversation.server;
     let what = match carried {
         Opaque::Tls => "TLS",

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use crate::diagnose::cause::Cause;
-use crate::diagnose::evidence::{Attempt, Coverage, Verdict};
+use crate::diagnose::evidence::{Attempt, Coverage, Outside, Verdict};
 use crate::diagnose::incident::{Actor, Grade};
-use crate::diagnose::{cut, no_answer, product};
+use crate::diagnose::{cut, inside, no_answer, product};
 use crate::event::{Closing, DefectKind, Ending, Moment, Side};
 
 /// How an exchange with the upstream failed; `None` if it did not.
 #[must_use]
 pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
+    if attempt.exchange.veiled.is_some() && attempt.answered_in_time() {
+        return inside::judge(attempt);
+    }
     // RFC 1945 section 6: content alone, up to the close, answers a request without a version.
     if attempt.exchange.response.is_none() && attempt.exchange.is_answered() {
         return None;
@@ -76,7 +79,7 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
     if exchange.request_start.is_none()
         || !(unfinished || unread)
         || (relayed && status < 500)
-        || attempt.given.is_none()
+        || attempt.given.is_none() && !(attempt.outside.is_some() && (status >= 500 || attempt.was_lost_inside()))
     {
         return None;
     }
@@ -85,8 +88,13 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     // An error that was passed on was not lost: early as it came, that the upstream answered it explains the status as well.
-    let fate = if relayed { "the gateway passed it on" } else { "the gateway lost the answer" };
-    let grade = if unfinished && !relayed { Grade::Proven } else { Grade::Consistent };
+    let hidden = attempt.given.is_none() && !matches!(attempt.outside, Some(Outside::Closed));
+    let fate = match hidden {
+        true => "whether the gateway passed it on is hidden",
+        false if relayed => "the gateway passed it on",
+        false => "the gateway lost the answer",
+    };
+    let grade = if unfinished && !relayed && !hidden { Grade::Proven } else { Grade::Consistent };
     let start = exchange.response_start.as_ref()?.moment;
     let sent = response.request_sent.saturating_sub(exchange.request_start.unwrap_or(0));
     let mut verdict = Verdict::new(
@@ -107,7 +115,7 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
             format!("{} with octets of the request unread", how(reset).to_uppercase()),
         );
     }
-    if relayed {
+    if relayed || hidden {
         verdict = verdict
             .or_else(Some(Cause::RelayedError), format!("the upstream answered {status} for a reason of its own"));
     }
@@ -369,12 +377,13 @@ fn relayed(attempt: &Attempt<'_>) -> Option<Verdict> {
     // On one leg alone, who asked may be a client, and who answered a gateway: unless the request says that it was sent for
     // somebody else.
     let forwarded = exchange.request.as_deref().is_some_and(|request| request.forwarded);
-    let lone =
-        attempt.given.is_none() && !(forwarded && product::recognise(response).is_none_or(|found| !found.own_page));
+    let lone = attempt.given.is_none()
+        && attempt.outside.is_none()
+        && !(forwarded && product::recognise(response).is_none_or(|found| !found.own_page));
     let answered = passed_on || attempt.given.is_some_and(|given| given.retried);
     let mut verdict = Verdict::new(
         Cause::RelayedError,
-        if answered && !lone { Grade::Proven } else { Grade::Consistent },
+        if answered && !lone && attempt.outside.is_none() { Grade::Proven } else { Grade::Consistent },
         format!("upstream itself answered {status}{by}"),
         format!("{server} itself answered {status}{fate}. Look one hop deeper"),
     )

@@ -4,7 +4,7 @@ use crate::correlate::Pairing;
 use crate::correlate::conversation::Hole;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::Judged;
-use crate::diagnose::evidence::{Attempt, Given, Verdict};
+use crate::diagnose::evidence::{Attempt, Given, Outside, Verdict};
 use crate::diagnose::incident::Grade;
 use crate::diagnose::{connect, no_answer, request, response, whole};
 use crate::event::{Endpoint, Side};
@@ -42,10 +42,22 @@ pub(super) fn judge_attempt(view: &Attempt<'_>) -> Option<Verdict> {
     if served && view.exchange.status() != view.given.and_then(|given| given.status) {
         return None;
     }
+    // So was, most likely, who got an answer inside TLS while the upstream had sent one.
+    if matches!(view.outside, Some(Outside::Answered(_)))
+        && view.exchange.response_start.is_none()
+        && whole::has_answered_unseen(view)
+    {
+        return None;
+    }
     match view.pairing {
         Pairing::Certain => {}
         Pairing::Likely => verdict.lower(Grade::Consistent, "that this attempt was made for this request: no identifier stands on both legs, time and size single it out"),
         Pairing::Possible => verdict.lower(Grade::Consistent, "that this attempt was made for this request: others fit as well"),
+    }
+    let rests_on_time = matches!(verdict.cause, Cause::ResponseTimeout | Cause::RequestLost);
+    if view.exchange.veiled.is_some() && view.exchange.key.number == 1 && !rests_on_time {
+        // In TLS 1.3 the upstream judges the gateway's part of the handshake when the request is on its way already.
+        verdict.lower(Grade::Consistent, "whether the upstream refused the handshake: what it says then is encrypted");
     }
     if let Some(missing) = whole::missing(view, verdict.cause).filter(|_| verdict.grade == Grade::Proven) {
         verdict.lower(Grade::Consistent, missing);

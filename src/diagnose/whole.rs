@@ -48,7 +48,7 @@ fn is_incomplete(attempt: &Attempt<'_>) -> bool {
 
 /// Whether the server sent octets after the request began of which none was seen, or the first one of what was seen is not
 /// where the response begins.
-fn has_answered_unseen(attempt: &Attempt<'_>) -> bool {
+pub(super) fn has_answered_unseen(attempt: &Attempt<'_>) -> bool {
     let exchange = attempt.exchange;
     let Some(read) = exchange.read else { return false };
     if let Some(start) = &exchange.response_start {

@@ -132,6 +132,8 @@ pub struct Totals {
     pub tcp_connections: u64,
     /// HTTP exchanges of the downstream legs.
     pub exchanges: u64,
+    /// Of these, those that are inside TLS, without keys.
+    pub encrypted: u64,
     /// Final responses by status, all legs on which a gateway answered (all responses where no gateway was found).
     pub responses: BTreeMap<u16, u64>,
     /// HTTP requests seen on any connection, by method.

@@ -44,6 +44,8 @@ struct DownstreamRecord<'a> {
     gateway: Endpoint,
     stream: u64,
     exchange: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    encrypted: bool,
     method: Option<&'a str>,
     target: Option<Cow<'a, str>>,
     host: Option<Cow<'a, str>>,
@@ -205,6 +207,7 @@ fn downstream<'a>(leg: &'a Downstream, style: &Style) -> DownstreamRecord<'a> {
         gateway: leg.gateway,
         stream: leg.stream,
         exchange: leg.exchange,
+        encrypted: leg.encrypted,
         method: leg.method.as_deref(),
         target: leg.target.as_deref().map(|target| style.cut_target(target)),
         host: leg.host.as_deref().map(|host| style.cut_host(host)),

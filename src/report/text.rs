@@ -107,10 +107,11 @@ fn looked_at(report: &Report, style: &Style) -> Vec<String> {
         ));
     }
     let totals = &report.totals;
-    let unanswered = totals.exchanges.saturating_sub(totals.responses.values().sum());
-    let unanswered = (unanswered > 0).then(|| format!("no answer seen × {}", units::thousands(unanswered)));
+    let unanswered = totals.exchanges.saturating_sub(totals.responses.values().sum::<u64>() + totals.encrypted);
+    let others = [(unanswered, "no answer seen"), (totals.encrypted, "hidden by TLS")];
+    let others = others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what} × {}", units::thousands(*n)));
     let statuses = totals.responses.iter().map(|(status, n)| format!("{status} × {}", units::thousands(*n)));
-    let statuses = units::join(statuses.chain(unanswered), ", ");
+    let statuses = units::join(statuses.chain(others), ", ");
     let statuses = if statuses.is_empty() { String::new() } else { format!(": {statuses}") };
     said.push(format!(
         "{} on {}{statuses}",

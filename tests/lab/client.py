@@ -1,6 +1,6 @@
 """A client with one connection: sends the requests it is told to, in turn, and says how each ended.
 
-    client.py HOST:PORT STAY_S REQUESTS
+    client.py HOST:PORT STAY_S REQUESTS [tls]
 
 STAY_S is how long to keep the connection open after the last answer, unless the gateway closes it before.
 REQUESTS is a JSON list of objects: `method`, `path`, `headers`, `body_bytes`, and
@@ -9,12 +9,15 @@ REQUESTS is a JSON list of objects: `method`, `path`, `headers`, `body_bytes`, a
 - `pause_s`: how long to wait before it is sent, counted from the end of the one before;
 - `leave_after_s`: when to close the connection without waiting for the answer any longer.
 
+With `tls` the connection is inside TLS, and the certificate is taken as it is.
+
 Prints one JSON object a request: `at`, `request`, `status` (null when none came) and `end` (how it ended).
 """
 
 import datetime
 import json
 import socket
+import ssl
 import sys
 import time
 
@@ -24,10 +27,12 @@ PIECES = 20
 
 def main():
     """Runs the whole list on one connection, until the gateway closes it."""
-    address, stay_s, requests = sys.argv[1:]
+    address, stay_s, requests, *tls = sys.argv[1:]
     host, port = address.split(":")
     connection = socket.create_connection((host, int(port)), timeout=ANSWER_LIMIT_S)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if tls:
+        connection = trusting().wrap_socket(connection, server_hostname="gateway.lab")
     for request in json.loads(requests):
         time.sleep(request["pause_s"])
         at = datetime.datetime.now(datetime.timezone.utc).strftime("%H:%M:%S.%f")
@@ -38,6 +43,14 @@ def main():
             break
     stay(connection, float(stay_s))
     connection.close()
+
+
+def trusting():
+    """TLS with whomever."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def exchange(connection, request, host):

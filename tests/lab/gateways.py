@@ -37,6 +37,8 @@ class Gateway:
     port: int
     # File name to what it holds.
     logs: dict
+    # Whether clients have to speak TLS.
+    tls: bool = False
 
     def log_text(self, path):
         """A log's lines, without those that only tell of the gateway's own start and end."""
@@ -44,28 +46,33 @@ class Gateway:
         return "\n".join(line for line in lines if not HOUSEKEEPING.search(line))
 
 
-def nginx(pool, location, directory, port=8080):
+def nginx(pool, location, directory, port=8080, tls=False):
     """nginx: `pool` is the `upstream` block, `location` what stands inside the `server`."""
     group = grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
     temporary = "".join(
         f"    {module}_temp_path {directory}/nginx-{module};\n"
         for module in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
+    listen = f"listen {port};"
+    if tls:
+        certificate, key = self_signed(directory)
+        listen = f"listen {port} ssl;\nssl_certificate {certificate};\nssl_certificate_key {key};"
     configuration = (
         f"user nobody {group};\ndaemon off;\nworker_processes 1;\npid {directory}/nginx.pid;\n"
         f"error_log {directory}/nginx-error.log info;\nevents {{}}\n"
         f"http {{\n{temporary}    log_format lab '{NGINX_LOG_FORMAT}';\n"
         f"    access_log {directory}/nginx-access.log lab;\n"
         f"{indent(pool, 1)}\n"
-        f"    server {{\n        listen {port};\n{indent(location, 2)}\n    }}\n}}\n"
+        f"    server {{\n{indent(listen, 2)}\n{indent(location, 2)}\n    }}\n}}\n"
     )
     return Gateway(
         version=said_by("nginx", "-v").removeprefix("nginx version: "),
-        settings=f"{pool.strip()}\nserver {{\n    listen {port};\n{indent(location, 1)}\n}}",
+        settings=f"{pool.strip()}\nserver {{\n{indent(listen.replace(f'{directory}/', ''), 1)}\n{indent(location, 1)}\n}}",
         configuration=configuration,
         command=["nginx", "-e", f"{directory}/nginx-error.log", "-c", f"{directory}/nginx.conf"],
         port=port,
         logs={"nginx-access.log": "nginx, access log", "nginx-error.log": "nginx, error log"},
+        tls=tls,
     )
 
 
@@ -103,6 +110,15 @@ def apache(settings, directory, port=8080):
         port=port,
         logs={"apache-access.log": "Apache, access log", "apache-error.log": "Apache, error log"},
     )
+
+
+def self_signed(directory):
+    """Makes a certificate, and returns the files of it and of its key."""
+    certificate, key = f"{directory}/gateway.crt", f"{directory}/gateway.key"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=gateway.lab", "-out", certificate, "-keyout", key]
+    subprocess.run(command, capture_output=True, check=True, timeout=10)
+    return certificate, key
 
 
 def said_by(*command):

@@ -172,6 +172,7 @@ class Lab:
         """Begins a session that runs while the story goes on; it ends `stay_s` after the last answer at the latest."""
         steps = json.dumps([request.step() for request in requests])
         command = ["python3", str(HERE / "client.py"), f"{GATEWAY}:{self.gateways[-1].port}", str(stay_s), steps]
+        command += ["tls"] if self.gateways[-1].tls else []
         process = subprocess.Popen(self.inside("client", command), stdout=subprocess.PIPE, text=True)
         self.end_with_the_lab(process)
         return process, requests

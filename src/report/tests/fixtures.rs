@@ -42,6 +42,7 @@ fn downstream(request: &str, status: Option<u16>, frames: (Moment, Moment)) -> D
         gateway: end(GATEWAY),
         stream: 1,
         exchange: 2,
+        encrypted: false,
         method: Some(method.into()),
         target: Some(target.into()),
         host: Some("shop.example".into()),
@@ -352,6 +353,7 @@ pub(crate) fn report() -> Report {
         totals: Totals {
             tcp_connections: 1_902,
             exchanges: 48_211,
+            encrypted: 0,
             responses: BTreeMap::from([(200, 48_160), (404, 46), (502, 2), (504, 1)]),
             requests_seen: BTreeMap::from([("GET".into(), 96_000), ("POST".into(), 400)]),
             responses_seen: BTreeMap::from([(200, 96_390), (502, 2)]),

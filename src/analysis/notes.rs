@@ -1,0 +1,23 @@
+//! What the reader must know of what could not be seen.
+
+/// How far the user's secrets reached.
+pub(super) fn decryption_note(forgotten: Option<u64>, decrypted: u64, opaque: u64) -> Option<String> {
+    let forgotten = forgotten?;
+    let mut note =
+        format!("{decrypted} of {} TLS connections were decrypted with the secrets given", decrypted + opaque);
+    if forgotten > 0 {
+        note.push_str(&format!("; those of {forgotten} connections were forgotten for want of memory"));
+    }
+    Some(note)
+}
+
+/// What cannot be told where the snaplen cut header sections and chunks.
+pub(super) fn snaplen_note([requests, responses]: [u64; 2], unmeasured: u64) -> Option<String> {
+    (requests + responses + unmeasured > 0).then(|| {
+        format!(
+            "the snaplen cut the header sections of {requests} requests and {responses} responses: what stood behind the cut is \
+             not known. Of {unmeasured} exchanges the length of the response is unknown: one that broke off looks whole. \
+             Capture whole packets (`-s 0`) to know"
+        )
+    })
+}

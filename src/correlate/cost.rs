@@ -1,0 +1,95 @@
+//! How well a candidate fills a stretch of an exchange that no attempt accounts for.
+
+use std::time::Duration;
+
+use crate::correlate::Correlator;
+use crate::correlate::conversation::Exchange;
+use crate::correlate::fit::{Fit, is_at_once, mismatch, surprise};
+use crate::correlate::pair::{AT_ONCE, CLOCK_SLACK, LONGEST_PAUSE, Opening, Window};
+use crate::event::{FirstSeen, Moment};
+
+impl Correlator {
+    /// What it costs to believe that a candidate fills a window; `None` where it cannot.
+    pub(super) fn cost(&self, front: &Exchange, candidate: &Exchange, window: Window) -> Option<Fit> {
+        let began = self.began(candidate);
+        let elsewhere = candidate.key.connection == front.key.connection
+            || !self.has_failed(candidate)
+            || front.veiled.is_some() && self.is_handshake_probe(candidate)
+            || (candidate.key.number > 0 && candidate.request_start.is_none())
+            || !self.places.may_stand_behind(candidate.place, front.place)
+            || began + CLOCK_SLACK < window.from
+            || began > window.until;
+        if elsewhere || !self.gateways.same(front.server.ip(), candidate.client.ip()) {
+            return None;
+        }
+        let penalty = mismatch(front, candidate, window)?;
+        let start = match window.opening {
+            Opening::Request => {
+                let ready = [Some(front.ready()), front.request_end.map(|(moment, _)| moment)];
+                let ready = ready.into_iter().flatten().map(|moment| began.since(moment.at.max(window.from)));
+                ready.min().unwrap_or_default()
+            }
+            Opening::Failure => began.since(window.from),
+            Opening::Silence(_) => Duration::ZERO,
+        };
+        let outcome = self.outcome(candidate, window.until + CLOCK_SLACK);
+        let end =
+            outcome.map(|moment| window.until.since(moment.at)).or_else(|| self.let_go_after(front, candidate, window));
+        if end.is_none() && !self.was_given_up(candidate, window) {
+            return None;
+        }
+        if let Some(next) = window.next {
+            // What failed before the request was complete, and was followed by an attempt only afterwards, was not what that
+            // attempt followed: this gateway reads requests whole before it turns to an upstream.
+            let failed = self.outcome(candidate, window.until);
+            let is_older =
+                |(end, _): (Moment, u64)| failed.is_some_and(|at| at.frame < end.frame) && end.at <= window.until;
+            if window.opening == Opening::Request && front.request_end.is_some_and(is_older) {
+                return None;
+            }
+            // Another attempt followed: at once, or, at the same endpoint, after the gateway's pauses.
+            let again = next == candidate.server;
+            let pause = if again { LONGEST_PAUSE } else { AT_ONCE };
+            let follows = start <= AT_ONCE || again && window.opening != Opening::Request && start <= pause;
+            let precedes = end.is_none_or(|end| end <= pause);
+            // A gateway that is short of time begins late, and then tries again at once all the same.
+            let alone = || end.is_some_and(is_at_once) && self.is_alone(front, candidate.key);
+            if !(follows && (precedes || again) || precedes && again && window.opening != Opening::Request || alone()) {
+                return None;
+            }
+        }
+        // When a SYN was sent that no wire carried, nothing tells: that it failed then does.
+        let unseen =
+            self.books.conversation(candidate.key.connection).is_some_and(|c| c.first_seen == FirstSeen::Quoted);
+        let start = match (window.opening, end) {
+            (Opening::Silence(_), _) if unseen => return None,
+            (Opening::Failure, Some(end)) if unseen && end > AT_ONCE => return None,
+            (Opening::Silence(_), Some(end)) if end > AT_ONCE => return None,
+            // Two attempts that nothing came of were waited for equally long.
+            (Opening::Silence(before), None) => {
+                let (first, second) = (began.since(before), window.until.since(began));
+                let difference = first.abs_diff(second);
+                if window.next.is_some() && difference > second / 4 + AT_ONCE {
+                    return None;
+                }
+                difference
+            }
+            _ => start,
+        };
+        let (start, end) = (surprise(start), end.map_or(UNRESOLVED, surprise));
+        Some(Fit { cost: start + end + penalty, tighter: start.min(end), key: candidate.key })
+    }
+
+    /// Whether an attempt that nothing came of may have been given up by the end of a window: nobody gives up at once, and
+    /// nobody tries on after he has.
+    fn was_given_up(&self, candidate: &Exchange, window: Window) -> bool {
+        let tried = self.books.conversation(candidate.key.connection).map(|conversation| conversation.syn.0.at);
+        let waited = window.until.since(candidate.started.at);
+        waited >= SHORTEST_PATIENCE && tried.is_none_or(|tried| tried <= window.until + AT_ONCE)
+    }
+}
+
+/// No gateway waits less than this for an answer.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
+/// The cost of an attempt that nothing has come of.
+const UNRESOLVED: u32 = 1500;
