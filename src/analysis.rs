@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use crate::analysis::news::Desk;
 use crate::analysis::notes::{decryption_note, snaplen_note};
-use crate::analysis::rows::{quantiles, row, upstreams};
+use crate::analysis::rows::{latency, row, upstreams};
 
 use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Correlator, Finding, Role};
@@ -21,7 +21,7 @@ use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque
 use crate::flow::share::Share;
 use crate::limits::Limits;
 use crate::report::tally::{self, Tallies};
-use crate::report::{self, Coverage, ExchangeRow, Latency, Quantiles, Report, Totals};
+use crate::report::{self, Coverage, ExchangeRow, Report, Totals};
 use crate::shard::{Captured, Counters, Shard};
 use crate::stats::Stats;
 use crate::time::Timestamp;
@@ -297,6 +297,7 @@ impl Above<'_> {
         let episodes = episode::find(&mut incidents);
         advice::advise(&mut incidents, &stats);
         totals.half_closed = stats.half_closed;
+        totals.tls_handshake_failures = stats.failed_handshakes;
         totals.health_probes = stats.probes;
         totals.unlisted_incidents += diagnoser.beyond;
         totals.unused_connections = diagnoser.unused_connections;
@@ -354,15 +355,7 @@ impl Above<'_> {
             unlisted,
             episodes,
             upstreams: upstreams(&stats, &diagnoser),
-            latency: Latency {
-                client_wait: quantiles(&stats.client_wait),
-                upstream_resolve: quantiles(&stats.upstream_resolve),
-                upstream_connect: quantiles(&stats.upstream_connect),
-                upstream_tls: Quantiles::default(),
-                upstream_wait: quantiles(&stats.upstream_wait),
-                gateway_added: quantiles(&stats.gateway_added),
-                failed_wait: quantiles(&stats.failed_wait),
-            },
+            latency: latency(&stats),
         }
     }
 }
@@ -432,7 +425,8 @@ impl Findings<'_> {
             }
             Finding::Missed(moment) => self.diagnoser.missed(moment),
             Finding::Accepted(endpoint, moment) => self.diagnoser.accepted(endpoint, moment),
-            Finding::Responded(endpoint) => self.diagnoser.responded(endpoint),
+            Finding::Responded(server, veiled) => self.diagnoser.responded(server, veiled),
+            Finding::Secured(server, host) => self.diagnoser.secured(server, host),
             Finding::IdleClose(conversation, idle) => self.stats.idle_close(conversation.server, idle),
             Finding::Conversation(conversation) => self.stats.conversation(conversation),
             Finding::Resolved(lookup, moment) => self.stats.upstream_resolve.note(moment.at.since(lookup.began.at)),

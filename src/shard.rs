@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::{ConnectionId, Event, FirstSeen, Frame, GoneWhy, Moment, Side, Unreachable, What};
+use crate::event::{ConnectionId, Event, FirstSeen, Frame, GoneWhy, Moment, Side, Tls, Unreachable, What};
 use crate::flow::connection::{Connection, Output};
 use crate::flow::defrag::Defragmenter;
 use crate::flow::duplicate::Duplicates;
@@ -336,11 +336,15 @@ fn observe(
     }
 }
 
-/// Asks the connection to report when the peer has all of a request that just ended.
+/// Asks the connection to report when the peer has all of a request that just ended, or of a ClientHello.
 fn watch_ends(connection: &mut Connection, from: usize, moment: Moment, events: &mut Vec<Event>) {
     for index in from..events.len() {
         let end = match events.get(index).map(|event| &event.what) {
             Some(What::RequestEnded { end, .. }) => *end,
+            Some(What::Tls(shown)) => match &**shown {
+                Tls::ClientHello(hello) => hello.end,
+                _ => continue,
+            },
             _ => continue,
         };
         let id = connection.id;

@@ -94,6 +94,8 @@ pub struct Upstream {
     pub probes: (u64, u64),
     /// SYN to SYN-ACK.
     pub connect: Option<Box<Spans>>,
+    /// ClientHello to the end of the TLS handshake.
+    pub tls: Option<Box<Spans>>,
     /// Last octet of the request to first octet of the response.
     pub wait: Option<Box<Spans>>,
     /// Waits after which the gateway gave up.
@@ -125,6 +127,7 @@ pub struct Server {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Taken {
     connect: Option<Duration>,
+    tls: Option<Duration>,
     wait: Option<Duration>,
     /// For how long the connection had been idle that was reused with success.
     reuse: Option<Duration>,
@@ -137,6 +140,7 @@ impl Taken {
     pub fn of(exchange: &Exchange, conversation: &Conversation, failed: bool) -> Self {
         Self {
             connect: conversation.connect().filter(|_| !exchange.reused),
+            tls: conversation.secured().filter(|_| !exchange.reused),
             wait: wait(exchange).filter(|_| !failed),
             reuse: exchange.idle.filter(|_| !failed && exchange.is_answered()),
             announced_timeout: conversation.announced_timeout,
@@ -153,6 +157,8 @@ pub struct Stats {
     pub upstream_resolve: Spans,
     /// Upstream handshake.
     pub upstream_connect: Spans,
+    /// Upstream TLS handshake.
+    pub upstream_tls: Spans,
     /// Upstream wait.
     pub upstream_wait: Spans,
     /// Client wait less upstream wait.
@@ -166,6 +172,8 @@ pub struct Stats {
     pub probes: (u64, u64),
     /// Connections that stayed half-closed.
     pub half_closed: u64,
+    /// Connections whose TLS handshake failed.
+    pub failed_handshakes: u64,
 }
 
 impl Stats {
@@ -176,12 +184,16 @@ impl Stats {
 
     /// The same of an attempt that was put by.
     pub fn take(&mut self, endpoint: Endpoint, taken: &Taken) {
-        let Self { upstreams, upstream_connect, upstream_wait, .. } = self;
+        let Self { upstreams, upstream_connect, upstream_tls, upstream_wait, .. } = self;
         let Some(upstream) = upstream(upstreams, endpoint) else { return };
         upstream.attempts += 1;
         if let Some(connect) = taken.connect {
             upstream_connect.note(connect);
             upstream.connect.get_or_insert_default().note(connect);
+        }
+        if let Some(tls) = taken.tls {
+            upstream_tls.note(tls);
+            upstream.tls.get_or_insert_default().note(tls);
         }
         if let Some(wait) = taken.wait {
             upstream_wait.note(wait);
@@ -215,6 +227,7 @@ impl Stats {
 
     /// A connection is gone.
     pub fn conversation(&mut self, conversation: &Conversation) {
+        self.failed_handshakes += u64::from(conversation.has_failed_handshake());
         let repeated = conversation.repeated.iter().map(|count| u64::from(*count)).sum::<u64>();
         let [_, closed] = conversation.windows_closed;
         let half = half_closed(conversation);

@@ -64,8 +64,12 @@ stories! {
     apache_bad_header
     apache_chunk_broken
     apache_name_not_found
+    apache_plaintext_to_tls
     apache_refused_503
     apache_timeout_502
+    apache_tls_cipher
+    apache_tls_closed
+    apache_tls_wrong_name
     apache_worker_in_error
     bridge_haproxy_truncated_head
     bridge_nginx_reset_and_masked
@@ -76,6 +80,11 @@ stories! {
     haproxy_name_disappears
     haproxy_race_silent_close
     haproxy_timeout
+    haproxy_tls_alpn
+    haproxy_tls_client_certificate
+    haproxy_tls_reset
+    haproxy_tls_self_signed
+    haproxy_tls_version
     nginx_client_abort
     nginx_closed_without_response
     nginx_connect_refused
@@ -99,9 +108,16 @@ stories! {
     nginx_stalled_body
     nginx_syn_unanswered
     nginx_timeout_late_answer
+    nginx_tls_client_certificate
+    nginx_tls_expired
     nginx_tls_front_failures
     nginx_tls_front_healthy
     nginx_tls_front_race_masked
+    nginx_tls_handshake_timeout
+    nginx_tls_healthy
+    nginx_tls_name_rejected
+    nginx_tls_to_plaintext
+    nginx_tls_wrong_name
     nginx_truncated_body
     nginx_truncated_head
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::correlate::Case;
 use crate::correlate::conversation::Exchange;
 use crate::diagnose::Diagnoser;
-use crate::report::{self, ExchangeRow, HalfClosed, Quantiles, Spread};
+use crate::report::{self, ExchangeRow, HalfClosed, Latency, Quantiles, Spread};
 use crate::stats::{self, Spans, Stats};
 
 pub(super) fn row(case: &Case<'_>) -> ExchangeRow {
@@ -34,7 +34,7 @@ pub(super) fn row(case: &Case<'_>) -> ExchangeRow {
         pairing: last.map(|attempt| attempt.pairing),
         client_wait,
         connect: last.filter(|last| !last.party.exchange.reused).and_then(|last| last.party.conversation.connect()),
-        tls: None,
+        tls: last.filter(|last| !last.party.exchange.reused).and_then(|last| last.party.conversation.secured()),
         upstream_wait,
         gateway_added: client_wait.zip(upstream_wait).map(|(client, upstream)| client.saturating_sub(upstream)),
         request_bytes: request.map_or(0, |(start, end)| end.saturating_sub(start)),
@@ -60,7 +60,7 @@ pub(super) fn upstreams(stats: &Stats, diagnoser: &Diagnoser) -> Vec<report::Ups
                 octets_after: server.half_closed_octets,
             }
         });
-        let latency = [("connect", &upstream.connect), ("wait", &upstream.wait)];
+        let latency = [("connect", &upstream.connect), ("tls", &upstream.tls), ("wait", &upstream.wait)];
         report::Upstream {
             endpoint: *endpoint,
             attempts: upstream.attempts,
@@ -82,6 +82,18 @@ pub(super) fn upstreams(stats: &Stats, diagnoser: &Diagnoser) -> Vec<report::Ups
     stats.upstreams.iter().map(of).collect()
 }
 
+pub(super) fn latency(stats: &Stats) -> Latency {
+    Latency {
+        client_wait: quantiles(&stats.client_wait),
+        upstream_resolve: quantiles(&stats.upstream_resolve),
+        upstream_connect: quantiles(&stats.upstream_connect),
+        upstream_tls: quantiles(&stats.upstream_tls),
+        upstream_wait: quantiles(&stats.upstream_wait),
+        gateway_added: quantiles(&stats.gateway_added),
+        failed_wait: quantiles(&stats.failed_wait),
+    }
+}
+
 fn spread(spans: &Spans) -> Option<Spread> {
     (spans.count() > 0).then(|| Spread {
         n: spans.count(),
@@ -91,7 +103,7 @@ fn spread(spans: &Spans) -> Option<Spread> {
     })
 }
 
-pub(super) fn quantiles(spans: &Spans) -> Quantiles {
+fn quantiles(spans: &Spans) -> Quantiles {
     Quantiles {
         n: spans.count(),
         p50_us: spans.quantile_us(0.5),

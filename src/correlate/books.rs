@@ -41,8 +41,11 @@ impl Page {
         older.iter_mut().rev().map(Box::as_mut).find(|exchange| exchange.key.number == number)
     }
 
-    /// The server acknowledged the client's octets up to `offset`, where a request ends.
+    /// The server acknowledged the client's octets up to `offset`, where a request or a ClientHello ends.
     pub(super) fn acknowledge(&mut self, moment: Moment, offset: u64) {
+        if let Some(handshake) = &mut self.conversation.handshake {
+            handshake.acknowledge(moment, offset);
+        }
         // The latest ones are asked first: on a busy connection many that are over have not settled.
         for exchange in self.open.iter_mut().rev() {
             match exchange.request_end_offset() {

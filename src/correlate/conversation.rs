@@ -5,6 +5,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::Pairing;
+use crate::correlate::handshake::Handshake;
 use crate::correlate::marks::of_client;
 use crate::correlate::places::Place;
 use crate::event::tls::{AlertDescription, SentAlert};
@@ -71,6 +72,8 @@ pub struct Conversation {
     pub unsolicited: Option<Moment>,
     /// What it carries, if not HTTP/1.
     pub opaque: Option<Opaque>,
+    /// What was seen of its TLS handshake, where it has one.
+    pub handshake: Option<Box<Handshake>>,
     /// When `[client, server]` said inside of TLS that it closes: its FIN may follow the other's, which answers that.
     pub notified: [Option<Moment>; 2],
     /// The client that a PROXY protocol header names.
@@ -247,6 +250,7 @@ impl Conversation {
             server_ahead: None,
             unsolicited: None,
             opaque: None,
+            handshake: None,
             notified: [None; 2],
             speaks_for: None,
             completed: 0,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::correlate::Correlator;
 use crate::correlate::conversation::{Conversation, Exchange};
-use crate::event::{Moment, Opaque, Side};
+use crate::event::{Moment, Side};
 use crate::time::Timestamp;
 
 impl Correlator {
@@ -43,12 +43,13 @@ impl Correlator {
         .flatten()
         // Linux goes on sending the SYN after some ICMP errors: then it is the latest one that counts.
         .chain(conversation.unreachable.iter().map(|(moment, _)| *moment))
+        .chain(conversation.handshake.iter().flat_map(|handshake| handshake.ends()))
         .filter(|moment| moment.at <= until && moment.frame >= attempt.started.frame)
         .max_by_key(|moment| moment.frame)
     }
 
     /// Whether a connection without a request may be a failed attempt: one that the gateway opened and closed by itself is
-    /// a probe, or was opened in advance, unless it spoke TLS on it.
+    /// a probe, or was opened in advance, unless it did so with TLS.
     pub(super) fn has_failed(&self, candidate: &Exchange) -> bool {
         let conversation = self.books.conversation(candidate.key.connection);
         candidate.key.number > 0
@@ -56,7 +57,7 @@ impl Correlator {
                 let first = conversation.first_close();
                 conversation.syn_ack.is_none()
                     || first.is_some_and(|(_, closing, _)| closing.by == Side::Server)
-                    || conversation.opaque == Some(Opaque::Tls)
+                    || conversation.handshake.as_ref().is_some_and(|handshake| handshake.began.is_some())
             })
     }
 }

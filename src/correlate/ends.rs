@@ -73,6 +73,11 @@ impl Correlator {
         self.due.push(Reverse((moment.at + settle * if slow { 4 } else { 1 } + after, key)));
     }
 
+    /// A connection attempt succeeded: from now on its first exchange stands for it.
+    pub(super) fn drop_connect_attempt(&mut self, connection: ConnectionId) {
+        self.remove(ExchangeKey { connection, number: 0 });
+    }
+
     pub(super) fn forget_if_done(&mut self, connection: ConnectionId, sink: &mut dyn FnMut(Finding<'_>)) {
         if let Some(conversation) = self.books.close(connection) {
             sink(Finding::Conversation(&conversation));

@@ -12,6 +12,7 @@ mod crowd;
 mod ends;
 mod fit;
 pub mod gateway;
+pub mod handshake;
 mod identify;
 mod index;
 pub mod lookup;
@@ -124,8 +125,10 @@ pub enum Finding<'a> {
     Accepted(Endpoint, Moment),
     /// Octets were sent that the capture does not hold.
     Missed(Moment),
-    /// An endpoint sent a response.
-    Responded(Endpoint),
+    /// An endpoint sent a response; `true` where it did so inside of TLS.
+    Responded(Endpoint, bool),
+    /// An endpoint answered a ClientHello that asked for this host, or for none.
+    Secured(Endpoint, Option<&'a str>),
     /// An idle connection was closed by its server.
     IdleClose(&'a Conversation, Duration),
     /// A gateway's lookup led to an address.
@@ -317,9 +320,17 @@ impl Correlator {
                 }
             }
             What::Acknowledged { sender: Side::Client, offset } => page.acknowledge(moment, offset),
+            What::Tls(shown) => {
+                if let Some((server, host)) = page.conversation.take_tls(moment, *shown) {
+                    sink(Finding::Secured(server, host));
+                }
+            }
             What::ResponseStarted { exchange, at, solicited, octets } => {
                 let key = ExchangeKey { connection, number: exchange };
                 let unseen = exchange > page.conversation.highest;
+                if page.conversation.answer_inside(moment) {
+                    sink(Finding::Responded(page.conversation.server, true));
+                }
                 if exchange <= 1 {
                     self.drop_connect_attempt(connection);
                 }
@@ -339,8 +350,9 @@ impl Correlator {
                 conversation.kept = kept;
                 conversation.announced_timeout = response.keep_alive_timeout.or(conversation.announced_timeout);
                 if conversation.completed == 0 {
-                    sink(Finding::Responded(conversation.server));
+                    sink(Finding::Responded(conversation.server, conversation.is_veiled()));
                 }
+                conversation.answer_inside(moment);
                 let interim = (100..200).contains(&response.status) && response.status != 101;
                 let Some(exchange) = page.exchange_mut(response.exchange) else { return };
                 exchange.last_response = Some(moment);
@@ -435,11 +447,6 @@ impl Correlator {
             }
         }
         Some(is_new)
-    }
-
-    /// A connection attempt succeeded: from now on its first exchange stands for it.
-    fn drop_connect_attempt(&mut self, connection: ConnectionId) {
-        self.remove(ExchangeKey { connection, number: 0 });
     }
 
     /// Closes the books on an exchange.

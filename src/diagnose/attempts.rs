@@ -103,7 +103,11 @@ impl Diagnoser {
             given,
             outside: None,
             product,
-            endpoint_responds: self.responded.contains(&exchange.server),
+            endpoint: self.endpoints.speaks(exchange.server),
+            serves_host: conversation
+                .handshake
+                .as_ref()
+                .is_some_and(|handshake| self.endpoints.serves(exchange.server, handshake.host())),
             others_connected: accepted
                 .zip(meanwhile)
                 .is_some_and(|(accepted, (from, until))| accepted.any_within(from, until)),

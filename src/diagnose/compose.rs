@@ -157,7 +157,7 @@ fn attempt(judged: &Judged<'_>) -> incident::Attempt {
         protocol: match &exchange.request {
             Some(request) if request.minor_version == 0 => "http/1.0",
             Some(_) => "http/1.1",
-            None if exchange.veiled.is_some() => "tls",
+            None if exchange.veiled.is_some() || conversation.handshake.is_some() => "tls",
             None => "tcp",
         },
         method: exchange.request.as_ref().map(|request| request.method().into()),

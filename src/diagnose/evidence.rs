@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::correlate::conversation::{Conversation, Exchange};
 use crate::correlate::{Case, Pairing, Party};
 use crate::diagnose::cause::Cause;
+use crate::diagnose::endpoints::Speaks;
 use crate::diagnose::incident::{Actor, Candidate, Evidence, Grade, Leg, RuledOut};
 use crate::diagnose::product::{self, Product};
 use crate::event::{Closing, Ending, Frame, GapJudged, Moment, Side};
@@ -25,8 +26,10 @@ pub struct Attempt<'a> {
     pub outside: Option<Outside>,
     /// The gateway's product, where it is known.
     pub product: Option<Product>,
-    /// Whether the endpoint was ever seen to send a response.
-    pub endpoint_responds: bool,
+    /// What the endpoint was seen to speak, with whomever.
+    pub endpoint: Speaks,
+    /// Whether it began a TLS handshake with somebody who asked for the same host.
+    pub serves_host: bool,
     /// Whether another connection to the same endpoint was accepted while this one's SYN waited.
     pub others_connected: bool,
 }
@@ -88,6 +91,12 @@ pub enum Coverage {
 }
 
 impl<'a> Attempt<'a> {
+    /// Whether the endpoint was ever seen to answer a request as this one was sent: in clear, or inside of TLS.
+    #[must_use]
+    pub fn endpoint_responds(&self) -> bool {
+        if self.conversation.is_veiled() { self.endpoint.inside } else { self.endpoint.clear }
+    }
+
     /// The attempt as a party.
     #[must_use]
     pub fn party(&self) -> Party<'a> {

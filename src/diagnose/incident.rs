@@ -155,8 +155,8 @@ pub struct Attempt {
     pub exchange: u32,
     /// Whether the connection had carried an exchange before.
     pub reused: bool,
-    /// `http/1.1`, `http/1.0`, `tls` where the request is inside of it, `tcp` where none was sent, or `dns` where a name was
-    /// asked for.
+    /// `http/1.1`, `http/1.0`, `tls` where that hides a request or none was sent, `tcp` where none was sent, or `dns` where a
+    /// name was asked for.
     pub protocol: &'static str,
     /// Method that the gateway sent.
     pub method: Option<Box<str>>,

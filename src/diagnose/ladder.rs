@@ -4,6 +4,7 @@ use crate::correlate::conversation::ResponseEnd;
 use crate::correlate::{Case, Party, Role};
 use crate::diagnose::evidence::Verdict;
 use crate::diagnose::incident::{Actor, Leg, Step};
+use crate::diagnose::tls;
 use crate::event::{Closing, Ending, Moment, Side};
 
 /// The steps, in the order of the frames; the verdict's evidence gives some of them their role.
@@ -75,6 +76,12 @@ fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
         }
         if let Some((moment, _)) = conversation.syn_ack {
             step(moment, server, String::from("SYN-ACK"));
+        }
+    }
+    let handshake = conversation.handshake.as_ref().filter(|handshake| handshake.answered.is_none());
+    if let Some(handshake) = handshake.filter(|_| leg == Leg::Upstream && exchange.key.number <= 1) {
+        for (moment, side, what) in tls::seen::ladder(handshake) {
+            step(moment, if side == Side::Client { client } else { server }, what);
         }
     }
     if let Some(since) = conversation.idle_since.filter(|since| since.frame < exchange.started.frame) {

@@ -6,6 +6,7 @@ pub mod cause;
 mod compose;
 pub mod connect;
 mod cut;
+pub mod endpoints;
 pub mod episode;
 pub mod evidence;
 pub mod explain;
@@ -24,6 +25,7 @@ mod remember;
 pub mod request;
 pub mod resolve;
 pub mod response;
+pub mod tls;
 mod veiled;
 mod verdicts;
 mod whole;
@@ -39,6 +41,7 @@ use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Pairing, Party, Role, Try};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::{Judged, compose};
+use crate::diagnose::endpoints::Endpoints;
 use crate::diagnose::evidence::Verdict;
 use crate::diagnose::incident::{Grade, Incident, Kind};
 use crate::diagnose::instants::Instants;
@@ -77,8 +80,8 @@ pub struct Diagnoser {
     accepted: HashMap<Endpoint, Instants>,
     /// When octets went by that the capture does not hold.
     missed: Instants,
-    /// Endpoints that ever sent a response.
-    responded: HashSet<Endpoint>,
+    /// What endpoints were seen to speak.
+    endpoints: Endpoints,
     /// Endpoints at which gateways were seen to answer clients, without an upstream leg.
     answering: HashSet<Endpoint>,
     waits: local::SilentWaits,
@@ -107,7 +110,7 @@ impl Diagnoser {
             pools: Pools::default(),
             accepted: HashMap::new(),
             missed: Instants::default(),
-            responded: HashSet::new(),
+            endpoints: Endpoints::default(),
             answering: HashSet::new(),
             waits: local::SilentWaits::default(),
             lone: probes::LoneRequests::default(),
@@ -144,11 +147,14 @@ impl Diagnoser {
         self.missed.note(moment.at);
     }
 
-    /// An endpoint sent a response.
-    pub fn responded(&mut self, endpoint: Endpoint) {
-        if self.responded.len() < 65_536 {
-            self.responded.insert(endpoint);
-        }
+    /// An endpoint sent a response, in clear or inside of TLS.
+    pub fn responded(&mut self, endpoint: Endpoint, veiled: bool) {
+        self.endpoints.responded(endpoint, veiled);
+    }
+
+    /// An endpoint answered a ClientHello that asked for a host, or for none.
+    pub fn secured(&mut self, endpoint: Endpoint, host: Option<&str>) {
+        self.endpoints.secured(endpoint, host);
     }
 
     /// Judges a case. `None` where nothing failed, or it is not asked for.
@@ -158,7 +164,12 @@ impl Diagnoser {
         self.cut_targets |= cut::has_cut_target(case.root.exchange);
         match case.role {
             Role::Upstream => self.judge_lone_attempt(case, stats).filter(|_| asked),
-            Role::Downstream if case.root.exchange.key.number == 0 => None,
+            Role::Downstream if case.root.exchange.key.number == 0 => {
+                if let Some(remark) = tls::remark(case.root.conversation).filter(|_| asked) {
+                    self.remark(remark);
+                }
+                None
+            }
             Role::Downstream => self.judge_downstream(case, Some(stats)).filter(|_| asked),
         }
     }
@@ -236,10 +247,8 @@ impl Diagnoser {
             return None;
         };
         for judged in judged.iter().filter(|_| stats.is_some()) {
-            if let Some(remark) = response::remark(&judged.view).filter(|_| judged.verdict.is_none())
-                && (self.remarks.len() < MOST_REMARKS || self.remarks.contains_key(&remark))
-            {
-                *self.remarks.entry(remark).or_default() += 1;
+            if let Some(remark) = response::remark(&judged.view).filter(|_| judged.verdict.is_none()) {
+                self.remark(remark);
             }
         }
         // A request was in flight, and it was the gateway that let go of it; a connection that never opened says nothing.
@@ -278,6 +287,12 @@ impl Diagnoser {
         };
         self.remember_lookup(case, &verdict);
         Some(self.incident(kind, case, judged, verdict))
+    }
+
+    fn remark(&mut self, remark: String) {
+        if self.remarks.len() < MOST_REMARKS || self.remarks.contains_key(&remark) {
+            *self.remarks.entry(remark).or_default() += 1;
+        }
     }
 
     /// Whether a request got no answer, and it was the gateway that closed.
@@ -392,7 +407,8 @@ impl Diagnoser {
             self.unused_connections += 1;
             return None;
         }
-        if exchange.key.number == 0 && known && conversation.opaque.is_some() {
+        let bare = exchange.key.number == 0;
+        if bare && (known && conversation.opaque.is_some() || verdict.as_ref().is_some_and(tls::may_be_check)) {
             // It carried something, and nothing tells what it was for.
             return None;
         }

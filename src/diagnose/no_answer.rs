@@ -7,6 +7,7 @@ use crate::diagnose::evidence::{Attempt, Coverage, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade};
 use crate::diagnose::request;
 use crate::diagnose::response::{how, server_moved_first};
+use crate::diagnose::tls;
 use crate::event::{Ending, Moment, Opaque, Side};
 
 /// The upstream closed without a word.
@@ -27,10 +28,11 @@ pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
     let cause = if reset { Cause::ResetWithoutResponse } else { Cause::ClosedWithoutResponse };
     let said = how(reset).to_uppercase();
     let unread = reset && whole && maybe_unread(attempt, worked);
+    let perhaps_tls = tls::may_expect_tls(attempt, moment);
     let grade = match coverage {
         // Its sequence number says that it had sent something: the capture does not hold it.
         _ if closing.acknowledged.is_some() && closing.at > closing.received => Grade::Consistent,
-        _ if unread => Grade::Consistent,
+        _ if unread || perhaps_tls => Grade::Consistent,
         Coverage::Whole => Grade::Proven,
         Coverage::Unknown if whole => Grade::Proven,
         Coverage::Nothing | Coverage::Part | Coverage::Unknown => Grade::Consistent,
@@ -83,6 +85,9 @@ pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
             Some(exchange.started.frame),
         )
     };
+    if perhaps_tls {
+        verdict = verdict.or_else(Some(Cause::PlaintextToTls), tls::PERHAPS_TLS);
+    }
     Some(verdict.unknown(if reset {
         "why: a process that died with unread octets, an abortive close, or a queue that was thrown away look the same"
     } else {
@@ -94,7 +99,7 @@ pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
 /// octets unread sends such a RST: that of a connection taken for idle, or of a listener that serves nobody. No busy process
 /// leaves a socket unread for long.
 fn maybe_unread(attempt: &Attempt<'_>, worked: Duration) -> bool {
-    worked <= LONGEST_UNREAD && (attempt.exchange.reused || !attempt.endpoint_responds)
+    worked <= LONGEST_UNREAD && (attempt.exchange.reused || !attempt.endpoint_responds())
 }
 
 /// The gateway gave up waiting.
@@ -167,14 +172,7 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
             closed.map(|(moment, ..)| moment.frame),
         )
         .unknown("what the upstream was doing: see its log and its dependencies");
-    match attempt.given {
-        None => verdict = verdict.or_else(Some(Cause::ClientAbort), "its client left: the client's leg would show it"),
-        Some(given) if given.status.is_none() && !given.retried => {
-            verdict =
-                verdict.or_else(Some(Cause::GatewayCrash), "the gateway's process ended: it closed on its client too");
-        }
-        Some(_) => {}
-    }
+    verdict = or_ended(attempt, verdict);
     if grade == Grade::Consistent && waited < SHORTEST_WAIT {
         verdict = verdict.or_else(
             None,
@@ -182,6 +180,17 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
         );
     }
     Some(verdict)
+}
+
+/// With what fits as well where the gateway's answer to its client does not show that it gave up.
+pub(super) fn or_ended(attempt: &Attempt<'_>, verdict: Verdict) -> Verdict {
+    match attempt.given {
+        None => verdict.or_else(Some(Cause::ClientAbort), "its client left: the client's leg would show it"),
+        Some(given) if given.status.is_none() && !given.retried => {
+            verdict.or_else(Some(Cause::GatewayCrash), "the gateway's process ended: it closed on its client too")
+        }
+        Some(_) => verdict,
+    }
 }
 
 /// Octets of a response that came after the gateway had given up.

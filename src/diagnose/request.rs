@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Coverage, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade};
+use crate::diagnose::tls;
 use crate::event::{Closing, FirstSeen, Moment, Side};
 
 /// Why the request was not taken, if no octet of a response came.
@@ -134,7 +135,7 @@ fn closed_unread(attempt: &Attempt<'_>, closing: &Closing) -> bool {
 }
 
 /// A RST that the upstream cannot have sent.
-fn forged(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -> Option<Verdict> {
+pub(super) fn forged(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -> Option<Verdict> {
     if !reset {
         return None;
     }
@@ -261,15 +262,17 @@ fn reset_at_once(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset
     // once is more likely to reset everyone.
     let (round_trip, _) = attempt.round_trip();
     let at_once = moment.at.since(attempt.request_sent().at) <= round_trip * 2;
-    if attempt.endpoint_responds || !at_once {
+    if attempt.endpoint_responds() || !at_once {
         return None;
     }
     let mut verdict = reset_verdict(attempt, moment, closing);
     verdict.lower(Grade::Consistent, "whether the process had read the request: its kernel acknowledged it");
-    Some(verdict.detail("unread").or_else(
+    let verdict = verdict.detail("unread").or_else(
         Some(Cause::ResetWithoutResponse),
         "a process that reads the request and resets at once looks the same",
-    ))
+    );
+    let perhaps_tls = tls::may_expect_tls(attempt, moment);
+    Some(if perhaps_tls { verdict.or_else(Some(Cause::PlaintextToTls), tls::PERHAPS_TLS) } else { verdict })
 }
 
 /// The verdict that a fresh connection was reset.

@@ -6,7 +6,7 @@ use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{Attempt, Given, Outside, Verdict};
 use crate::diagnose::incident::Grade;
-use crate::diagnose::{connect, no_answer, request, response, whole};
+use crate::diagnose::{connect, no_answer, request, response, tls, whole};
 use crate::event::{Endpoint, Side};
 use crate::time::Timestamp;
 
@@ -34,6 +34,7 @@ pub(super) fn pairing_after(own: Pairing, bare: bool, before: impl Iterator<Item
 pub(super) fn judge_attempt(view: &Attempt<'_>) -> Option<Verdict> {
     let mut verdict = connect::judge(view)
         .or_else(|| no_answer::closed_before_request(view))
+        .or_else(|| tls::judge(view))
         .or_else(|| no_answer::opaque(view))
         .or_else(|| request::judge(view))
         .or_else(|| response::judge(view))?;

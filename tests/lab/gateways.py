@@ -12,10 +12,10 @@ import textwrap
 APACHE_MODULES = pathlib.Path("/usr/lib/apache2/modules")
 APACHE_LOADED = (
     "mpm_event", "authz_core", "headers", "slotmem_shm", "lbmethod_byrequests", "proxy", "proxy_http", "proxy_balancer",
-    "unique_id",
+    "unique_id", "ssl",
 )
 # What gateways log of their own start and end, whatever happens in between.
-HOUSEKEEPING = re.compile(r"\[(mpm_event|core):notice\]|\[notice\]|Proxy .* stopped")
+HOUSEKEEPING = re.compile(r"\[(mpm_event|core):notice\]|\[notice\]|Proxy .* stopped|AH01873|AH01882")
 
 NGINX_LOG_FORMAT = (
     '$time_iso8601 ($msec) $remote_addr:$remote_port "$request" status=$status request_time=$request_time '
@@ -76,6 +76,25 @@ def nginx(pool, location, directory, port=8080, tls=False):
     )
 
 
+def nginx_upstream(certificate, address, directory):
+    """nginx as an upstream, with TLS where it has a certificate."""
+    group = grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
+    tls = f" ssl; ssl_certificate {certificate}; ssl_certificate_key {certificate}" if certificate else ""
+    settings = f"server {{ listen {address}{tls}; }}"
+    return Gateway(
+        version=said_by("nginx", "-v").removeprefix("nginx version: "),
+        settings=settings,
+        configuration=(
+            f"user nobody {group};\ndaemon off;\nworker_processes 1;\npid {directory}/origin.pid;\n"
+            f"error_log {directory}/origin-error.log info;\nevents {{}}\n"
+            f"http {{ access_log off; client_body_temp_path {directory}/origin-body;\n{settings}\n}}\n"
+        ),
+        command=["nginx", "-e", f"{directory}/origin-error.log", "-c", f"{directory}/origin.conf"],
+        port=int(address.split(":")[1]),
+        logs={},
+    )
+
+
 def haproxy(settings, directory, port=8080):
     """HAProxy: `settings` are the sections after `defaults`."""
     common = "global\n    log stdout format raw local0\n    nbthread 1\n\n"
@@ -84,7 +103,7 @@ def haproxy(settings, directory, port=8080):
         version=said_by("haproxy", "-v").partition(" - ")[0],
         settings=settings,
         configuration=f"{common}{settings}\n",
-        command=["haproxy", "-db", "-f", f"{directory}/haproxy.conf"],
+        command=["haproxy", "-db", "-C", str(directory), "-f", f"{directory}/haproxy.conf"],
         port=port,
         logs={"haproxy.out": "HAProxy, log"},
     )

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 
+import certificates
 import gateways
 
 HERE = pathlib.Path(__file__).parent
@@ -90,6 +91,40 @@ class Lab:
         self.note(f"upstream {address} started")
         return process
 
+    def make_authority(self, name):
+        """Makes an authority; gateways find its certificate as NAME.pem beside their configuration."""
+        return certificates.Authority(self.directory, name)
+
+    def start_tls_upstream(self, certificate, *options, address=APP, behave=None):
+        """Starts the server that misbehaves in its TLS handshake; `options` are those of tls_upstream.py."""
+        log = self.directory / f"upstream-{len(self.upstreams) + 1}.out"
+        self.upstreams.append(log)
+        behaviours = [f"--behave={path}={behaviour}" for path, behaviour in (behave or {}).items()]
+        command = ["python3", str(HERE / "tls_upstream.py"), address, f"--certificate={certificate}", *options, *behaviours]
+        process = self.start("upstream", command, log)
+        wait_until(lambda: "listening" in log.read_text(), START_LIMIT_S, "the upstream to listen")
+        shown = " ".join(option for option in options if str(self.directory) not in option)
+        self.note(f"upstream {address} started with {certificate.stem}'s certificate {shown}".rstrip())
+        return process
+
+    def start_nginx_upstream(self, certificate=None, address=APP):
+        """Starts nginx as the upstream: HTTP/1.1 inside of TLS, and no other protocol; in clear without a certificate."""
+        origin = gateways.nginx_upstream(certificate, address, self.directory)
+        (self.directory / "origin.conf").write_text(origin.configuration)
+        log = self.directory / "origin-error.log"
+        self.upstreams.append(log)
+        process = self.start("upstream", origin.command, self.directory / "origin.out")
+        look = self.inside("upstream", ["ss", "-Hltn", f"sport = :{origin.port}"])
+
+        def listens():
+            if process.poll() is not None:
+                raise RuntimeError(f"nginx ended: {(self.directory / 'origin.err').read_text()}")
+            return subprocess.run(look, capture_output=True, check=True, timeout=5).stdout
+
+        wait_until(listens, START_LIMIT_S, "nginx to listen")
+        self.note(f"upstream {address} started: {origin.version}")
+        return process
+
     def start_resolver(self, command):
         """Starts a name server beside the upstream."""
         output = self.directory / f"resolver-{len(self.resolvers) + 1}.out"
@@ -114,6 +149,13 @@ class Lab:
         self.processes.callback(shutil.rmtree, files)
         (files / "resolv.conf").write_text(f"nameserver {server}\nsearch {' '.join(domains)}\n")
         self.note(f"gateway: nameserver {server}, search {' '.join(domains)}")
+
+    def know_hosts(self, **addresses):
+        """Has the programs of the gateway's host that are started from now on find hosts in /etc/hosts: NAME.lab each."""
+        files = pathlib.Path(f"/etc/netns/{self.world}-gateway")
+        files.mkdir(parents=True)
+        self.processes.callback(shutil.rmtree, files)
+        (files / "hosts").write_text("".join(f"{address} {name}.lab\n" for name, address in addresses.items()))
 
     def start_nginx(self, pool, location, **options):
         """Starts nginx."""
@@ -206,7 +248,7 @@ class Lab:
 
         def seen():
             logs = self.upstreams if of == "upstream" else self.gateway_logs()
-            return any(re.search(pattern, path.read_text()) for path in logs)
+            return any(re.search(pattern, path.read_text(errors="backslashreplace")) for path in logs)
 
         try:
             wait_until(seen, LOG_LIMIT_S, "")

@@ -26,7 +26,7 @@ chosen=(
     nginx-malformed-header nginx-header-too-large nginx-timeout-late-answer nginx-relayed-502 nginx-client-abort
     nginx-no-live-upstreams haproxy-connect-refused haproxy-race-silent-close haproxy-timeout apache-chunk-broken
     chain-haproxy-nginx-refused nginx-process-death nginx-healthy-idle-closes bridge-nginx-reset-and-masked
-    bridge-haproxy-truncated-head
+    bridge-haproxy-truncated-head nginx-tls-wrong-name haproxy-tls-client-certificate apache-plaintext-to-tls
 )
 
 # shellcheck source=tests/lab/namespaces.sh

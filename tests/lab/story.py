@@ -9,6 +9,7 @@ import argparse
 import inspect
 import os
 import pathlib
+import re
 import signal
 import sys
 import tempfile
@@ -107,7 +108,7 @@ def tell(story, lab):
         for name, what in gateway.logs.items():
             parts += [f"{what}:", fenced(gateway.log_text(lab.directory / name))]
     parts.append("## What the upstream logged")
-    parts += [fenced(path.read_text()) for path in lab.upstreams]
+    parts += [fenced(path.read_text(errors="backslashreplace")) for path in lab.upstreams]
     for program, path in lab.resolvers:
         parts += [f"## What {program} logged", fenced(path.read_text())]
     parts += ["## What netwatch502 has to find", fenced("\n".join(lab.expected), "expect")]
@@ -116,7 +117,8 @@ def tell(story, lab):
 
 def fenced(text, kind="text"):
     """A block of text that Markdown leaves alone."""
-    return f"```{kind}\n{text.strip() or '(nothing)'}\n```"
+    printable = re.sub(r"[^\n\x20-\x7e]", lambda octet: f"\\x{ord(octet.group()):02x}", text.strip())
+    return f"```{kind}\n{printable or '(nothing)'}\n```"
 
 
 if __name__ == "__main__":

@@ -178,6 +178,8 @@ impl Exchanges {
         let perhaps = self.tickets.sent.is_some_and(|tickets| tickets.perhaps_response);
         let end = self.tickets.sent.map_or(self.response.end, |tickets| tickets.end);
         self.tell_tickets(tell);
+        // Tickets that come to a client that has gone are no response either.
+        self.lost = true;
         let exchange = self.number;
         match self.phase {
             Phase::Request if perhaps => {

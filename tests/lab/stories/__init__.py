@@ -3,7 +3,7 @@
 A story's docstring opens its story.md; its name, with dashes, is its folder's.
 """
 
-from stories import apache, bridge, chain, connect, front, haproxy, local, request, resolve, response
+from stories import apache, bridge, chain, connect, front, haproxy, local, request, resolve, response, tls
 from stories.registry import STORIES
 
-__all__ = ["STORIES", "apache", "bridge", "chain", "connect", "front", "haproxy", "local", "request", "resolve", "response"]
+__all__ = ["STORIES", "apache", "bridge", "chain", "connect", "front", "haproxy", "local", "request", "resolve", "response", "tls"]

@@ -76,7 +76,14 @@ def haproxy_connect_refused(lab):
 def settings(*backend, server=""):
     """A frontend and a backend with one server."""
     lines = "".join(f"    {line}\n" for line in [*backend, f"server app1 {APP} {server}".rstrip()])
-    return f"""
+    return f"""{DEFAULTS}    default_backend app
+
+backend app
+{lines}"""
+
+
+# What stands before the backends; the frontend has to say which one it uses.
+DEFAULTS = """
 defaults
     mode http
     log global
@@ -87,7 +94,4 @@ defaults
 
 frontend web
     bind :8080
-    default_backend app
-
-backend app
-{lines}"""
+"""
