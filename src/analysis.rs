@@ -3,6 +3,7 @@
 //! Its two halves meet in events alone: [`Below`] has the shard, [`Above`] what is made of its events. [`Analysis`] is both in
 //! one; who has two cores may run them side by side ([`Analysis::halves`]), with the same report.
 
+mod learned;
 mod news;
 mod notes;
 mod rows;
@@ -10,18 +11,19 @@ mod rows;
 use std::net::IpAddr;
 
 use crate::analysis::news::Desk;
-use crate::analysis::notes::{decryption_note, snaplen_note};
+use crate::analysis::notes::{decryption_note, differ_note, snaplen_note};
 use crate::analysis::rows::{latency, row, upstreams};
 
 use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Correlator, Finding, Role};
+use crate::diagnose::differ::Differ;
 use crate::diagnose::incident::{Incident, Kind};
-use crate::diagnose::{Diagnoser, Question, advice, episode};
+use crate::diagnose::{Diagnoser, Question, advice, episode, warning};
 use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, What};
 use crate::flow::share::Share;
 use crate::limits::Limits;
 use crate::report::tally::{self, Tallies};
-use crate::report::{self, Coverage, ExchangeRow, Report, Totals};
+use crate::report::{Coverage, ExchangeRow, Report, Totals};
 use crate::shard::{Captured, Counters, Shard};
 use crate::stats::Stats;
 use crate::time::Timestamp;
@@ -63,6 +65,7 @@ pub type TakeRow<'r> = &'r mut (dyn FnMut(&ExchangeRow) + Send);
 struct Findings<'r> {
     diagnoser: Diagnoser,
     stats: Stats,
+    differ: Differ,
     incidents: Vec<Incident>,
     unlisted: Tallies,
     most_incidents: usize,
@@ -91,6 +94,7 @@ impl<'r> Analysis<'r> {
                 findings: Findings {
                     diagnoser: Diagnoser::new(question),
                     stats: Stats::default(),
+                    differ: Differ::default(),
                     incidents: Vec::new(),
                     unlisted: Tallies::new(),
                     most_incidents: limits.incidents,
@@ -276,6 +280,7 @@ impl Above<'_> {
         let Findings {
             diagnoser,
             stats,
+            differ,
             mut incidents,
             unlisted,
             mut totals,
@@ -294,23 +299,16 @@ impl Above<'_> {
                 incident.id = u32::try_from(index + 1).unwrap_or(u32::MAX);
             }
         }
-        let episodes = episode::find(&mut incidents);
+        let episodes = episode::find(&mut incidents, &stats);
         advice::advise(&mut incidents, &stats);
         totals.half_closed = stats.half_closed;
         totals.tls_handshake_failures = stats.failed_handshakes;
         totals.health_probes = stats.probes;
         totals.unlisted_incidents += diagnoser.beyond;
         totals.unused_connections = diagnoser.unused_connections;
-        let gateways = self.correlator.gateways().groups();
-        let gateways = gateways.into_iter().map(|addresses| {
-            let known = addresses.first().and_then(|first| diagnoser.product(*first, self.correlator.gateways()));
-            report::Gateway {
-                product: known.map(|known| known.product.id().to_owned()),
-                product_evidence: known.map(|known| known.evidence.clone()),
-                addresses,
-            }
-        });
-        let gateways = gateways.collect();
+        let gateways = learned::gateways(self.correlator.gateways(), &diagnoser, &stats);
+        let product_at = |address| diagnoser.product(address, self.correlator.gateways()).map(|known| known.product);
+        let warnings = warning::find(&stats, &incidents, product_at);
         let mut notes: Vec<String> = diagnoser
             .remarks
             .iter()
@@ -337,6 +335,7 @@ impl Above<'_> {
                 self.correlator.hurried()
             ));
         }
+        notes.extend(differ_note(differ.beyond));
         if totals.unlisted_incidents > 0 {
             notes.push(format!(
                 "{} incidents beyond the first {} are counted, not listed",
@@ -351,6 +350,9 @@ impl Above<'_> {
             totals,
             gateways,
             do_first: advice::do_first(&incidents, &episodes, &stats),
+            idle_times: learned::idle_times(&warning::worth_drawing(&incidents, &warnings), &stats),
+            warnings,
+            differs: differ.differences(),
             incidents,
             unlisted,
             episodes,
@@ -409,10 +411,14 @@ impl Findings<'_> {
                 if self.diagnoser.is_view_from_client(&case) {
                     (case.role, case.upstream_visible) = (Role::Downstream, false);
                 }
-                self.count_case(&case);
+                let downstream = self.count_case(&case);
                 let told = self.desk.as_mut().and_then(|desk| desk.told(&case));
                 // What was told stays told.
-                if let Some(incident) = self.diagnoser.judge(&case, &mut self.stats).or_else(|| told.clone()) {
+                let incident = self.diagnoser.judge(&case, &mut self.stats).or_else(|| told.clone());
+                if downstream {
+                    self.differ.note(&case, incident.as_ref().map(|incident| incident.kind));
+                }
+                if let Some(incident) = incident {
                     self.keep(incident, told);
                 }
             }
@@ -427,9 +433,14 @@ impl Findings<'_> {
             Finding::Accepted(endpoint, moment) => self.diagnoser.accepted(endpoint, moment),
             Finding::Responded(server, veiled) => self.diagnoser.responded(server, veiled),
             Finding::Secured(server, host) => self.diagnoser.secured(server, host),
-            Finding::IdleClose(conversation, idle) => self.stats.idle_close(conversation.server, idle),
+            Finding::IdleClose(conversation, idle) => {
+                self.stats.idle_close(conversation.server, idle, conversation.last.at);
+            }
             Finding::Conversation(conversation) => self.stats.conversation(conversation),
-            Finding::Resolved(lookup, moment) => self.stats.upstream_resolve.note(moment.at.since(lookup.began.at)),
+            Finding::Resolved(lookup, moment) => {
+                self.stats.upstream_resolve.note(moment.at.since(lookup.began.at));
+                self.stats.resolved.note(moment.at);
+            }
         }
     }
 
@@ -454,11 +465,12 @@ impl Findings<'_> {
         }
     }
 
-    fn count_case(&mut self, case: &Case<'_>) {
+    /// Whether it is a client's exchange.
+    fn count_case(&mut self, case: &Case<'_>) -> bool {
         let exchange = case.root.exchange;
         let downstream = case.role == Role::Downstream || self.diagnoser.answers_clients(exchange.server);
         if !downstream || exchange.key.number == 0 {
-            return;
+            return false;
         }
         self.totals.exchanges += 1;
         let encrypted = exchange.veiled.is_some();
@@ -471,6 +483,7 @@ impl Findings<'_> {
         if let Some(write) = self.exchange_row.as_mut() {
             write(&row(case));
         }
+        true
     }
 }
 

@@ -155,6 +155,7 @@
 //! | no input makes it panic; memory stays within [`limits::Limits`] | `tests/robustness.rs` |
 //! | each story is found as its `expect` block says, and nothing besides | `tests/captures.rs` |
 //! | the command line's contract: flags, exit status, broken pipes | `tests/cli.rs` |
+//! | timers are told before they cost a request, events as one; neither they nor what differs are made up by chance | `tests/learning.rs` |
 //! | no line of text is wider than the terminal, no reason is cut, in a pipe an incident is a line | `tests/screen.rs` |
 //! | every octet of a stream is delivered once, in order, or declared a gap | `flow::assembler`: `every_octet_is_delivered_once_in_order`, `what_did_not_come_is_a_gap` |
 //! | the fast path decodes as the general one | `wire::packet`: `the_fast_path_agrees_with_the_general_one` |

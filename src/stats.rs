@@ -1,6 +1,13 @@
-//! Numbers over all exchanges: latency by phase and by upstream, idle closes, reuse, half-closed connections.
+//! Numbers over all exchanges: latency by phase and by upstream, idle closes, reuse, half-closed connections; and what
+//! gateways and upstreams do by habit.
+
+pub mod ages;
+pub mod clusters;
+pub mod habits;
+pub mod served;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -8,6 +15,10 @@ use hdrhistogram::Histogram;
 
 use crate::correlate::conversation::{Conversation, Exchange};
 use crate::event::{Endpoint, FirstSeen, GoneWhy, Moment, Side};
+use crate::stats::clusters::Clusters;
+use crate::stats::habits::{End, Habits, Idle};
+use crate::stats::served::Served;
+use crate::time::Timestamp;
 
 /// Spans, as a histogram of microseconds up to an hour, two significant digits.
 /// The least and the greatest are exact.
@@ -104,6 +115,12 @@ pub struct Upstream {
     pub longest_reuse: Option<Duration>,
     /// `timeout=` that it announces.
     pub announced_timeout: Option<Duration>,
+    /// What became of idle connections to it.
+    pub idle: Option<Box<Idle>>,
+    /// When it served requests.
+    pub served: Served,
+    /// The address from which a gateway last asked it.
+    pub asked_by: Option<IpAddr>,
 }
 
 /// What is known of an endpoint in the role of a server, whoever asks it.
@@ -111,6 +128,8 @@ pub struct Upstream {
 pub struct Server {
     /// Idle times after which it closed.
     pub idle_close: Option<Box<Spans>>,
+    /// The same in clusters.
+    pub idle_clusters: Clusters,
     /// Connections that stayed half-closed, by who had closed: client, server.
     pub half_closed: [u64; 2],
     /// The longest of them.
@@ -132,6 +151,12 @@ pub struct Taken {
     /// For how long the connection had been idle that was reused with success.
     reuse: Option<Duration>,
     announced_timeout: Option<Duration>,
+    /// For how long the connection had been idle that was reused, whatever came of it.
+    idle: Option<Duration>,
+    /// Whether it was answered, and did not fail.
+    served: bool,
+    /// Whose attempt it was, and when it began.
+    by: Option<(IpAddr, Timestamp)>,
 }
 
 impl Taken {
@@ -144,6 +169,9 @@ impl Taken {
             wait: wait(exchange).filter(|_| !failed),
             reuse: exchange.idle.filter(|_| !failed && exchange.is_answered()),
             announced_timeout: conversation.announced_timeout,
+            idle: exchange.idle,
+            served: !failed && exchange.is_answered(),
+            by: Some((exchange.client.ip(), exchange.started.at)),
         }
     }
 }
@@ -168,6 +196,9 @@ pub struct Stats {
     /// Upstreams.
     pub upstreams: BTreeMap<Endpoint, Upstream>,
     servers: HashMap<Endpoint, Server>,
+    habits: HashMap<IpAddr, Habits>,
+    /// When lookups led to an address.
+    pub resolved: Served,
     /// Health probes that gateways sent, and those of them that failed.
     pub probes: (u64, u64),
     /// Connections that stayed half-closed.
@@ -184,7 +215,7 @@ impl Stats {
 
     /// The same of an attempt that was put by.
     pub fn take(&mut self, endpoint: Endpoint, taken: &Taken) {
-        let Self { upstreams, upstream_connect, upstream_tls, upstream_wait, .. } = self;
+        let Self { upstreams, upstream_connect, upstream_tls, upstream_wait, habits, .. } = self;
         let Some(upstream) = upstream(upstreams, endpoint) else { return };
         upstream.attempts += 1;
         if let Some(connect) = taken.connect {
@@ -201,6 +232,36 @@ impl Stats {
         }
         upstream.longest_reuse = upstream.longest_reuse.max(taken.reuse);
         upstream.announced_timeout = taken.announced_timeout.or(upstream.announced_timeout);
+        if let Some(idle) = taken.reuse {
+            upstream.idle.get_or_insert_default().reused.note(idle);
+        }
+        let Some((gateway, at)) = taken.by else { return };
+        upstream.asked_by = Some(gateway);
+        if taken.served {
+            upstream.served.note(at);
+        }
+        if let Some(habits) = habits::of(habits, gateway) {
+            habits.asked(endpoint, at);
+            habits.longest_reuse = habits.longest_reuse.max(taken.idle.unwrap_or_default());
+        }
+    }
+
+    /// A reuse of an idle connection failed because the upstream had closed it, or was about to.
+    pub fn reuse_failed(&mut self, upstream: Endpoint, idle: Duration) {
+        if let Some(upstream) = self.upstreams.get_mut(&upstream) {
+            upstream.idle.get_or_insert_default().failed.note(idle);
+        }
+    }
+
+    /// What the gateway at an address does by habit, to be added to.
+    pub fn habits(&mut self, gateway: IpAddr) -> Option<&mut Habits> {
+        habits::of(&mut self.habits, gateway)
+    }
+
+    /// What the gateway at an address does by habit.
+    #[must_use]
+    pub fn habits_of(&self, gateway: IpAddr) -> Option<&Habits> {
+        self.habits.get(&gateway)
     }
 
     /// A gateway's health probes of an upstream, and how many of them failed. They are in no other number.
@@ -219,15 +280,17 @@ impl Stats {
     }
 
     /// A server closed an idle connection.
-    pub fn idle_close(&mut self, server: Endpoint, idle: Duration) {
+    pub fn idle_close(&mut self, server: Endpoint, idle: Duration, at: Timestamp) {
         if let Some(server) = self.server(server) {
             server.idle_close.get_or_insert_default().note(idle);
+            server.idle_clusters.note(idle, at);
         }
     }
 
     /// A connection is gone.
     pub fn conversation(&mut self, conversation: &Conversation) {
         self.failed_handshakes += u64::from(conversation.has_failed_handshake());
+        self.learn_end(conversation);
         let repeated = conversation.repeated.iter().map(|count| u64::from(*count)).sum::<u64>();
         let [_, closed] = conversation.windows_closed;
         let half = half_closed(conversation);
@@ -244,6 +307,23 @@ impl Stats {
             }
             server.half_closed_longest = server.half_closed_longest.max(lasted);
             server.half_closed_octets += octets;
+        }
+    }
+
+    /// What the end of a gateway's connection tells of how long such connections are kept.
+    fn learn_end(&mut self, conversation: &Conversation) {
+        let Some(upstream) = self.upstreams.get_mut(&conversation.server) else { return };
+        let Some(end) = habits::end(conversation) else { return };
+        let idle = upstream.idle.get_or_insert_default();
+        match end {
+            End::Open(span) => idle.open.note(span),
+            End::Announced(exchanges) => idle.announced(exchanges),
+            End::Gateway(span, at) => {
+                idle.closed_by_gateway.note(span);
+                if let Some(habits) = habits::of(&mut self.habits, conversation.client.ip()) {
+                    habits.idle_limit.note(span, at);
+                }
+            }
         }
     }
 

@@ -88,15 +88,18 @@ stories! {
     nginx_client_abort
     nginx_closed_without_response
     nginx_connect_refused
+    nginx_deploy_wave
     nginx_early_413
     nginx_header_too_large
     nginx_healthy_idle_closes
+    nginx_healthy_lets_go_first
     nginx_icmp_reject
     nginx_keepalive_race_get_masked
     nginx_keepalive_race_post
     nginx_malformed_header
     nginx_name_not_found
     nginx_no_live_upstreams
+    nginx_node_race_waits
     nginx_one_family_refused
     nginx_process_death
     nginx_relayed_502
@@ -105,6 +108,7 @@ stories! {
     nginx_resolver_fails
     nginx_resolver_gone
     nginx_resolver_silent
+    nginx_restart_under_traffic
     nginx_stalled_body
     nginx_syn_unanswered
     nginx_timeout_late_answer

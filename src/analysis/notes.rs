@@ -21,3 +21,8 @@ pub(super) fn snaplen_note([requests, responses]: [u64; 2], unmeasured: u64) -> 
         )
     })
 }
+
+/// What could not be compared for want of memory.
+pub(super) fn differ_note(beyond: u64) -> Option<String> {
+    (beyond > 0).then(|| format!("upstreams or paths of requests were one too many to be compared {beyond} ×"))
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::analysis::learned::spreads;
 use crate::correlate::Case;
 use crate::correlate::conversation::Exchange;
 use crate::diagnose::Diagnoser;
@@ -70,6 +71,8 @@ pub(super) fn upstreams(stats: &Stats, diagnoser: &Diagnoser) -> Vec<report::Ups
             longest_reuse: upstream.longest_reuse,
             gave_up: upstream.gave_up.as_deref().and_then(spread),
             announced_timeout: upstream.announced_timeout,
+            idle_close_clusters: server.map(|server| spreads(&server.idle_clusters)).unwrap_or_default(),
+            exchanges_before_close: upstream.idle.as_deref().and_then(|idle| idle.exchanges),
             half_closed,
             retransmitted: server.map_or(0, |server| server.repeated),
             zero_windows: server.map_or(0, |server| server.windows_closed),

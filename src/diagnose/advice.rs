@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::diagnose::cause::Cause;
+use crate::diagnose::episode;
 use crate::diagnose::evidence::span;
 use crate::diagnose::explain;
 use crate::diagnose::incident::{Episode, Grade, Incident, Kind};
@@ -41,9 +42,13 @@ fn setting(incident: &Incident) -> Option<String> {
 /// followed from the others or could not be told.
 #[must_use]
 pub fn do_first(incidents: &[Incident], episodes: &[Episode], stats: &Stats) -> Vec<String> {
-    let died: Vec<&Episode> = episodes.iter().filter(|episode| episode.kind == "backend_died").collect();
-    let told = |incident: &&Incident| died.iter().any(|episode| Some(episode.id) == incident.episode);
-    let deaths = died.iter().map(|episode| death(episode));
+    let events: Vec<(&Episode, String)> =
+        episodes.iter().filter_map(|episode| Some((episode, event(episode)?))).collect();
+    let told = |incident: &&Incident| events.iter().any(|(episode, _)| Some(episode.id) == incident.episode);
+    let mut sentences: Vec<(usize, String)> =
+        events.iter().map(|(episode, text)| (episode.incidents.len(), text.clone())).collect();
+    sentences.sort_by_key(|(n, _)| std::cmp::Reverse(*n));
+    let first = sentences.into_iter().map(|(_, text)| text);
     let mut groups: BTreeMap<Cause, Vec<&Incident>> = BTreeMap::new();
     for incident in incidents.iter().filter(|incident| incident.kind != Kind::ClientAbort && !told(incident)) {
         groups.entry(incident.cause).or_default().push(incident);
@@ -55,17 +60,42 @@ pub fn do_first(incidents: &[Incident], episodes: &[Episode], stats: &Stats) -> 
     };
     groups.sort_by_key(|(cause, group)| (follows(*cause, group), std::cmp::Reverse(group.len()), *cause));
     let paragraphs = groups.iter().map(|(cause, group)| paragraph(*cause, group, stats));
-    deaths.chain(paragraphs).take(PARAGRAPHS).collect()
+    first.chain(paragraphs).take(PARAGRAPHS).collect()
 }
 
-fn death(episode: &Episode) -> String {
+/// What to do about an episode that says more than its incidents do.
+fn event(episode: &Episode) -> Option<String> {
     let at = episode.upstream.map_or(String::new(), |upstream| format!(" at {upstream}"));
-    let n = episode.incidents.len();
-    format!(
-        "The process{at} died or was restarted: {n} incidents are this one event. Look for the time in its log, in \
-         `journalctl -k` (out of memory?) and in the list of deployments. If it was a restart: take the server out of \
-         the gateway's rotation first, and let it finish what is in flight."
-    )
+    let n = match episode.incidents.len() {
+        1 => "1 incident is".to_owned(),
+        n => format!("{n} incidents are"),
+    };
+    let gently =
+        "take a server out of the gateway's rotation before it is stopped, and let it finish what is in flight";
+    Some(match episode.kind {
+        episode::DIED => format!(
+            "The process{at} died or was restarted: {n} this one event. Look for the time in its log, in `journalctl -k` \
+             (out of memory?) and in the list of deployments. If it was a restart: {gently}."
+        ),
+        episode::RESTARTED => format!(
+            "The process{at} was restarted under traffic, or died and was started again: {n} this one event. Was it a deployment, or did it crash? Look \
+             for the time in its log and in `journalctl -k`. For the next time: {gently}."
+        ),
+        "deploy_wave" => format!(
+            "{} upstreams were restarted one after the other, as a rollout does: {n} this one event. For the next one: \
+             {gently}.",
+            episode.upstreams.len()
+        ),
+        "path_outage" => format!(
+            "{}: {n} this one event. Look at the switch, the firewall or the tunnel between the gateway and them.",
+            episode.summary
+        ),
+        "resolver_outage" => format!(
+            "{}: {n} this one event. Look at the name server, and at what the gateway does while it is away.",
+            episode.summary
+        ),
+        _ => return None,
+    })
 }
 
 fn paragraph(cause: Cause, group: &[&Incident], stats: &Stats) -> String {

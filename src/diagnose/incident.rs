@@ -288,14 +288,18 @@ pub struct Incident {
 pub struct Episode {
     /// 1-based.
     pub id: u32,
-    /// `backend_died`, `backend_down`, `gateway_died`, …
+    /// `backend_died`, `backend_restarted`, `backend_down`, `deploy_wave`, `path_outage`, `resolver_outage`, `saturation`.
     pub kind: &'static str,
-    /// The upstream that it is about.
+    /// The upstream that it is about, where it is one.
     pub upstream: Option<Endpoint>,
+    /// All upstreams that it is about.
+    pub upstreams: Vec<Endpoint>,
     /// First incident's time.
     pub first: Timestamp,
     /// Last incident's time.
     pub last: Timestamp,
+    /// When what had failed was first seen to serve again.
+    pub served_again: Option<Timestamp>,
     /// The incidents' ids.
     pub incidents: Vec<u32>,
     /// The story in a sentence.

@@ -6,6 +6,7 @@ pub mod cause;
 mod compose;
 pub mod connect;
 mod cut;
+pub mod differ;
 pub mod endpoints;
 pub mod episode;
 pub mod evidence;
@@ -28,6 +29,7 @@ pub mod response;
 pub mod tls;
 mod veiled;
 mod verdicts;
+pub mod warning;
 mod whole;
 
 use std::collections::{BTreeMap, VecDeque};

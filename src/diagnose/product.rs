@@ -11,7 +11,7 @@ mod probe;
 mod setting;
 
 pub use fingerprint::{KEPT_FIELDS, Recognition, recognise, recognise_beyond, recognise_request};
-pub use limit::{hold_down, response_header_limit_bytes, turns_away, usual_status};
+pub use limit::{hold_down, response_header_limit_bytes, turns_away, uses_what_is_open, usual_status};
 pub use log_line::log_line;
 pub use probe::probe;
 pub use setting::setting;

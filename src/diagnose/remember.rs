@@ -35,25 +35,43 @@ impl Diagnoser {
                 && let (Some(idle), Some((close, ..))) = (exchange.idle, conversation.close(Side::Server))
             {
                 // The upstream took the connection for idle when it closed.
-                stats.idle_close(exchange.server, idle + close.at.since(exchange.started.at));
+                stats.idle_close(exchange.server, idle + close.at.since(exchange.started.at), close.at);
+            }
+            if let (Cause::KeepaliveRace | Cause::StaleReuse, Some(idle)) = (verdict.cause, exchange.idle) {
+                stats.reuse_failed(exchange.server, idle);
             }
             if verdict.cause == Cause::ResponseTimeout
                 && let Some(moment) = gave_up_at(view)
             {
-                stats.gave_up(
-                    exchange.server,
-                    moment.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at),
-                );
+                let waited = moment.at.since(exchange.request_end.map_or(exchange.started, |(end, _)| end).at);
+                stats.gave_up(exchange.server, waited);
+                if let Some(habits) = stats.habits(exchange.client.ip()) {
+                    habits.read_timeout.note(waited, moment.at);
+                }
             }
             let root = case.gateways.root(exchange.client.ip());
             if verdict.cause == Cause::ConnectTimeout
                 && let Some(given) = judged_end(view)
             {
-                self.waits.time_out(root, given.since(conversation.opened.at));
+                let waited = given.since(conversation.opened.at);
+                self.waits.time_out(root, waited);
+                if let Some(habits) = stats.habits(exchange.client.ip()) {
+                    habits.connect_timeout.note(waited, given);
+                }
             }
             let moment = verdict.evidence.last().map_or(exchange.started, |proof| proof.moment);
             self.count_failed(exchange.server, verdict.cause, 1);
             self.note_failure(root, exchange, verdict, moment, false);
+            if let Some(habits) = stats.habits(exchange.client.ip()) {
+                habits.failed(exchange.server, moment.at);
+                if attempt.hop == 0 && attempt.pairing >= Pairing::Likely && may_be_retried(verdict.cause) {
+                    let retried = view.given.is_some_and(|given| given.retried);
+                    let method = case.root.exchange.request.as_ref().map(|request| request.method());
+                    let [safe, other] = &mut habits.retries;
+                    let count = if method.is_some_and(is_idempotent) { safe } else { other };
+                    *count = (count.0 + 1, count.1 + u64::from(retried));
+                }
+            }
         }
         if let Some(last) = judged.iter().rev().find(|judged| judged.attempt.hop == 0 && judged.verdict.is_none())
             && let (Some(wait), Some(upstream)) =
@@ -134,6 +152,25 @@ impl Diagnoser {
         self.failures
             .push_back((root, Failure { at: moment.at, moment, upstream, cause: verdict.cause, probe, status }));
     }
+}
+
+/// Whether a gateway that repeats requests at all may repeat one after such a failure: nothing of an answer has reached it.
+fn may_be_retried(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::ConnectRefused
+            | Cause::ConnectTimeout
+            | Cause::ConnectReset
+            | Cause::KeepaliveRace
+            | Cause::StaleReuse
+            | Cause::ClosedWithoutResponse
+            | Cause::ResetWithoutResponse
+    )
+}
+
+/// RFC 9110 section 9.2.2.
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
 }
 
 /// When the gateway closed on the upstream or turned to something else. What the upstream did after that is not waited for.

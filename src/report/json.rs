@@ -1,5 +1,7 @@
 //! The report as one JSON object. Keys are a contract: new ones may come, none goes.
 
+mod learned;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -11,6 +13,7 @@ use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::incident::Incident;
 use crate::event::Endpoint;
+use crate::report::json::learned::{DifferenceRecord, HabitsRecord, IdleTimesRecord, LimitRecord, WarningRecord};
 use crate::report::record::{self, EpisodeRecord, IncidentRecord, Time, us};
 use crate::report::{
     Coverage, Gateway, HalfClosed, Input, Latency, Quantiles, Report, Spread, Style, Totals, Upstream, escape,
@@ -54,6 +57,9 @@ pub(super) struct Document<'a> {
     upstreams: Vec<UpstreamRecord<'a>>,
     latency: &'a Latency,
     do_first: Vec<Cow<'a, str>>,
+    warnings: Vec<WarningRecord<'a>>,
+    differs: Vec<DifferenceRecord<'a>>,
+    idle_times: Vec<IdleTimesRecord>,
 }
 
 /// All of the report but the incidents.
@@ -71,6 +77,9 @@ pub(super) fn summary<'a>(report: &'a Report, style: &Style) -> Document<'a> {
         upstreams: report.upstreams.iter().map(upstream).collect(),
         latency: &report.latency,
         do_first: record::sentences(&report.do_first, style),
+        warnings: report.warnings.iter().map(|one| learned::warning(one, style)).collect(),
+        differs: report.differs.iter().map(|one| learned::difference(one, style)).collect(),
+        idle_times: report.idle_times.iter().map(learned::idle_times).collect(),
     }
 }
 
@@ -129,6 +138,7 @@ struct GatewayRecord<'a> {
     addresses: &'a [IpAddr],
     product: Option<&'a str>,
     product_evidence: Option<&'a str>,
+    habits: HabitsRecord,
 }
 
 #[derive(Serialize)]
@@ -138,6 +148,8 @@ struct UpstreamRecord<'a> {
     failed: &'a BTreeMap<Cause, u64>,
     health_probes: Probes,
     idle_close_us: Option<SpreadRecord>,
+    idle_close_clusters_us: Vec<SpreadRecord>,
+    exchanges_before_close: Option<LimitRecord>,
     longest_reuse_us: Option<u64>,
     gave_up_us: Option<SpreadRecord>,
     announced_timeout_us: Option<u64>,
@@ -207,6 +219,7 @@ fn gateway(gateway: &Gateway) -> GatewayRecord<'_> {
         addresses: &gateway.addresses,
         product: gateway.product.as_deref(),
         product_evidence: gateway.product_evidence.as_deref(),
+        habits: learned::habits(&gateway.habits),
     }
 }
 
@@ -217,6 +230,8 @@ fn upstream(upstream: &Upstream) -> UpstreamRecord<'_> {
         failed: &upstream.failed,
         health_probes: probes(upstream.health_probes),
         idle_close_us: upstream.idle_close.map(spread),
+        idle_close_clusters_us: upstream.idle_close_clusters.iter().copied().map(spread).collect(),
+        exchanges_before_close: upstream.exchanges_before_close.map(|(n, min, max)| LimitRecord { n, min, max }),
         longest_reuse_us: upstream.longest_reuse.map(us),
         gave_up_us: upstream.gave_up.map(spread),
         announced_timeout_us: upstream.announced_timeout.map(us),

@@ -9,6 +9,7 @@ mod escape;
 pub mod exchanges;
 pub mod json;
 pub mod ladder;
+mod learned;
 mod lines;
 pub mod metrics;
 pub mod ndjson;
@@ -31,7 +32,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::diagnose::cause::Cause;
+use crate::diagnose::differ::Difference;
 use crate::diagnose::incident::{Episode, Incident, Pairing};
+use crate::diagnose::warning::Warning;
 use crate::event::{Endpoint, Moment};
 use crate::time::Timestamp;
 
@@ -81,6 +84,12 @@ pub struct Report {
     pub latency: Latency,
     /// The paragraphs that name what to do first, most frequent failure first.
     pub do_first: Vec<String>,
+    /// What has not failed yet, and will.
+    pub warnings: Vec<Warning>,
+    /// What failing exchanges have in common that the others do not.
+    pub differs: Vec<Difference>,
+    /// For how long connections to an upstream were idle, and what became of them: where reuse failed, or waits to fail.
+    pub idle_times: Vec<IdleTimes>,
 }
 
 /// One input.
@@ -173,6 +182,52 @@ pub struct Gateway {
     pub product: Option<String>,
     /// What it was recognised by.
     pub product_evidence: Option<String>,
+    /// What it does by habit.
+    pub habits: Habits,
+}
+
+/// What a gateway does by habit, as far as it was seen: the settings that it seems to have.
+#[derive(Clone, Debug, Default)]
+pub struct Habits {
+    /// Idle times after which it closes connections to upstreams, in clusters.
+    pub idle_limit: Vec<Spread>,
+    /// Spans after which it gives up on a connection, in clusters.
+    pub connect_timeout: Vec<Spread>,
+    /// Spans after which it gives up on a response, in clusters.
+    pub read_timeout: Vec<Spread>,
+    /// For how long it does not ask an upstream that has failed, in clusters.
+    pub hold_down: Vec<Spread>,
+    /// Failed attempts after which it could have tried again, and those after which it did: of idempotent requests, and of
+    /// others.
+    pub retries: [(u64, u64); 2],
+}
+
+/// For how long connections to an upstream were idle, and what became of them.
+#[derive(Clone, Debug)]
+pub struct IdleTimes {
+    /// The upstream.
+    pub upstream: Endpoint,
+    /// The shortest spans first.
+    pub bins: Vec<IdleBin>,
+}
+
+/// What became of connections after such an idle time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdleBin {
+    /// From so long.
+    pub from: Duration,
+    /// To so long; `None` for all that is longer.
+    pub to: Option<Duration>,
+    /// Reused with success.
+    pub reused: u64,
+    /// Reused in vain.
+    pub failed: u64,
+    /// Closed by the upstream.
+    pub closed_by_upstream: u64,
+    /// Closed by the gateway.
+    pub closed_by_gateway: u64,
+    /// Seen last, and still open.
+    pub open: u64,
 }
 
 /// What is known of one upstream endpoint.
@@ -194,6 +249,10 @@ pub struct Upstream {
     pub gave_up: Option<Spread>,
     /// `timeout=` that it announces in Keep-Alive.
     pub announced_timeout: Option<Duration>,
+    /// The idle times after which it closed, in clusters.
+    pub idle_close_clusters: Vec<Spread>,
+    /// Exchanges after which it closed a connection, as it had announced: times, least, most.
+    pub exchanges_before_close: Option<(u64, u32, u32)>,
     /// Connections that stayed half-closed.
     pub half_closed: Option<HalfClosed>,
     /// Segments repeated, both directions.

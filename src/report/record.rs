@@ -107,8 +107,10 @@ pub(super) struct EpisodeRecord<'a> {
     id: u32,
     kind: &'static str,
     upstream: Option<Endpoint>,
+    upstreams: &'a [Endpoint],
     first: Time,
     last: Time,
+    served_again: Option<Time>,
     incidents: &'a [u32],
     summary: Cow<'a, str>,
 }
@@ -189,8 +191,10 @@ pub(super) fn episode<'a>(episode: &'a Episode, style: &Style) -> EpisodeRecord<
         id: episode.id,
         kind: episode.kind,
         upstream: episode.upstream,
+        upstreams: &episode.upstreams,
         first: Time(episode.first),
         last: Time(episode.last),
+        served_again: episode.served_again.map(Time),
         incidents: &episode.incidents,
         summary: style.cut_prose(&episode.summary),
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::report::style::Paint;
-use crate::report::{Report, Style, lines, sections, units};
+use crate::report::{Report, Style, learned, lines, sections, units};
 
 pub use crate::report::lines::{amended_line, incident_head, incident_line};
 
@@ -51,16 +51,19 @@ fn opening(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()
 fn verdict(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     sections::causes(report, style, out)?;
     sections::episodes(report, style, out)?;
+    learned::differs(report, style, out)?;
     if !report.do_first.is_empty() {
         writeln!(out)?;
         let sentences: Vec<String> = report.do_first.iter().map(|sentence| style.prose(sentence)).collect();
         paragraph("DO FIRST", &sentences, style, out)?;
     }
-    Ok(())
+    learned::warnings(report, style, out)?;
+    learned::idle_times(report, style, out)
 }
 
 fn measured(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     sections::upstreams(report, style, out)?;
+    learned::habits(report, style, out)?;
     sections::latency(&report.latency, style, out)
 }
 

@@ -125,6 +125,15 @@ class Lab:
         self.note(f"upstream {address} started: {origin.version}")
         return process
 
+    def start_node(self, address):
+        """Starts Node's HTTP server as it comes."""
+        log = self.directory / f"upstream-{len(self.upstreams) + 1}.out"
+        self.upstreams.append(log)
+        process = self.start("upstream", ["node", str(HERE / "node_app.js"), address], log)
+        wait_until(lambda: "listening" in log.read_text(), START_LIMIT_S, "node to listen")
+        self.note(f"node {address} started")
+        return process
+
     def start_resolver(self, command):
         """Starts a name server beside the upstream."""
         output = self.directory / f"resolver-{len(self.resolvers) + 1}.out"
@@ -242,6 +251,15 @@ class Lab:
     def expect(self, *lines):
         """What netwatch502 has to say of the capture; the format is in captures/README.md."""
         self.expected += lines
+
+    def expect_masked(self, pattern, cause):
+        """Expects a masked failure for each line of the gateway's logs that is like `pattern`, whose groups are the target
+        and the upstream that failed."""
+        lines = [line for path in self.gateway_logs() for line in path.read_text().splitlines()]
+        found = [match for match in (re.search(pattern, line) for line in lines) if match]
+        if not found:
+            raise DidNotHappen(f"no line like {pattern!r} in the logs of the gateway")
+        self.expect(*(f"masked GET {match[1]} {cause} upstream={match[2]}" for match in found))
 
     def require(self, pattern, of="gateway"):
         """Insists that a log of the gateway (or the upstream) has a line which says what the story is about."""

@@ -100,7 +100,7 @@ check_needs() {
     local need tool package
     local -a missing=()
     for need in nginx:nginx haproxy:haproxy apache2:apache2 tcpdump:tcpdump editcap:wireshark-common \
-        dnsmasq:dnsmasq-base unbound:unbound ip:iproute2 ss:iproute2 iptables:iptables python3:python3 openssl:openssl; do
+        dnsmasq:dnsmasq-base unbound:unbound ip:iproute2 ss:iproute2 iptables:iptables python3:python3 openssl:openssl node:nodejs; do
         tool=${need%%:*}
         package=${need#*:}
         command -v "$tool" >/dev/null || missing+=("$package")

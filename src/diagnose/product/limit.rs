@@ -76,6 +76,26 @@ pub const fn hold_down(product: Product) -> Duration {
     }
 }
 
+/// Whether the product would use any connection that it left open: it closes idle ones by a timer of its own, or has no limit
+/// of their age. Others look at the age only when they are about to use one.
+#[must_use]
+pub const fn uses_what_is_open(product: Product) -> bool {
+    matches!(
+        product,
+        Product::Nginx
+            | Product::OpenResty
+            | Product::Haproxy
+            | Product::Envoy
+            | Product::Caddy
+            | Product::Traefik
+            | Product::Varnish
+            | Product::TrafficServer
+            | Product::Squid
+            | Product::H2o
+            | Product::Nghttpx
+    )
+}
+
 /// Whether the product, as it is usually set up, turns away from an upstream for such a failure: of a request, or of a
 /// health probe.
 #[must_use]

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::diagnose::cause::Cause;
+use crate::diagnose::differ::Difference;
 use crate::diagnose::incident::{
     Actor, Attempt, Candidate, Downstream, Episode, Evidence, Grade, Incident, Kind, Leg, Pairing, RuledOut, Step,
 };
 use crate::diagnose::product::Product;
 use crate::event::{Endpoint, Frame, Moment};
 use crate::report::{
-    Coverage, Gateway, HalfClosed, Input, Latency, Quantiles, Report, Spread, Style, Totals, Upstream,
+    Coverage, Gateway, Habits, HalfClosed, IdleBin, IdleTimes, Input, Latency, Quantiles, Report, Spread, Style,
+    Totals, Upstream,
 };
 use crate::time::Timestamp;
 
@@ -322,6 +324,8 @@ fn upstream(endpoint: &str, attempts: u64, failed: &[(Cause, u64)]) -> Upstream 
         longest_reuse: None,
         gave_up: None,
         announced_timeout: None,
+        idle_close_clusters: Vec::new(),
+        exchanges_before_close: None,
         half_closed: None,
         retransmitted: 0,
         zero_windows: 0,
@@ -370,14 +374,23 @@ pub(crate) fn report() -> Report {
             addresses: vec!["10.77.1.1".parse().unwrap(), "10.77.2.1".parse().unwrap()],
             product: Some("nginx".into()),
             product_evidence: Some("Server: nginx/1.22.1".into()),
+            habits: Habits {
+                idle_limit: Vec::new(),
+                connect_timeout: vec![Spread { n: 2, min: ms(1_010), median: ms(1_400), max: ms(1_800) }],
+                read_timeout: vec![Spread { n: 9, min: ms(3_000), median: ms(3_001), max: ms(3_004) }],
+                hold_down: vec![Spread { n: 1, min: ms(10_000), median: ms(10_000), max: ms(10_000) }],
+                retries: [(61, 61), (31, 0)],
+            },
         }],
         incidents: vec![race(), masked(), timeout(), no_attempt(), abort()],
         episodes: vec![Episode {
             id: 1,
             kind: "backend_down",
             upstream: Some(end(SLOW)),
+            upstreams: vec![end(SLOW)],
             first: at(135_405_000),
             last: at(199_652_300),
+            served_again: None,
             incidents: vec![3, 4],
             summary: "after 10.77.3.2:9000 timed out, the gateway held it for dead".into(),
         }],
@@ -409,6 +422,36 @@ pub(crate) fn report() -> Report {
             "10.77.3.2:9600 closes idle connections after 6.00 s (n=214, 5.99 to 6.01); the gateway reuses them up to 5.98 s. 2 of 2 failures reused a connection idle for 5.93 to 6.00 s. Make the gateway's idle limit shorter than the upstream's.",
             "10.77.3.2:9000 takes longer than the 3.00 s for which the gateway waits.",
         ]),
+        differs: vec![Difference {
+            facet: "idle",
+            value: "5 s to 6 s".into(),
+            failed: 2,
+            failed_of: 2,
+            others: 640,
+            others_of: 43_770,
+        }],
+        idle_times: vec![IdleTimes {
+            upstream: end(POOLED),
+            bins: vec![
+                IdleBin {
+                    from: ms(0),
+                    to: Some(ms(1_000)),
+                    reused: 41_020,
+                    closed_by_gateway: 3,
+                    ..IdleBin::default()
+                },
+                IdleBin { from: ms(1_000), to: Some(ms(5_000)), reused: 2_110, ..IdleBin::default() },
+                IdleBin {
+                    from: ms(5_000),
+                    to: Some(ms(6_000)),
+                    reused: 640,
+                    failed: 31,
+                    closed_by_upstream: 214,
+                    ..IdleBin::default()
+                },
+                IdleBin { from: ms(6_000), ..IdleBin::default() },
+            ],
+        }],
         ..Report::default()
     }
 }

@@ -1,0 +1,229 @@
+//! What the failing exchanges have in common that the others do not: by upstream, path, method, connection and time. A fact
+//! is told only where chance does not explain it, however many facts were looked at.
+
+mod chance;
+mod facet;
+
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
+use crate::correlate::{Case, Party};
+use crate::diagnose::differ::chance::{hypergeometric_tail, wilson};
+use crate::diagnose::differ::facet::{BUCKETED, Facet, Slot, method, pattern, slot, value};
+use crate::diagnose::incident::Kind;
+use crate::event::Endpoint;
+use crate::mark::mark;
+use crate::time::Timestamp;
+
+/// Something that failing exchanges have in common.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// What was looked at: `upstream`, `path`, …
+    pub facet: &'static str,
+    /// What it is in these.
+    pub value: String,
+    /// Failing exchanges of which it is true.
+    pub failed: u64,
+    /// Failing exchanges of which it is known.
+    pub failed_of: u64,
+    /// Exchanges in order of which it is true.
+    pub others: u64,
+    /// Exchanges in order of which it is known.
+    pub others_of: u64,
+}
+
+/// Exchanges, and those of them that failed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    all: u64,
+    failed: u64,
+}
+
+/// Counts of exchanges by what they have in common; some 200 KB at most.
+#[derive(Debug)]
+pub struct Differ {
+    upstreams: HashMap<Endpoint, Count>,
+    paths: HashMap<u64, (Count, Box<str>)>,
+    bucketed: [[Count; Slot::MOST]; BUCKETED.len()],
+    spanned: Option<(Timestamp, Timestamp)>,
+    /// Exchanges whose upstream or path was one too many.
+    pub beyond: u64,
+}
+
+impl Default for Differ {
+    fn default() -> Self {
+        Self {
+            upstreams: HashMap::new(),
+            paths: HashMap::new(),
+            bucketed: [[Count::default(); Slot::MOST]; BUCKETED.len()],
+            spanned: None,
+            beyond: 0,
+        }
+    }
+}
+
+impl Differ {
+    /// Notes a client's exchange, and how it failed if it did.
+    pub fn note(&mut self, case: &Case<'_>, kind: Option<Kind>) {
+        if kind == Some(Kind::ClientAbort) {
+            return;
+        }
+        let failed = kind.is_some();
+        let mut own = case.attempts.iter().filter(|attempt| attempt.hop == 0);
+        let attempt = if kind == Some(Kind::Masked) { own.next() } else { own.next_back() };
+        let asked = case.root.exchange;
+        let Self { upstreams, paths, bucketed, spanned, beyond } = self;
+        let (first, last) = spanned.get_or_insert((asked.started.at, asked.started.at));
+        (*first, *last) = ((*first).min(asked.started.at), (*last).max(asked.started.at));
+        let mut bucket = |facet: Facet, slot: usize| {
+            if let Some(count) = bucketed.get_mut(facet as usize).and_then(|slots| slots.get_mut(slot)) {
+                count.note(failed);
+            }
+        };
+        if let Some(request) = &asked.request {
+            bucket(Facet::Method, method(request.method()));
+            if let Some((start, end)) = asked.request_start.zip(asked.request_end_offset()) {
+                bucket(Facet::Size, slot(Facet::Size, end.saturating_sub(start)));
+            }
+            let name = pattern(request.target());
+            let key = mark(name.as_bytes());
+            let has_room = paths.len() < MOST_PATHS;
+            match paths.entry(key) {
+                Entry::Occupied(mut known) => known.get_mut().0.note(failed),
+                Entry::Vacant(place) if has_room => {
+                    place.insert((Count::default(), name.as_str().into())).0.note(failed);
+                }
+                Entry::Vacant(_) => *beyond += 1,
+            }
+        }
+        let (hour, minute) = facet::time_of_day(asked.started.at);
+        bucket(Facet::Hour, hour);
+        bucket(Facet::Minute, minute);
+        let Some(attempt) = attempt else { return };
+        let Party { exchange, conversation } = attempt.party;
+        if upstreams.len() < MOST_UPSTREAMS || upstreams.contains_key(&exchange.server) {
+            upstreams.entry(exchange.server).or_default().note(failed);
+        } else {
+            *beyond += 1;
+        }
+        if exchange.key.number == 0 {
+            // A connection that never opened has neither age nor number.
+            return;
+        }
+        let age = exchange.started.at.since(conversation.opened.at);
+        bucket(Facet::Age, slot(Facet::Age, millis(age)));
+        bucket(Facet::Number, slot(Facet::Number, u64::from(exchange.key.number)));
+        if let Some(idle) = exchange.idle {
+            bucket(Facet::Idle, slot(Facet::Idle, millis(idle)));
+        }
+    }
+
+    /// The few facts that set failing exchanges apart, the clearest one first.
+    #[must_use]
+    pub fn differences(&self) -> Vec<Difference> {
+        let mut found: Vec<(f64, Difference)> = Vec::new();
+        let mut looked_at = 0_u64;
+        let mut best = |facet: &'static str, values: Vec<(String, Count)>, whole: Count| {
+            looked_at += values.len() as u64;
+            let judged = values.into_iter().filter_map(|(value, count)| Some((chance_of(count, whole)?, value, count)));
+            let clearest = judged.min_by(|one, other| one.0.total_cmp(&other.0));
+            found.extend(clearest.map(|(chance, value, count)| {
+                let others_of = whole.all - whole.failed;
+                let (failed, others) = (count.failed, count.all - count.failed);
+                (chance, Difference { facet, value, failed, failed_of: whole.failed, others, others_of })
+            }));
+        };
+        let upstreams: Vec<(String, Count)> =
+            self.upstreams.iter().map(|(endpoint, count)| (endpoint.to_string(), *count)).collect();
+        best("upstream", sorted(upstreams.clone()), sum(&upstreams));
+        let paths: Vec<(String, Count)> = self.paths.values().map(|(count, name)| (name.to_string(), *count)).collect();
+        best("path", sorted(paths.clone()), sum(&paths));
+        let long = self.spanned.map_or(Duration::ZERO, |(first, last)| last.since(first)) >= LONG;
+        for (facet, slots) in BUCKETED.iter().zip(&self.bucketed) {
+            if matches!(facet, Facet::Hour | Facet::Minute) && !long {
+                continue;
+            }
+            let named: Vec<(String, Count)> =
+                slots.iter().enumerate().map(|(index, count)| (value(*facet, index, false), *count)).collect();
+            let whole = sum(&named);
+            let mut values = named;
+            if facet.is_ordered() {
+                // From a slot upwards: what fails late fails later, too.
+                let upwards = (1..slots.len().saturating_sub(1)).map(|from| {
+                    let above: Vec<(String, Count)> =
+                        slots.iter().skip(from).map(|count| (String::new(), *count)).collect();
+                    (value(*facet, from, true), sum(&above))
+                });
+                values.extend(upwards.collect::<Vec<_>>());
+            }
+            values.retain(|(_, count)| count.all > 0);
+            best(facet.id(), values, whole);
+        }
+        let bound = MOST_CHANCE / looked_at.max(1) as f64;
+        found.retain(|(chance, _)| *chance <= bound);
+        found.sort_by(|one, other| one.0.total_cmp(&other.0).then_with(|| one.1.facet.cmp(other.1.facet)));
+        // Age, number and idle time of a connection say much the same.
+        let mut of_connection = 0;
+        found.retain(|(_, difference)| {
+            let is_one = matches!(difference.facet, "idle" | "connection_age" | "exchange_on_connection");
+            of_connection += usize::from(is_one);
+            !is_one || of_connection == 1
+        });
+        found.into_iter().take(MOST_DIFFERENCES).map(|(_, difference)| difference).collect()
+    }
+}
+
+impl Count {
+    fn note(&mut self, failed: bool) {
+        self.all += 1;
+        self.failed += u64::from(failed);
+    }
+}
+
+/// How likely chance alone had put as many failures there; `None` where there are too few, or the difference is too small to
+/// help anybody.
+fn chance_of(count: Count, whole: Count) -> Option<f64> {
+    let outside = Count { all: whole.all - count.all, failed: whole.failed - count.failed };
+    if count.failed < FEWEST || outside.all == 0 || count.failed * 3 < whole.failed {
+        return None;
+    }
+    let (least, _) = wilson(count.failed, count.all);
+    let (_, most) = wilson(outside.failed, outside.all);
+    if least < LIFT * most && outside.failed > 0 || least <= most {
+        return None;
+    }
+    Some(hypergeometric_tail(count.failed, count.all, whole.failed, whole.all))
+}
+
+fn sum(values: &[(String, Count)]) -> Count {
+    values
+        .iter()
+        .fold(Count::default(), |sum, (_, count)| Count { all: sum.all + count.all, failed: sum.failed + count.failed })
+}
+
+/// The same in every run.
+fn sorted(mut values: Vec<(String, Count)>) -> Vec<(String, Count)> {
+    values.sort_by(|one, other| one.0.cmp(&other.0));
+    values
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Differences at most: a few facts help, many hide each other.
+const MOST_DIFFERENCES: usize = 5;
+/// Fewer failures than this have nothing in common but chance.
+const FEWEST: u64 = 5;
+/// The rate of failures there is at least so many times what it is elsewhere, both as far from each other as 95 % allow.
+const LIFT: f64 = 1.5;
+/// How likely chance alone may have made up one fact or more of all that were looked at.
+const MOST_CHANCE: f64 = 0.001;
+/// From this span on the time of day may be a reason.
+const LONG: Duration = Duration::from_secs(2 * 3600);
+/// Paths that are told apart.
+const MOST_PATHS: usize = 1024;
+/// Upstreams that are told apart.
+const MOST_UPSTREAMS: usize = 512;
