@@ -15,7 +15,7 @@ use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Coverage, Given, Outside, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade};
 use crate::diagnose::response::{SMALLEST_LIMIT, how, server_moved_first};
-use crate::event::{Ending, Moment};
+use crate::event::{Ending, Moment, Side};
 
 /// How an attempt failed of whose answer nothing but octets is seen; `None` if nothing shows that it did.
 pub(super) fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
@@ -59,6 +59,8 @@ impl<'a> Seen<'a> {
         let is_last = attempt.conversation.highest == exchange.key.number;
         let left = attempt.gateway_close().filter(|_| is_last && attempt.gateway_closed_first());
         let given = attempt.given.filter(|given| given.status.is_none_or(|status| status >= 500)).map(|given| given.at);
+        // The FIN may follow the word that announces it by a while.
+        let ended = attempt.conversation.ended(Side::Server);
         let until = left.map(|(moment, ..)| moment).into_iter().chain(given).min_by_key(|moment| moment.frame);
         Self {
             attempt,
@@ -67,7 +69,7 @@ impl<'a> Seen<'a> {
             last: exchange.last_response.unwrap_or(start),
             octets: exchange.response_octets().unwrap_or(0),
             closed: server_moved_first(attempt)
-                .filter(|(moment, ..)| is_last && given.is_none_or(|given| moment.frame < given.frame))
+                .filter(|_| is_last && given.zip(ended).is_none_or(|(given, ended)| ended.frame < given.frame))
                 .map(|(moment, _, reset)| (moment, reset)),
             left: left.map(|(moment, _, reset)| (moment, reset)),
         }
