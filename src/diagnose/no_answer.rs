@@ -235,7 +235,11 @@ pub fn closed_before_request(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     if reset {
-        return Some(request::reset_verdict(attempt, moment, &closing));
+        let mut verdict = request::reset_verdict(attempt, moment, &closing);
+        if closing.acknowledged.is_none() {
+            verdict.lower(Grade::Consistent, request::GONE);
+        }
+        return Some(verdict);
     }
     let server = attempt.conversation.server;
     Some(

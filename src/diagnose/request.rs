@@ -298,6 +298,9 @@ pub(super) fn reset_verdict(attempt: &Attempt<'_>, moment: Moment, closing: &Clo
         .unknown("whether the server itself or something in front of it (a load balancer without targets, a firewall) sent the reset")
 }
 
+/// What a reset without an acknowledgement leaves open.
+pub(super) const GONE: &str =
+    "what came before: a reset without an acknowledgement is that of a socket that is gone, and answers something";
 /// An idle time after which devices on the way may have forgotten a connection.
 const LONG_IDLE: Duration = Duration::from_secs(60);
 /// TCP repeats what is not acknowledged after this span at the earliest.

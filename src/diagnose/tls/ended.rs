@@ -33,7 +33,11 @@ fn closed(failing: &Failing<'_>, moment: Moment, closing: &Closing, reset: bool)
     }
     let read = handshake.acknowledged.is_some() || closing.acknowledged.is_some_and(|ack| ack >= hello.1.end);
     if !read && reset {
-        return Some(request::reset_verdict(attempt, moment, closing));
+        let mut verdict = request::reset_verdict(attempt, moment, closing);
+        if closing.acknowledged.is_none() {
+            verdict.lower(Grade::Consistent, request::GONE);
+        }
+        return Some(verdict);
     }
     let said = how(reset).to_uppercase();
     if failing.may_have_asked(closing.peer_sent) {
@@ -56,7 +60,10 @@ fn closed(failing: &Failing<'_>, moment: Moment, closing: &Closing, reset: bool)
     } else {
         format!("{server} closed {stage}, {waited} later, without an alert")
     };
-    let grade = if read && !plain { Grade::Proven } else { Grade::Consistent };
+    // By its numbers the upstream had said nothing else before, and heard nothing else.
+    let silent = handshake.chosen.is_some() || closing.at == 0;
+    let whole = closing.acknowledged == Some(hello.1.end) && silent;
+    let grade = if whole && !plain { Grade::Proven } else { Grade::Consistent };
     let verdict = Verdict::new(cause, grade, format!("{said} {stage}, no alert"), summary).detail(how(reset));
     let mut verdict = seen::steps(failing, verdict, moment);
     if let Some(acknowledged) = handshake.acknowledged.filter(|acknowledged| acknowledged.frame < moment.frame) {
@@ -135,7 +142,11 @@ fn gave_up(failing: &Failing<'_>) -> Option<Verdict> {
     let visible = attempt.given.is_some_and(|given| given.status.is_some() || given.retried);
     let acknowledged = handshake.acknowledged.filter(|acknowledged| acknowledged.frame < until.frame);
     let known = acknowledged.is_some() || chosen.is_some();
-    let grade = if visible && known && !plain { Grade::Proven } else { Grade::Consistent };
+    // And it closes on the upstream, of which by its acknowledgement it has nothing that was not seen.
+    let left = failing.gateway_left().is_some_and(|(_, closing, _)| {
+        chosen.is_some() && closing.acknowledged.is_some() || closing.acknowledged == Some(0)
+    });
+    let grade = if visible && known && left && !plain { Grade::Proven } else { Grade::Consistent };
     let (cause, summary) = if plain {
         (
             Cause::TlsToPlaintext,
