@@ -408,9 +408,7 @@ impl Findings<'_> {
     fn take(&mut self, finding: Finding<'_>) {
         match finding {
             Finding::Case(mut case) => {
-                if self.diagnoser.is_view_from_client(&case) {
-                    (case.role, case.upstream_visible) = (Role::Downstream, false);
-                }
+                self.diagnoser.take_stand(&mut case);
                 let downstream = self.count_case(&case);
                 let told = self.desk.as_mut().and_then(|desk| desk.told(&case));
                 // What was told stays told.

@@ -6,15 +6,18 @@
 
 pub mod lookup;
 mod message;
+mod signs;
 pub mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 pub use crate::event::message::{ForwardedFor, Request, Response, Signature};
+pub use crate::event::signs::Signs;
 pub use crate::event::tls::{Tls, Veiled};
 pub use crate::time::{Frame, Moment};
 pub use crate::wire::http1::DefectKind;
+pub use crate::wire::neighbour::Neighbour;
 
 /// Address and port of one end.
 pub type Endpoint = SocketAddr;
@@ -171,6 +174,16 @@ pub enum What {
         /// How many.
         length: u64,
     },
+    /// Octets of a side came while others before them had not: these are late or lost, or the capture missed them. Told once
+    /// until they have come.
+    Skipped {
+        /// Who sent them.
+        sender: Side,
+        /// Offset of the first one that had not come.
+        offset: u64,
+        /// How many had not.
+        length: u64,
+    },
     /// The first FIN of a side.
     Fin(Closing),
     /// The peer acknowledged a side's FIN for the first time.
@@ -211,6 +224,8 @@ pub enum What {
     Lookup(Box<lookup::Told>),
     /// An ICMP or ICMPv6 error that quotes a query to a name server.
     LookupRejected(Box<lookup::Rejected>),
+    /// A host's address on its link was asked for, or told.
+    Neighbour(Neighbour),
 }
 
 /// How a connection began.
@@ -357,6 +372,8 @@ pub struct Gone {
     pub after_fin: [u64; 2],
     /// Data segments that `[client, server]` repeated.
     pub retransmitted: [u32; 2],
+    /// Data segments of `[client, server]`, the repeated ones included.
+    pub segments: [u32; 2],
 }
 
 /// Why a connection left the table.

@@ -49,7 +49,8 @@
 //!
 //! 1. [`capture::Source`] hands out frames one at a time, as borrowed octets, in the order of capture time over all
 //!    inputs. A [`event::Frame`] is the input and the number in it, counted as Wireshark counts.
-//! 2. [`wire::packet`] decodes a frame down to its TCP segment or the ICMP error that quotes one. Nothing is copied.
+//! 2. [`wire::packet`] decodes a frame down to its TCP segment, or the ICMP error that quotes one, or who asks for whom on
+//!    the link. Nothing is copied.
 //! 3. [`flow`] leaves out copies of a packet that was seen on several interfaces, finds the connection, turns sequence
 //!    numbers into 64-bit offsets, and emits the stream as pieces: data at an offset, or a gap of a length.
 //! 4. [`observe`] reads messages off the two streams of a connection. Bodies are counted, not kept.
@@ -140,7 +141,7 @@
 //! - [`analysis`] stands above `report` although it does no I/O: what it composes is a report, and the order of the
 //!   stages should stand in one place.
 //! - `DefectKind`, what HTTP/1 forbids, is defined in [`wire::http1`], where it is found; the waist uses it. So it does with
-//!   the messages of [`wire::dns`].
+//!   the messages of [`wire::dns`] and of [`wire::neighbour`].
 //! - Queries meet their answers above the waist, in `correlate::lookups`: a stub and the server behind it are asked on
 //!   different flows.
 //! - `etherparse` is also named in `wire/ip.rs`: extension headers are walked there with it, for both of its callers.

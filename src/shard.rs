@@ -204,6 +204,9 @@ impl Shard {
                     events.push(Event { connection: None, moment, what: What::Lookup(Box::new(told)) });
                 }
             }
+            Content::Neighbour(told) => {
+                events.push(Event { connection: None, moment, what: What::Neighbour(*told) });
+            }
             Content::Other(_) => {}
         }
     }

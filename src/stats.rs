@@ -136,10 +136,44 @@ pub struct Server {
     pub half_closed_longest: Duration,
     /// Octets sent by the other side after the FIN.
     pub half_closed_octets: u64,
+    /// Data segments, both ways, the repeated ones included.
+    pub segments: u64,
     /// Segments repeated.
     pub repeated: u64,
+    /// SYNs repeated.
+    pub syns_repeated: u64,
+    /// Round trips of its handshakes.
+    pub round_trip: RoundTrips,
     /// Times that it closed its receive window.
     pub windows_closed: u64,
+}
+
+/// Round trips from SYN to SYN-ACK, of SYNs that were answered at once: what the way takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoundTrips {
+    /// How many.
+    pub n: u64,
+    /// The shortest.
+    pub min: Duration,
+    /// The longest.
+    pub max: Duration,
+    /// All together.
+    pub sum: Duration,
+}
+
+impl RoundTrips {
+    fn note(&mut self, round_trip: Duration) {
+        self.min = if self.n == 0 { round_trip } else { self.min.min(round_trip) };
+        self.max = self.max.max(round_trip);
+        self.sum = self.sum.saturating_add(round_trip);
+        self.n += 1;
+    }
+
+    /// The average.
+    #[must_use]
+    pub fn mean(&self) -> Duration {
+        u32::try_from(self.n).ok().and_then(|n| self.sum.checked_div(n)).unwrap_or_default()
+    }
 }
 
 /// What one attempt took.
@@ -294,12 +328,24 @@ impl Stats {
         let repeated = conversation.repeated.iter().map(|count| u64::from(*count)).sum::<u64>();
         let [_, closed] = conversation.windows_closed;
         let half = half_closed(conversation);
-        if repeated == 0 && closed == 0 && half.is_none() {
+        let syns = u64::from(conversation.syn.1);
+        // Who is an upstream may turn out later. Half of the room is for those of which there is something to tell.
+        let known =
+            self.upstreams.contains_key(&conversation.server) || self.servers.contains_key(&conversation.server);
+        let full = self.servers.len() >= MOST_ENDPOINTS / 2;
+        if repeated == 0 && closed == 0 && half.is_none() && full && !known {
             return;
         }
         self.half_closed += u64::from(half.is_some());
         let Some(server) = self.server(conversation.server) else { return };
         server.repeated += repeated;
+        server.syns_repeated += syns;
+        if let Some((_, gone)) = conversation.gone {
+            server.segments += gone.segments.iter().map(|count| u64::from(*count)).sum::<u64>();
+        }
+        if let Some(round_trip) = conversation.rtt().filter(|_| syns == 0) {
+            server.round_trip.note(round_trip);
+        }
         server.windows_closed += u64::from(closed);
         if let Some((by, lasted, octets)) = half {
             if let Some(count) = server.half_closed.get_mut(by.index()) {

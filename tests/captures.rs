@@ -99,15 +99,18 @@ stories! {
     nginx_malformed_header
     nginx_name_not_found
     nginx_no_live_upstreams
+    nginx_nobody_there
     nginx_node_race_waits
     nginx_one_family_refused
     nginx_process_death
     nginx_relayed_502
+    nginx_request_black_hole
     nginx_request_lost
     nginx_reset_without_response
     nginx_resolver_fails
     nginx_resolver_gone
     nginx_resolver_silent
+    nginx_response_black_hole
     nginx_restart_under_traffic
     nginx_stalled_body
     nginx_syn_unanswered
@@ -124,6 +127,10 @@ stories! {
     nginx_tls_wrong_name
     nginx_truncated_body
     nginx_truncated_head
+    origin_application_gateway
+    origin_cloudflare
+    origin_load_balancer
+    origin_tunnel
 }
 
 /// A capture on all interfaces of a host with a bridge has each packet of what is behind it twice.

@@ -22,7 +22,14 @@ pub(super) fn gateways(gateways: &Gateways, diagnoser: &Diagnoser, stats: &Stats
             addresses,
         }
     };
-    gateways.groups().into_iter().map(of).collect()
+    // Behind them those that were recognised by their requests alone.
+    let managed = diagnoser.managed().map(|(product, evidence, addresses)| Gateway {
+        product: Some(product.id().to_owned()),
+        product_evidence: Some(evidence.to_owned()),
+        habits: Habits::default(),
+        addresses: addresses.iter().copied().collect(),
+    });
+    gateways.groups().into_iter().map(of).chain(managed).collect()
 }
 
 /// What a gateway does by habit, by the address from which it asks most.

@@ -74,7 +74,10 @@ pub(super) fn upstreams(stats: &Stats, diagnoser: &Diagnoser) -> Vec<report::Ups
             idle_close_clusters: server.map(|server| spreads(&server.idle_clusters)).unwrap_or_default(),
             exchanges_before_close: upstream.idle.as_deref().and_then(|idle| idle.exchanges),
             half_closed,
+            round_trip: server.map(|server| server.round_trip).filter(|round_trip| round_trip.n > 0),
+            segments: server.map_or(0, |server| server.segments),
             retransmitted: server.map_or(0, |server| server.repeated),
+            syns_retransmitted: server.map_or(0, |server| server.syns_repeated),
             zero_windows: server.map_or(0, |server| server.windows_closed),
             latency: latency
                 .into_iter()

@@ -80,8 +80,8 @@ pub fn within(expression: &str, share: Share) -> String {
     format!("({expression}) and (not tcp or (ip and {four}) or (ip6 and {six}))")
 }
 
-/// Errors about connections, names, and the later fragments of anything.
-const ALWAYS: &str = "icmp or icmp6 or port 53 or (ip[6:2] & 0x1fff != 0)";
+/// Neighbours that are asked for, errors about connections, names, and the later fragments of anything.
+const ALWAYS: &str = "arp or icmp or icmp6 or port 53 or (ip[6:2] & 0x1fff != 0)";
 /// Segments with SYN, FIN or RST. libpcap knows the flags of IPv4 by name, those of IPv6 by their place.
 const ENDS: &str = "(tcp[tcpflags] & (tcp-syn|tcp-fin|tcp-rst) != 0) or (ip6[6] == 6 and ip6[53] & 0x07 != 0)";
 

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::correlate::Pairing;
 use crate::correlate::handshake::Handshake;
 use crate::correlate::marks::of_client;
+pub use crate::correlate::missing::{Hole, Repeat};
 use crate::correlate::places::Place;
 use crate::event::tls::{AlertDescription, SentAlert};
 use crate::event::{
@@ -68,6 +69,8 @@ pub struct Conversation {
     pub gaps: Vec<Hole>,
     /// The first octets of the server that were sent and did not come by.
     pub server_ahead: Option<(Moment, u64)>,
+    /// When octets of the server came before others, the first of which did not come then: its offset, and how many.
+    pub server_skipped: Option<(Moment, u64, u64)>,
     /// When the server sent octets while no request was outstanding.
     pub unsolicited: Option<Moment>,
     /// What it carries, if not HTTP/1.
@@ -94,34 +97,6 @@ pub struct Conversation {
     pub last: Moment,
     /// The mark of the client's end, by which an exchange is found whose attempt names it.
     pub client_mark: u64,
-}
-
-/// A repeated segment.
-#[derive(Clone, Copy, Debug)]
-pub struct Repeat {
-    /// When.
-    pub moment: Moment,
-    /// Whose.
-    pub sender: Side,
-    /// First offset repeated.
-    pub offset: u64,
-    /// Octets repeated.
-    pub length: u64,
-}
-
-/// A hole in a direction.
-#[derive(Clone, Copy, Debug)]
-pub struct Hole {
-    /// When it was declared.
-    pub moment: Moment,
-    /// Whose octets are missing.
-    pub sender: Side,
-    /// Where.
-    pub offset: u64,
-    /// How many.
-    pub length: u64,
-    /// Who is missing them.
-    pub judged: GapJudged,
 }
 
 /// An exchange.
@@ -248,6 +223,7 @@ impl Conversation {
             windows_closed: [0; 2],
             gaps: Vec::new(),
             server_ahead: None,
+            server_skipped: None,
             unsolicited: None,
             opaque: None,
             handshake: None,
@@ -301,6 +277,9 @@ impl Conversation {
             }
             What::Ahead { sender: Side::Server, length, .. } => {
                 self.server_ahead.get_or_insert((event.moment, *length));
+            }
+            What::Skipped { sender: Side::Server, offset, length } => {
+                self.server_skipped = Some((event.moment, *offset, *length));
             }
             What::ResponseStarted { solicited: false, .. } => self.unsolicited = Some(event.moment),
             What::Reset(closing) if self.resets.len() < 8 => self.resets.push((event.moment, *closing)),

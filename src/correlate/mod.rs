@@ -18,6 +18,8 @@ mod index;
 pub mod lookup;
 pub mod lookups;
 mod marks;
+mod missing;
+pub mod neighbours;
 mod nesting;
 mod numbering;
 mod order;
@@ -43,6 +45,7 @@ use crate::correlate::index::Index;
 use crate::correlate::lookup::Lookup;
 use crate::correlate::lookups::Lookups;
 use crate::correlate::marks::Marks;
+use crate::correlate::neighbours::Neighbours;
 use crate::correlate::order::Answers;
 pub use crate::correlate::pairing::Pairing;
 use crate::correlate::places::Places;
@@ -103,6 +106,8 @@ pub struct Case<'a> {
     pub gateways: &'a Gateways,
     /// What is known of names.
     pub names: &'a Lookups,
+    /// Who did not answer on their links.
+    pub neighbours: &'a Neighbours,
     /// The failed lookups that explain why no attempt was made, each with the exchange that waited for it.
     pub resolutions: SmallVec<[(ExchangeKey, Resolution<'a>); 1]>,
 }
@@ -148,6 +153,7 @@ pub struct Correlator {
     gateways: Gateways,
     books: Books,
     names: Lookups,
+    neighbours: Neighbours,
     marks: Marks,
     /// When which exchange is to be settled.
     due: BinaryHeap<Reverse<(Timestamp, ExchangeKey)>>,
@@ -186,6 +192,7 @@ impl Correlator {
             gateways,
             books: Books::default(),
             names: Lookups::default(),
+            neighbours: Neighbours::default(),
             marks: Marks::default(),
             due: BinaryHeap::new(),
             provisional: Provisional::default(),
@@ -223,6 +230,7 @@ impl Correlator {
         }
         let event = match event.what {
             What::Lookup(told) => return self.take_lookup(event.moment, *told, sink),
+            What::Neighbour(told) => return self.neighbours.take(event.moment, told),
             What::LookupRejected(rejected) => return self.names.reject(event.moment, *rejected),
             _ => event,
         };

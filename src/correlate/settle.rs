@@ -183,6 +183,7 @@ impl Correlator {
             partial: self.is_partial(exchange),
             gateways: &self.gateways,
             names: &self.names,
+            neighbours: &self.neighbours,
             resolutions: self.resolutions(exchange, &attempts),
             attempts,
         })

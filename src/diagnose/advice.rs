@@ -20,7 +20,9 @@ pub fn advise(incidents: &mut [Incident], stats: &Stats) {
         if let Some(measured) = upstream.and_then(|upstream| measured(incident.cause, upstream, stats)) {
             advice.push(measured);
         }
+        advice.extend(upstream.and_then(|upstream| loss(incident.cause, upstream, stats)));
         advice.extend(setting(incident));
+        advice.extend(kept_by_product(incident, upstream, stats));
         advice.push(explain::explain(incident.cause).todo.to_owned());
         incident.advice = advice;
     }
@@ -132,6 +134,54 @@ fn paragraph(cause: Cause, group: &[&Incident], stats: &Stats) -> String {
     text.push(' ');
     text.push_str(advised.as_deref().unwrap_or_else(|| explain::explain(cause).todo));
     text
+}
+
+/// How much is lost on the way to an upstream, next to the ways to the others.
+fn loss(cause: Cause, upstream: Endpoint, stats: &Stats) -> Option<String> {
+    let of_the_way = matches!(
+        cause,
+        Cause::ConnectTimeout
+            | Cause::AcceptQueueFull
+            | Cause::RequestLost
+            | Cause::IdleFlowDropped
+            | Cause::ResponseLost
+            | Cause::ResponseTimeout
+            | Cause::StalledBody
+    );
+    let own = stats.of_server(upstream).filter(|own| of_the_way && own.repeated > 0 && own.segments >= own.repeated)?;
+    let others = stats.upstreams.keys().filter(|other| **other != upstream).filter_map(|other| stats.of_server(*other));
+    let (repeated, segments) =
+        others.fold((0, 0), |(repeated, segments), other| (repeated + other.repeated, segments + other.segments));
+    let share = |repeated: u64, segments: u64| format!("{:.1} %", repeated as f64 * 100.0 / segments as f64);
+    let beside = if segments > 0 {
+        format!(" To the other upstreams it was {repeated} of {segments} ({}).", share(repeated, segments))
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "Of {} segments to and from {upstream}, {} were repeated ({}).{beside}",
+        own.segments,
+        own.repeated,
+        share(own.repeated, own.segments)
+    ))
+}
+
+/// For how long the gateway keeps idle connections, as it is shipped, next to when the upstream closes them.
+fn kept_by_product(incident: &Incident, upstream: Option<Endpoint>, stats: &Stats) -> Option<String> {
+    let race =
+        matches!(incident.cause, Cause::KeepaliveRace | Cause::StaleReuse) && incident.kind == Kind::UpstreamFailure;
+    let product = incident.product.filter(|_| race)?;
+    let kept = product::keeps_idle(product)?;
+    let (upstream, name) = (upstream?, product.name());
+    let closes = stats.of_server(upstream).and_then(|server| server.idle_close.as_deref())?;
+    let median = Duration::from_micros(closes.quantile_us(0.5));
+    (median < kept).then(|| {
+        format!(
+            "{upstream} closes idle connections after {}; {name} keeps them for {} as it is shipped: make the former longer than the latter.",
+            span(median),
+            span(kept)
+        )
+    })
 }
 
 /// What the capture tells of an upstream's habits that bears on a cause.

@@ -10,7 +10,7 @@ use crate::diagnose::evidence::{self, Attempt, Given, Outside, Verdict};
 use crate::diagnose::incident::Grade;
 use crate::diagnose::product::Product;
 use crate::diagnose::verdicts::{self, judge_attempt};
-use crate::diagnose::{resolve, response};
+use crate::diagnose::{neighbour, resolve, response};
 use crate::time::Timestamp;
 
 impl Diagnoser {
@@ -52,7 +52,7 @@ impl Diagnoser {
             let pairing = verdicts::pairing_after(pairing, bare, before.map(|before| before.pairing));
             let attempt = &Try { pairing, ..*attempt };
             let maker = behind.map_or(case.root, |outer| outer.party).exchange.server;
-            let mut view = self.view(*attempt, given, self.products.at(maker, case.gateways));
+            let mut view = self.view(case, *attempt, given, self.products.at(maker, case.gateways));
             view.outside = Outside::of(case.root).filter(|_| attempt.hop == 0 && next.is_none());
             let mut verdict = judge_attempt(&view);
             if let Some(verdict) = &mut verdict {
@@ -92,7 +92,13 @@ impl Diagnoser {
         judged
     }
 
-    pub(super) fn view<'a>(&self, attempt: Try<'a>, given: Option<Given>, product: Option<Product>) -> Attempt<'a> {
+    pub(super) fn view<'a>(
+        &self,
+        case: &Case<'_>,
+        attempt: Try<'a>,
+        given: Option<Given>,
+        product: Option<Product>,
+    ) -> Attempt<'a> {
         let Party { exchange, conversation } = attempt.party;
         let accepted = self.accepted.get(&exchange.server);
         let meanwhile = given.map(|given| (conversation.opened.at, given.at.at));
@@ -108,6 +114,11 @@ impl Diagnoser {
                 .handshake
                 .as_ref()
                 .is_some_and(|handshake| self.endpoints.serves(exchange.server, handshake.host())),
+            at_upstream: [exchange.server, exchange.client].map(|end| case.gateways.is_local(end.ip()) == Some(true))
+                == [true, false],
+            sought: (conversation.established.is_none() && exchange.key.number == 0)
+                .then(|| neighbour::sought_for(case, conversation, given))
+                .flatten(),
             others_connected: accepted
                 .zip(meanwhile)
                 .is_some_and(|(accepted, (from, until))| accepted.any_within(from, until)),

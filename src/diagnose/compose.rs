@@ -5,9 +5,9 @@ use crate::correlate::{Case, Party, Role, Try};
 use crate::diagnose::cause::{Cause, Phase};
 use crate::diagnose::evidence::{Attempt, Verdict};
 use crate::diagnose::incident::{self, Downstream, Grade, Incident, Kind};
-use crate::diagnose::ladder;
-use crate::diagnose::product::{self, Product};
+use crate::diagnose::product::{self, Asker, Product};
 use crate::diagnose::resolve;
+use crate::diagnose::{ladder, neighbour};
 use crate::event::{Endpoint, Moment, Side};
 use crate::stats;
 
@@ -34,13 +34,14 @@ pub(super) fn met_by(case: &Case<'_>, judged: &[Judged<'_>], verdict: &Verdict) 
     outer.map_or(case.root, |outer| outer.attempt.party).exchange.server
 }
 
-/// The incident that a case is, with the products that answered the client and that met with the failure.
+/// The incident that a case is, with the products that answered the client and that met with the failure, and with who made
+/// the attempt where only that is visible.
 pub(super) fn compose(
     kind: Kind,
     case: &Case<'_>,
     judged: Vec<Judged<'_>>,
     mut verdict: Verdict,
-    (responder, product): (Option<Product>, Option<Product>),
+    (responder, product, asker): (Option<Product>, Option<Product>, Option<Asker>),
 ) -> Incident {
     if case.partial {
         verdict.lower(Grade::Consistent, "what happened on connections that --max-cpu left out");
@@ -54,6 +55,13 @@ pub(super) fn compose(
     let status = downstream.as_ref().and_then(|downstream| downstream.status);
     let ladder = ladder::steps(case, &verdict);
     let attempts = attempts(case, &judged, &verdict);
+    let mut likely_status = Vec::new();
+    if kind == Kind::UpstreamFailure {
+        likely_status = product::likely_statuses(asker.as_ref(), verdict.cause, root.status());
+        if let Some(answer) = product::likely_answer(asker.as_ref(), verdict.cause, root.status()) {
+            verdict.summary.push_str(&format!("; {answer}"));
+        }
+    }
     let log_lines = Product::ALL
         .iter()
         .filter_map(|known| Some((*known, product::log_line(*known, verdict.cause, verdict.detail, status)?)))
@@ -71,6 +79,7 @@ pub(super) fn compose(
         downstream,
         attempts,
         product,
+        likely_status,
         log_lines,
         evidence: verdict.evidence,
         ruled_out: verdict.ruled_out,
@@ -127,6 +136,7 @@ fn attempts(case: &Case<'_>, judged: &[Judged<'_>], verdict: &Verdict) -> Vec<in
         Some(resolve::attempt(resolve::resolution(case, exchange)?, resolve::given(exchange)?, verdict, hop))
     };
     let mut attempts: Vec<incident::Attempt> = waited(case.root.exchange, Some(verdict), 0).into_iter().collect();
+    attempts.extend(neighbour::attempt(case, verdict));
     for judged in judged {
         attempts.push(attempt(judged));
         attempts.extend(waited(judged.attempt.party.exchange, judged.verdict.as_ref(), judged.attempt.hop + 1));

@@ -3,7 +3,8 @@
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Coverage, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade};
-use crate::event::{FirstSeen, Side, Unreachable};
+use crate::diagnose::{neighbour, path};
+use crate::event::{FirstSeen, Side};
 
 /// Why the connection to the upstream failed, if it did.
 #[must_use]
@@ -17,7 +18,7 @@ fn icmp(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let (moment, error) = *conversation.unreachable.iter().find(|(_, error)| error.quoted == Side::Client)?;
-    let (cause, said) = meaning(&error)?;
+    let (cause, said) = path::meaning(&error)?;
     let delay = moment.at.since(conversation.opened.at);
     let server = conversation.server;
     let quoted = conversation.first_seen == FirstSeen::Quoted;
@@ -36,33 +37,12 @@ fn icmp(attempt: &Attempt<'_>) -> Option<Verdict> {
         .rules_out(Cause::ConnectTimeout, "the SYN was answered by an ICMP error", Some(moment.frame))
         .rules_out(Cause::ConnectRefused, "no RST came from the endpoint", None);
     if error.from == conversation.client.ip() {
-        verdict = verdict.unknown("the gateway's own kernel sent the error: no neighbour answered for the address");
+        verdict = match &attempt.sought {
+            Some(search) => neighbour::proof(search, verdict),
+            None => verdict.unknown("the gateway's own kernel sent the error: no neighbour answered for the address"),
+        };
     }
     Some(verdict)
-}
-
-/// What an ICMP error says about a SYN.
-fn meaning(error: &Unreachable) -> Option<(Cause, &'static str)> {
-    use Cause::{ConnectProhibited, ConnectUnreachable};
-    Some(match (error.v6, error.icmp_type, error.code) {
-        (false, 3, 0) => (ConnectUnreachable, "net unreachable"),
-        (false, 3, 1) => (ConnectUnreachable, "host unreachable"),
-        (false, 3, 2) => (ConnectProhibited, "protocol unreachable"),
-        (false, 3, 3) => (ConnectProhibited, "port unreachable"),
-        (false, 3, 5..=8 | 11 | 12) => (ConnectUnreachable, "destination unreachable"),
-        (false, 3, 9) => (ConnectProhibited, "net administratively prohibited"),
-        (false, 3, 10) => (ConnectProhibited, "host administratively prohibited"),
-        (false, 3, 13) => (ConnectProhibited, "communication administratively prohibited"),
-        (true, 1, 0) => (ConnectUnreachable, "no route to destination"),
-        (true, 1, 1) => (ConnectProhibited, "administratively prohibited"),
-        (true, 1, 2) => (ConnectUnreachable, "beyond scope of source address"),
-        (true, 1, 3) => (ConnectUnreachable, "address unreachable"),
-        (true, 1, 4) => (ConnectProhibited, "port unreachable"),
-        (true, 1, 5) => (ConnectProhibited, "source address failed policy"),
-        (true, 1, 6) => (ConnectProhibited, "reject route to destination"),
-        (false, 11, _) | (true, 3, _) => (ConnectUnreachable, "time to live exceeded"),
-        _ => return None,
-    })
 }
 
 fn refused(attempt: &Attempt<'_>) -> Option<Verdict> {
@@ -119,18 +99,49 @@ fn unanswered(attempt: &Attempt<'_>) -> Option<Verdict> {
             ),
         );
     }
-    let grade = if repeats > 0 { Grade::Proven } else { Grade::Consistent };
-    Some(
-        Verdict::new(
-            Cause::ConnectTimeout,
-            grade,
-            why,
-            format!("{server} never answered the connection attempt; the gateway gave up"),
+    if let Some(search) = attempt.sought {
+        let verdict = Verdict::new(
+            Cause::ConnectUnreachable,
+            if repeats > 0 { Grade::Proven } else { Grade::Consistent },
+            format!("{why}; {}", neighbour::asked(&search, until)),
+            format!(
+                "{server} is not on the gateway's link any more: nobody answers for its address, and no SYN is answered"
+            ),
         )
-        .proof(conversation.opened, Actor::Gateway, format!("SYN to {server}"))
-        .proof(last, Actor::Gateway, format!("latest of {syns} SYN{plural}; no answer follows"))
-        .rules_out(Cause::ConnectRefused, "no RST", None)
-        .rules_out(Cause::ConnectUnreachable, "no ICMP error quotes the SYN", None)
+        .detail("no_neighbour")
+        .proof(conversation.opened, Actor::Gateway, format!("SYN to {server}"));
+        return Some(
+            neighbour::proof(&search, verdict)
+                .rules_out(Cause::ConnectRefused, "no RST", None)
+                .rules_out(Cause::AcceptQueueFull, "a host that is up answers for its address", Some(search.last.frame))
+                .unknown("whether the host is down, or has another address by now"),
+        );
+    }
+    let grade = if repeats > 0 { Grade::Proven } else { Grade::Consistent };
+    let verdict = Verdict::new(
+        Cause::ConnectTimeout,
+        grade,
+        why,
+        format!("{server} never answered the connection attempt; the gateway gave up"),
+    )
+    .proof(conversation.opened, Actor::Gateway, format!("SYN to {server}"))
+    .proof(last, Actor::Gateway, format!("latest of {syns} SYN{plural}; no answer follows"))
+    .rules_out(Cause::ConnectRefused, "no RST", None)
+    .rules_out(Cause::ConnectUnreachable, "no ICMP error quotes the SYN", None);
+    if attempt.at_upstream {
+        // The SYN is on the wire of the host that it was for: the way there is not to blame.
+        return Some(
+            verdict
+                .or_else(None, "the upstream host's own firewall drops it: `iptables -S`, `nft list ruleset`")
+                .or_else(
+                    Some(Cause::AcceptQueueFull),
+                    "the listener's accept queue is full: check `ss -ltn` and `nstat -az TcpExtListenOverflows` here",
+                )
+                .unknown("which of these it is: the SYN arrived at the upstream's host, which did not answer it"),
+        );
+    }
+    Some(
+        verdict
         .or_else(None, "a firewall or security group drops the packets")
         .or_else(
             Some(Cause::AcceptQueueFull),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::correlate::conversation::{Conversation, Exchange};
+use crate::correlate::neighbours::Search;
 use crate::correlate::{Case, Pairing, Party};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::endpoints::Speaks;
@@ -30,6 +31,10 @@ pub struct Attempt<'a> {
     pub endpoint: Speaks,
     /// Whether it began a TLS handshake with somebody who asked for the same host.
     pub serves_host: bool,
+    /// Whether the capture was taken on the upstream's own host, and not on the gateway's.
+    pub at_upstream: bool,
+    /// The search for the upstream's address on the gateway's link that nobody answered while it tried to connect.
+    pub sought: Option<Search>,
     /// Whether another connection to the same endpoint was accepted while this one's SYN waited.
     pub others_connected: bool,
 }
@@ -160,6 +165,13 @@ impl<'a> Attempt<'a> {
         });
         let first = of_request.clone().next().map(|repeat| repeat.moment);
         (of_request.count(), first)
+    }
+
+    /// Whether octets from an offset on were repeated before `until`.
+    #[must_use]
+    pub fn repeats_from(&self, offset: u64, until: Timestamp) -> bool {
+        let mut repeats = self.conversation.repeats.iter();
+        repeats.any(|repeat| repeat.sender == Side::Client && repeat.offset >= offset && repeat.moment.at <= until)
     }
 
     /// Whether the response began before the gateway had given up.

@@ -155,8 +155,8 @@ pub struct Attempt {
     pub exchange: u32,
     /// Whether the connection had carried an exchange before.
     pub reused: bool,
-    /// `http/1.1`, `http/1.0`, `tls` where that hides a request or none was sent, `tcp` where none was sent, or `dns` where a
-    /// name was asked for.
+    /// `http/1.1`, `http/1.0`, `tls` where that hides a request or none was sent, `tcp` where none was sent, `dns` where a name
+    /// was asked for, or `arp` where the link was.
     pub protocol: &'static str,
     /// Method that the gateway sent.
     pub method: Option<Box<str>>,
@@ -265,6 +265,8 @@ pub struct Incident {
     pub attempts: Vec<Attempt>,
     /// The product that the gateway was recognised as.
     pub product: Option<Product>,
+    /// Where the client's leg is not visible: the status that it most likely got, of each product that the gateway may be.
+    pub likely_status: Vec<(Product, u16)>,
     /// The frames that prove it.
     pub evidence: Vec<Evidence>,
     /// What is excluded.

@@ -100,7 +100,7 @@ pub fn nothing_sent(case: &Case<'_>, outage: &Outage, hold_down: Duration) -> Ve
         }
         return verdict
             .unknown("everything about the upstream")
-            .or_else(None, "the filter leaves it out: capture without a port filter, or with both ports")
+            .or_else(None, "the filter leaves it out: on the gateway's host, `tcpdump -i any -s 0 -w both.pcap 'tcp or arp or icmp or icmp6 or port 53'`, and read that")
             .or_else(
                 None,
                 "another interface or network namespace carries it: capture with -i any in the gateway's namespace",

@@ -1,6 +1,7 @@
 //! From cases to incidents: each attempt is judged by the rules of its phase, the case by what the client saw.
 
 pub mod advice;
+mod askers;
 mod attempts;
 pub mod cause;
 mod compose;
@@ -16,7 +17,10 @@ mod inside;
 mod instants;
 mod ladder;
 pub mod local;
+mod neighbour;
 pub mod no_answer;
+pub mod path;
+mod patience;
 mod pools;
 mod preview;
 mod probes;
@@ -41,6 +45,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Pairing, Party, Role, Try};
+use crate::diagnose::askers::Askers;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::{Judged, compose};
 use crate::diagnose::endpoints::Endpoints;
@@ -48,6 +53,7 @@ use crate::diagnose::evidence::Verdict;
 use crate::diagnose::incident::{Grade, Incident, Kind};
 use crate::diagnose::instants::Instants;
 use crate::diagnose::local::Failure;
+use crate::diagnose::patience::Patience;
 use crate::diagnose::pools::Pools;
 use crate::diagnose::product::Recognition;
 use crate::diagnose::recognition::Products;
@@ -76,6 +82,8 @@ impl Default for Question {
 pub struct Diagnoser {
     question: Question,
     products: Products,
+    askers: Askers,
+    patience: Patience,
     failures: VecDeque<(IpAddr, Failure)>,
     pools: Pools,
     /// When endpoints accepted connections.
@@ -108,6 +116,8 @@ impl Diagnoser {
         Self {
             question,
             products: Products::default(),
+            askers: Askers::default(),
+            patience: Patience::default(),
             failures: VecDeque::new(),
             pools: Pools::default(),
             accepted: HashMap::new(),
@@ -163,6 +173,7 @@ impl Diagnoser {
     pub fn judge(&mut self, case: &Case<'_>, stats: &mut Stats) -> Option<Incident> {
         let asked = self.is_asked_for(case);
         self.products.recognise(case);
+        self.askers.note(case);
         self.cut_targets |= cut::has_cut_target(case.root.exchange);
         match case.role {
             Role::Upstream => self.judge_lone_attempt(case, stats).filter(|_| asked),
@@ -335,13 +346,14 @@ impl Diagnoser {
             partial: case.partial,
             gateways: case.gateways,
             names: case.names,
+            neighbours: case.neighbours,
             resolutions: case.resolutions.clone(),
         };
         Some(self.without_attempt(&inner, case.gateways.root(server)))
     }
 
     fn without_attempt(&self, case: &Case<'_>, root: IpAddr) -> Verdict {
-        if let Some(verdict) = resolve::judge(case, case.root.exchange) {
+        if let Some(verdict) = resolve::judge(case, case.root.exchange).or_else(|| neighbour::judge(case)) {
             return verdict;
         }
         let product = self.products.at(case.root.exchange.server, case.gateways);
@@ -359,7 +371,7 @@ impl Diagnoser {
         if !case.upstream_visible {
             // Who answers may be the origin itself: then its own leg tells what happened.
             let own = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
-            if let Some(direct) = judge_attempt(&self.view(own, None, None)) {
+            if let Some(direct) = judge_attempt(&self.view(case, own, None, None)) {
                 let server = case.root.exchange.server;
                 verdict = verdict
                     .or_else(Some(direct.cause), format!("if {server} is no gateway but the origin: {}", direct.why));
@@ -403,7 +415,8 @@ impl Diagnoser {
             || case.gateways.is_known(exchange.client.ip());
         let probe = exchange.request.as_ref().is_some_and(|request| product::probe(request).is_some());
         let attempt = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
-        let view = self.view(attempt, None, self.products.only(exchange.client.ip(), case.gateways));
+        let asker = self.asker(case);
+        let view = self.view(case, attempt, None, asker.map(|asker| asker.product));
         let verdict = judge_attempt(&view);
         if exchange.key.number == 0 && verdict.is_none() {
             self.unused_connections += 1;
@@ -433,7 +446,8 @@ impl Diagnoser {
             stats.take(exchange.server, &taken);
             cause.into_iter().for_each(|cause| self.count_failed(exchange.server, cause, 1));
         }
-        let mut verdict = verdict?;
+        let verdict = verdict?;
+        let mut verdict = if known { verdict } else { self.patience.weigh(root, &view, verdict) };
         if known && exchange.key.number == 0 {
             // A failed connection alone does not tell whether anybody waited for it.
             self.note_failure(root, exchange, &verdict, exchange.over.unwrap_or(exchange.started), true);
@@ -447,9 +461,16 @@ impl Diagnoser {
         }
         // A request of a gateway whose clients are in the capture, and that none of them asked for, most likely is a probe.
         self.note_failure(root, exchange, &verdict, exchange.over.unwrap_or(exchange.started), known);
+        if exchange.request.is_none() && asker.is_some() && !self.askers.has_asked(exchange.client.ip()) {
+            verdict.lower(Grade::Consistent, "who tried to connect: no request came from that address");
+        }
+        if let Some(asker) = &asker {
+            askers::note_patience(asker, &view, &mut verdict);
+        }
         // The upstream's own error is worth a report only as what its client most likely got.
         let judged = vec![Judged { attempt, view, verdict: Some(verdict.clone()) }];
-        let incident = self.incident(Kind::UpstreamFailure, case, judged, verdict);
+        let kind = if verdict.cause == Cause::ClientAbort { Kind::ClientAbort } else { Kind::UpstreamFailure };
+        let incident = self.incident(kind, case, judged, verdict);
         self.lone.hold(case, incident);
         None
     }
@@ -461,11 +482,12 @@ impl Diagnoser {
     fn incident(&self, kind: Kind, case: &Case<'_>, judged: Vec<Judged<'_>>, verdict: Verdict) -> Incident {
         let at = |front: Endpoint| self.products.at(front, case.gateways);
         let responder = at(case.root.exchange.server);
+        let asker = self.asker(case).filter(|_| case.role == Role::Upstream);
         let met = match case.role {
             Role::Downstream => at(compose::met_by(case, &judged, &verdict)),
-            Role::Upstream => self.products.only(case.root.exchange.client.ip(), case.gateways),
+            Role::Upstream => asker.map(|asker| asker.product),
         };
-        compose(kind, case, judged, verdict, (responder, met))
+        compose(kind, case, judged, verdict, (responder, met, asker))
     }
 }
 

@@ -20,6 +20,9 @@ pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
     if reset && closing.refuses_syn {
         return None;
     }
+    if let Some(lost) = lost_before_close(attempt, moment).filter(|_| !reset) {
+        return Some(lost);
+    }
     let coverage = attempt.coverage(&closing);
     let server = attempt.conversation.server;
     let worked = moment.at.since(attempt.request_sent().at);
@@ -203,27 +206,88 @@ fn late_answer(attempt: &Attempt<'_>, until: Moment) -> Option<(Moment, u64)> {
 /// The upstream did answer: its sequence numbers moved, and the octets never came by.
 fn lost_answer(attempt: &Attempt<'_>, why: &str) -> Option<Verdict> {
     let exchange = attempt.exchange;
-    let (moment, octets) = attempt.conversation.server_ahead?;
-    if exchange.response_start.is_some() || moment.frame < exchange.started.frame || octets <= 1 {
-        return None;
-    }
+    let missing = missing_answer(attempt)?;
+    // What came after the gateway had given up came too late.
+    let began = attempt.answered_in_time();
+    let Missing { moment, from, octets } = missing;
     let server = attempt.conversation.server;
     // The receiver alone tells whether it was the way or the capture that lost them: what it says later, when it closes.
-    let still_missing = attempt.gateway_close().is_some_and(|(close, closing, _)| {
-        close.frame > moment.frame && closing.acknowledged.zip(exchange.read).is_some_and(|(ack, read)| ack <= read)
-    });
-    Some(
-        Verdict::new(
-            Cause::ResponseLost,
-            if still_missing { Grade::Proven } else { Grade::Consistent },
-            format!("{octets} octets sent and never received; {why}"),
-            format!("{server} sent {octets} octets of answer that never reached the gateway: small packets pass, these did not"),
-        )
-        .proof(exchange.started, Actor::Gateway, "the request begins")
-        .proof(moment, Actor::Upstream, format!("sequence number {octets} octets ahead of everything received"))
-        .rules_out(Cause::ResponseTimeout, "the upstream had answered", Some(moment.frame))
-        .or_else(None, "a path MTU black hole: try `ping -M do -s 1472` towards the gateway from the upstream"),
+    let close = attempt.gateway_close().filter(|(close, ..)| close.frame > moment.frame);
+    let acknowledged = close.and_then(|(close, closing, _)| Some((close, closing.acknowledged?)));
+    if acknowledged.is_some_and(|(_, ack)| ack > from) {
+        return None;
+    }
+    let what = if began { "of the rest of its answer" } else { "of answer" };
+    let mut verdict = Verdict::new(
+        Cause::ResponseLost,
+        if acknowledged.is_some() { Grade::Proven } else { Grade::Consistent },
+        format!("{octets} octets sent and never received; {why}"),
+        format!("{server} sent {octets} octets {what} that never reached the gateway: what was sent later did"),
     )
+    .proof(exchange.started, Actor::Gateway, "the request begins")
+    .proof(moment, Actor::Upstream, format!("sequence number {octets} octets ahead of everything received"));
+    if let Some((close, ack)) = acknowledged {
+        verdict = verdict.proof(
+            close,
+            Actor::Gateway,
+            format!("still acknowledges no more than {ack}: it was not the capture that missed them"),
+        );
+    }
+    let cause = if began { Cause::StalledBody } else { Cause::ResponseTimeout };
+    verdict = verdict.rules_out(cause, "the upstream had gone on", Some(moment.frame)).or_else(
+        None,
+        "a path MTU black hole, where large packets alone are lost: try `ping -M do -s 1472` towards the gateway from the upstream",
+    );
+    if octets < SMALLEST_FULL {
+        verdict = verdict.unknown("why so little was lost: no packet of it was as large as a link takes");
+    }
+    Some(verdict.or_else(None, "loss on the way that did not end before the gateway gave up"))
+}
+
+/// Octets of an answer that are known to have been sent, and that nobody saw.
+struct Missing {
+    /// The packet that tells.
+    moment: Moment,
+    /// Offset of the first one.
+    from: u64,
+    octets: u64,
+}
+
+fn missing_answer(attempt: &Attempt<'_>) -> Option<Missing> {
+    let exchange = attempt.exchange;
+    let (read, since) = (exchange.read?, exchange.started.frame);
+    let conversation = attempt.conversation;
+    let skipped = conversation.server_skipped.map(|(moment, from, octets)| Missing { moment, from, octets });
+    let gave_up = attempt.gateway_close().map(|(moment, ..)| moment.frame);
+    let in_time = |missing: &Missing| {
+        missing.moment.frame > since && gave_up.is_none_or(|gave_up| missing.moment.frame < gave_up)
+    };
+    if let Some(skipped) = skipped.filter(|skipped| in_time(skipped) && skipped.from >= read) {
+        // Where the gateway says nothing later, what came since may have filled the hole.
+        let silent = attempt.gateway_close().is_none_or(|(_, closing, _)| closing.acknowledged.is_none());
+        let is_filled = silent && exchange.last_response.is_some_and(|last| last.frame > skipped.moment.frame);
+        return (!is_filled).then_some(skipped);
+    }
+    if attempt.answered_in_time() {
+        return None;
+    }
+    let ahead = conversation.server_ahead.map(|(moment, octets)| Missing { moment, from: read, octets });
+    let closed = conversation.fin(Side::Server).filter(|(_, closing)| closing.at > read && closing.received <= read);
+    let closed = closed.map(|(moment, closing)| Missing { moment, from: read, octets: closing.at - read });
+    let late = exchange.response_start.is_some();
+    let all = ahead.filter(|ahead| !late || in_time(ahead)).into_iter().chain(closed.filter(in_time));
+    all.filter(|missing| missing.moment.frame > since && missing.octets > 1).min_by_key(|missing| missing.moment.frame)
+}
+
+/// The upstream closed behind an answer of which nothing came, and the gateway waited on for it until it gave up.
+fn lost_before_close(attempt: &Attempt<'_>, closed: Moment) -> Option<Verdict> {
+    let (gave_up, closing, _) = attempt.gateway_close()?;
+    let waited = gave_up.at.since(closed.at);
+    let unread = closing.acknowledged.zip(attempt.exchange.read).is_some_and(|(ack, read)| ack <= read);
+    if !unread || waited < SHORTEST_WAIT || gave_up.frame < closed.frame {
+        return None;
+    }
+    lost_answer(attempt, &format!("gateway gave up {} after the upstream had closed", span(waited)))
 }
 
 /// Whether the server closed an established connection before the gateway had sent anything.
@@ -281,6 +345,8 @@ pub fn opaque(attempt: &Attempt<'_>) -> Option<Verdict> {
     Some(verdict)
 }
 
+/// Fewer octets than this are in no packet that a link refuses.
+const SMALLEST_FULL: u64 = 1000;
 /// A request lies unread in the socket of a process that lives for no longer than this.
 const LONGEST_UNREAD: Duration = Duration::from_secs(1);
 /// A gateway that gives up sooner than this hardly does so for waiting.

@@ -3,6 +3,8 @@
 //! In come a response or a cause, out go words of one product. All of it is tables: a product that is not known to do
 //! or say something has no row, for a made-up log line costs an operator an hour.
 
+mod answer;
+mod asker;
 mod fingerprint;
 mod limit;
 mod log_line;
@@ -10,6 +12,8 @@ mod page;
 mod probe;
 mod setting;
 
+pub use answer::{keeps_idle, likely_answer, likely_statuses, patience};
+pub use asker::{Asker, Generation, asker};
 pub use fingerprint::{KEPT_FIELDS, Recognition, recognise, recognise_beyond, recognise_request};
 pub use limit::{hold_down, response_header_limit_bytes, turns_away, uses_what_is_open, usual_status};
 pub use log_line::log_line;

@@ -83,7 +83,7 @@ impl Products {
 impl Diagnoser {
     /// Whether a lone request is a client's after all: a gateway answered it with an error page of its own, nobody who is known
     /// as a gateway sent it, and nothing in it says that it was sent for somebody else.
-    pub fn is_view_from_client(&mut self, case: &Case<'_>) -> bool {
+    pub(super) fn is_view_from_client(&mut self, case: &Case<'_>) -> bool {
         let exchange = case.root.exchange;
         let Some((request, response)) = exchange.request.as_deref().zip(exchange.response.as_deref()) else {
             return false;

@@ -5,13 +5,14 @@ use std::time::Duration;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Coverage, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade};
-use crate::diagnose::tls;
+use crate::diagnose::{path, tls};
 use crate::event::{Closing, FirstSeen, Moment, Side};
 
 /// Why the request was not taken, if no octet of a response came.
 #[must_use]
 pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
-    if attempt.exchange.response_start.is_some() {
+    // An answer that came when the gateway had given up tells nothing of why it did.
+    if attempt.exchange.response_start.is_some() && (attempt.answered_in_time() || !attempt.gateway_closed_first()) {
         return None;
     }
     let closed = attempt.server_close().filter(|_| !attempt.gateway_closed_first());
@@ -118,6 +119,13 @@ fn race(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -
     if !measured {
         verdict = verdict.unknown("the round trip: the handshake is not in the capture");
     }
+    if let Some(idle) = exchange.idle.filter(|idle| reset && path::may_be_forgotten(*idle)) {
+        verdict.lower(
+            Grade::Consistent,
+            "whether the upstream sent the reset, or a device that had forgotten the connection",
+        );
+        verdict = path::forgotten_by(idle, verdict);
+    }
     if older || in_advance {
         verdict = verdict.or_else(None, "a connection that was opened in advance and never used before");
     }
@@ -150,6 +158,8 @@ pub(super) fn forged(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, r
         return None;
     }
     let server = attempt.conversation.server;
+    // Who forgot an idle connection answers for it in the name of the other end.
+    let idle = attempt.exchange.idle.filter(|idle| *idle >= LONG_IDLE);
     let grade = if foreign && too_soon { Grade::Proven } else { Grade::Consistent };
     let why = match (too_soon, rtt) {
         (true, Some(rtt)) => format!("RST {} after the request, round trip {}", span(delay), span(rtt)),
@@ -158,7 +168,7 @@ pub(super) fn forged(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, r
     let mut verdict = sent(
         attempt,
         Verdict::new(
-            Cause::MiddleboxReset,
+            if idle.is_some() { Cause::IdleFlowDropped } else { Cause::MiddleboxReset },
             grade,
             why,
             format!(
@@ -175,6 +185,13 @@ pub(super) fn forged(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, r
         verdict =
             verdict.rules_out(Cause::ResetWithoutResponse, "sooner than the round trip allows", Some(moment.frame));
     }
+    if let Some(idle) = idle {
+        verdict.lower(Grade::Consistent, "whether the idle time has to do with the reset");
+        verdict = path::forgotten_by(
+            idle,
+            verdict.or_else(Some(Cause::MiddleboxReset), "a device that resets for a reason of its own"),
+        );
+    }
     Some(verdict.unknown("which device; a capture at the upstream would show that it sent no reset"))
 }
 
@@ -183,9 +200,13 @@ fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
     let exchange = attempt.exchange;
     let (count, first) = attempt.repeats_before(until.at);
     let first = first?;
-    let covered = attempt
-        .server_close()
-        .is_some_and(|(_, closing, _)| matches!(attempt.coverage(&closing), Coverage::Part | Coverage::Whole));
+    // What a close acknowledges arrived; the rest of the request may be lost for all that.
+    let closed = attempt.server_close().filter(|(closed, ..)| closed.frame <= until.frame);
+    let covered = closed.is_some_and(|(_, closing, _)| match attempt.coverage(&closing) {
+        Coverage::Whole => true,
+        Coverage::Part => closing.acknowledged.is_none_or(|ack| !attempt.repeats_from(ack, until.at)),
+        Coverage::Nothing | Coverage::Unknown => false,
+    });
     let late = exchange.acknowledged.is_some_and(|acknowledged| acknowledged.frame < until.frame);
     if covered || late || attempt.conversation.syn_ack_repeated.is_some() {
         return None;
@@ -209,18 +230,19 @@ fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
         sent(attempt, Verdict::new(cause, grade, format!("request repeated {count} ×, never acknowledged"), story))
             .proof(first, Actor::Gateway, "the request again")
             .rules_out(Cause::ResponseTimeout, "the request was never acknowledged", Some(first.frame));
-    if let Some((moment, closing, reset)) = attempt.server_close() {
+    if let Some((moment, closing, reset)) = closed {
         let how = if reset { "RST" } else { "FIN" };
         let acks = closing.acknowledged.map_or(String::new(), |ack| format!(", ack {ack}"));
         verdict = verdict
             .proof(moment, Actor::Upstream, format!("{how}{acks}: the upstream still has not seen the request"))
             .rules_out(Cause::KeepaliveRace, "the request was repeated before the upstream closed", Some(first.frame));
     }
-    if idle.is_some() {
+    if let Some(idle) = idle {
         verdict =
             verdict.or_else(Some(Cause::RequestLost), "loss on the path that has nothing to do with the idle time");
+        return Some(path::forgotten_by(idle, verdict));
     }
-    Some(verdict)
+    Some(path::too_large(attempt, until, path::rejected(attempt, until, verdict)))
 }
 
 /// The upstream's receive window stayed shut.

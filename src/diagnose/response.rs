@@ -76,10 +76,12 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
         .server_close()
         .is_some_and(|(_, closing, _)| matches!(attempt.coverage(&closing), Coverage::Part | Coverage::Nothing));
     let relayed = attempt.given.is_some_and(|given| given.status == Some(status) && given.whole);
+    // Where the client's leg is not visible, an error may have been passed on or lost.
+    let unseen = attempt.given.is_none() && status < 500;
     if exchange.request_start.is_none()
         || !(unfinished || unread)
         || (relayed && status < 500)
-        || attempt.given.is_none() && !(attempt.outside.is_some() && (status >= 500 || attempt.was_lost_inside()))
+        || unseen && !(attempt.outside.is_some() && attempt.was_lost_inside())
     {
         return None;
     }

@@ -19,7 +19,7 @@ pub(super) fn missing(attempt: &Attempt<'_>, cause: Cause) -> Option<&'static st
     if is_incomplete(attempt) {
         return Some("what stood in the packets of this exchange that the capture does not hold");
     }
-    if exchange.response_end.is_some_and(|end| end.how == Ending::Unknown) {
+    if cause != Cause::ResponseLost && exchange.response_end.is_some_and(|end| end.how == Ending::Unknown) {
         return Some("what was answered: the request is not known to be the one that waited for what came");
     }
     if cause != Cause::ResponseLost && has_answered_unseen(attempt) {
@@ -51,13 +51,13 @@ fn is_incomplete(attempt: &Attempt<'_>) -> bool {
 pub(super) fn has_answered_unseen(attempt: &Attempt<'_>) -> bool {
     let exchange = attempt.exchange;
     let Some(read) = exchange.read else { return false };
+    let ahead = attempt.conversation.server_ahead.is_some_and(|(moment, _)| moment.frame >= exchange.started.frame);
     if let Some(start) = &exchange.response_start {
-        return start.at > read;
+        return start.at > read || ahead && !attempt.answered_in_time();
     }
     let sent = attempt.server_close().is_some_and(|(_, closing, _)| closing.at > read);
     let received =
         attempt.gateway_close().and_then(|(_, closing, _)| closing.acknowledged).is_some_and(|ack| ack > read);
-    let ahead = attempt.conversation.server_ahead.is_some_and(|(moment, _)| moment.frame >= exchange.started.frame);
     sent || received || ahead
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::event::Signs;
 use crate::texts::Texts;
 use crate::time::Moment;
 
@@ -37,6 +38,8 @@ pub struct Request {
     pub forwarded: bool,
     /// The client that the fields name: last element of X-Forwarded-For, Forwarded or alike.
     pub forwarded_for: Option<ForwardedFor>,
+    /// Fields in it that only certain products write.
+    pub signs: Signs,
     /// Hashes of field values and target parts that may identify the request on another connection.
     pub marks: SmallVec<[u64; 6]>,
     /// Whether it has no version: a Simple-Request (RFC 1945 section 5), which content alone answers.

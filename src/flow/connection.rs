@@ -7,6 +7,7 @@ use crate::flow::assembler::Piece;
 use crate::flow::half::Half;
 use crate::limits::Limits;
 use crate::wire::packet::Segment;
+use crate::wire::tcp;
 
 /// What a segment gave rise to, in the order in which it must be told.
 #[derive(Debug)]
@@ -197,6 +198,7 @@ impl Connection {
             acknowledged: [client.acknowledged, server.acknowledged],
             after_fin: self.after_fin,
             retransmitted: [client.retransmitted, server.retransmitted],
+            segments: [client.segments, server.segments],
         })));
     }
 
@@ -259,6 +261,7 @@ impl Connection {
             out(Output::Event(What::Established { ack_rtt }));
         }
         let sender = side.other();
+        self.note_sacked(sender, segment, out);
         let speaks = segment.length > 0 || segment.flags.fin() || segment.flags.rst();
         let half = self.half_mut(sender);
         let Ok(offset) = u64::try_from(half.offset(segment.acknowledgement)) else { return };
@@ -290,6 +293,20 @@ impl Connection {
         }
     }
 
+    /// The peer holds octets beyond a hole. If nobody saw them sent, the capture missed them.
+    fn note_sacked(&mut self, sender: Side, segment: &Segment<'_>, out: &mut impl FnMut(Output<'_>)) {
+        let half = self.half_mut(sender);
+        // Most have timestamps and nothing else, which takes 12 octets.
+        let known =
+            if segment.options.len() > 12 && half.base.is_some() { tcp::sacked(segment.options) } else { return };
+        let edges = known.into_iter().filter_map(|edge| u64::try_from(half.offset(edge)).ok());
+        let ahead = edges.max().map_or(0, |edge| edge.saturating_sub(half.high));
+        if half.fin.is_none() && (1..LARGEST_WINDOW).contains(&ahead) {
+            out(Output::Event(What::Ahead { sender, offset: half.high, length: ahead }));
+            half.high += ahead;
+        }
+    }
+
     /// Octets that the peer acknowledged are not in the capture.
     fn miss(&mut self, sender: Side, out: &mut impl FnMut(Output<'_>)) {
         let context = self.context();
@@ -318,6 +335,7 @@ impl Connection {
         if keep_alive_probe {
             return;
         }
+        half.segments = half.segments.saturating_add(1);
         if half.assembler.holds(start, length) {
             half.retransmitted += 1;
             out(Output::Event(What::Retransmitted { sender: side, offset: start, length }));
@@ -327,6 +345,10 @@ impl Connection {
         half.high = half.high.max(end);
         let context = self.context();
         let half = self.half_mut(side);
+        let next = half.assembler.next();
+        if start > next && !half.assembler.has_hole() {
+            out(Output::Event(What::Skipped { sender: side, offset: next, length: start - next }));
+        }
         half.assembler.push(start, segment.payload, length, &mut |piece| relay(side, piece, context, out));
         while half.assembler.held_octets() > limits.waiting_bytes_per_direction {
             half.assembler.give_up_hole(GapJudged::Unknown, &mut |piece| relay(side, piece, context, out));

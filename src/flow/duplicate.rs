@@ -48,7 +48,8 @@ impl Duplicates {
     }
 
     /// Whether `packet` is a copy of one that was seen before, on `interface` or another. Indices of interfaces of
-    /// different inputs must differ. Packets whose content is [`Content::Other`] are never copies.
+    /// different inputs must differ. Packets whose content is [`Content::Other`] or
+    /// [`Content::Neighbour`] are never copies.
     #[inline]
     pub fn is_copy(&mut self, at: Timestamp, interface: u32, packet: &Packet<'_>) -> bool {
         let Some((hash, options)) = invariants(packet) else {
@@ -270,7 +271,7 @@ fn invariants(packet: &Packet<'_>) -> Option<(u64, u16)> {
             hash.add(u64::from(fragment.offset));
             hash.add_octets(fragment.octets);
         }
-        Content::Other(_) => return None,
+        Content::Neighbour(_) | Content::Other(_) => return None,
     }
     Some((hash.0, (options.0 >> 48) as u16))
 }

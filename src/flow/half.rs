@@ -27,6 +27,8 @@ pub(super) struct Half {
     pub(super) closed: bool,
     pub(super) ttl: (u8, u8, u32),
     pub(super) retransmitted: u32,
+    /// Data segments, the repeated ones included.
+    pub(super) segments: u32,
 }
 
 impl Half {

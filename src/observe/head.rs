@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::event::{ForwardedFor, Moment, Request, Response, Signature};
 use crate::mark::mark;
+use crate::observe::signs::Seen;
 use crate::texts::{Texts, readable};
 use crate::wire::http1::{self, Field, Framing, RequestHead, ResponseHead};
 
@@ -39,11 +40,13 @@ pub fn request(
     let mut upgrade = head.method == b"CONNECT";
     let mut forwarded = false;
     let mut forwarded_for = None;
+    let mut seen = Seen::default();
     let mut marks = SmallVec::new();
     if head.target_is_whole {
         target_marks(head.target, &mut marks);
     }
     for field in head.fields {
+        seen.take(field);
         match field.name.len() {
             4 if is(field, "host") => host = Some(cut(field.value, text_bytes)),
             3 if is(field, "via") => forwarded = true,
@@ -89,6 +92,7 @@ pub fn request(
         persistent,
         forwarded,
         forwarded_for,
+        signs: seen.all(forwarded_for),
         marks,
         simple: head.is_simple,
         cut: head.is_cut,

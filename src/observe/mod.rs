@@ -7,6 +7,7 @@ pub mod dns;
 pub mod head;
 pub mod http1;
 pub mod secrets;
+mod signs;
 pub mod sniff;
 pub mod tls;
 pub mod veil;

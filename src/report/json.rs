@@ -18,6 +18,7 @@ use crate::report::record::{self, EpisodeRecord, IncidentRecord, Time, us};
 use crate::report::{
     Coverage, Gateway, HalfClosed, Input, Latency, Quantiles, Report, Spread, Style, Totals, Upstream, escape,
 };
+use crate::stats::RoundTrips;
 
 /// Name and version of the keys.
 pub const SCHEMA: &str = "netwatch502/report/1";
@@ -154,7 +155,10 @@ struct UpstreamRecord<'a> {
     gave_up_us: Option<SpreadRecord>,
     announced_timeout_us: Option<u64>,
     half_closed: Option<HalfClosedRecord>,
+    rtt_us: Option<RoundTripRecord>,
+    segments: u64,
     retransmitted: u64,
+    syns_retransmitted: u64,
     zero_windows: u64,
     #[serde(serialize_with = "phases")]
     latency: &'a [(&'static str, Quantiles)],
@@ -166,6 +170,18 @@ struct SpreadRecord {
     min: u64,
     median: u64,
     max: u64,
+}
+
+#[derive(Serialize)]
+struct RoundTripRecord {
+    n: u64,
+    min: u64,
+    mean: u64,
+    max: u64,
+}
+
+fn round_trip(taken: RoundTrips) -> RoundTripRecord {
+    RoundTripRecord { n: taken.n, min: us(taken.min), mean: us(taken.mean()), max: us(taken.max) }
 }
 
 #[derive(Serialize)]
@@ -236,7 +252,10 @@ fn upstream(upstream: &Upstream) -> UpstreamRecord<'_> {
         gave_up_us: upstream.gave_up.map(spread),
         announced_timeout_us: upstream.announced_timeout.map(us),
         half_closed: upstream.half_closed.as_ref().map(half_closed),
+        rtt_us: upstream.round_trip.map(round_trip),
+        segments: upstream.segments,
         retransmitted: upstream.retransmitted,
+        syns_retransmitted: upstream.syns_retransmitted,
         zero_windows: upstream.zero_windows,
         latency: &upstream.latency,
     }

@@ -59,6 +59,8 @@ pub struct Interface {
 #[derive(Clone, Debug, Default)]
 struct Upstream {
     attempts: u64,
+    /// Segments, repeated ones, repeated SYNs, and windows shut.
+    path: [u64; 4],
     latency: BTreeMap<&'static str, Latency>,
 }
 
@@ -105,6 +107,10 @@ impl Snapshot {
             let name = label(&mut self.named_upstreams, *endpoint, MOST_UPSTREAMS);
             let upstream = self.upstreams.entry(name).or_default();
             upstream.attempts += numbers.attempts;
+            if let Some(server) = stats.of_server(*endpoint) {
+                let own = [server.segments, server.repeated, server.syns_repeated, server.windows_closed];
+                upstream.path.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+            }
             for (phase, spans) in [("connect", &numbers.connect), ("wait", &numbers.wait)] {
                 if let Some(spans) = spans {
                     upstream.latency.entry(phase).or_default().add(&Latency::of(spans));
@@ -127,7 +133,7 @@ impl Snapshot {
 
 /// Writes the exposition of a snapshot.
 pub fn write(snapshot: &Snapshot, out: &mut String) {
-    let mut families = [judged(snapshot), latencies(snapshot), seen(snapshot), own(snapshot)].concat();
+    let mut families = [judged(snapshot), paths(snapshot), latencies(snapshot), seen(snapshot), own(snapshot)].concat();
     families.retain(|family| !family.get_metric().is_empty());
     // It fails for families without a metric alone, and there is none.
     let _ = TextEncoder::new().encode_utf8(&families, out);
@@ -161,6 +167,23 @@ fn judged(snapshot: &Snapshot) -> Vec<MetricFamily> {
             attempts.collect(),
         ),
     ]
+}
+
+/// What the ways to the upstreams are like. Connections count once they are over.
+fn paths(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let told = [
+        ("netwatch502_upstream_segments_total", "Data segments to and from an upstream, repeated ones included."),
+        ("netwatch502_upstream_retransmitted_segments_total", "Data segments that were sent again."),
+        ("netwatch502_upstream_retransmitted_syns_total", "SYNs that were sent again."),
+        ("netwatch502_upstream_zero_windows_total", "Times that an upstream closed its receive window."),
+    ];
+    let of = |(index, (name, help)): (usize, (&str, &str))| {
+        let upstreams = snapshot.upstreams.iter();
+        let value = |upstream: &Upstream| upstream.path.get(index).copied().unwrap_or_default() as f64;
+        let counted = upstreams.map(|(label, upstream)| counter(&[("upstream", label)], value(upstream)));
+        family(name, help, MetricType::COUNTER, counted.collect())
+    };
+    told.into_iter().enumerate().map(of).collect()
 }
 
 fn latencies(snapshot: &Snapshot) -> Vec<MetricFamily> {

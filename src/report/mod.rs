@@ -36,6 +36,7 @@ use crate::diagnose::differ::Difference;
 use crate::diagnose::incident::{Episode, Incident, Pairing};
 use crate::diagnose::warning::Warning;
 use crate::event::{Endpoint, Moment};
+use crate::stats::RoundTrips;
 use crate::time::Timestamp;
 
 pub use style::Style;
@@ -255,8 +256,14 @@ pub struct Upstream {
     pub exchanges_before_close: Option<(u64, u32, u32)>,
     /// Connections that stayed half-closed.
     pub half_closed: Option<HalfClosed>,
+    /// Round trip to it, by its handshakes: how many, the shortest, the average, the longest.
+    pub round_trip: Option<RoundTrips>,
+    /// Data segments of connections that are over, both directions, the repeated ones included.
+    pub segments: u64,
     /// Segments repeated, both directions.
     pub retransmitted: u64,
+    /// SYNs repeated.
+    pub syns_retransmitted: u64,
     /// Times that it closed its receive window.
     pub zero_windows: u64,
     /// Latency by phase: `connect`, `wait`.

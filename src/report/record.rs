@@ -27,6 +27,8 @@ pub(super) struct IncidentRecord<'a> {
     why: Cow<'a, str>,
     time: Time,
     product: Option<&'static str>,
+    #[serde(skip_serializing_if = "LikelyStatus::is_empty")]
+    likely_status: LikelyStatus<'a>,
     downstream: Option<DownstreamRecord<'a>>,
     attempts: Vec<AttemptRecord<'a>>,
     evidence: Vec<EvidenceRecord<'a>>,
@@ -153,6 +155,21 @@ impl Serialize for LogLines<'_> {
     }
 }
 
+/// What the client most likely got, by product.
+struct LikelyStatus<'a>(&'a [(Product, u16)]);
+
+impl LikelyStatus<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for LikelyStatus<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(product, status)| (product.id(), status)))
+    }
+}
+
 /// A span in whole microseconds.
 pub(super) fn us(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
@@ -173,6 +190,7 @@ pub(super) fn incident<'a>(incident: &'a Incident, style: &'a Style) -> Incident
         why: style.cut_prose(&incident.why),
         time: Time(incident.time),
         product: incident.product.map(Product::id),
+        likely_status: LikelyStatus(&incident.likely_status),
         downstream: incident.downstream.as_ref().map(|leg| downstream(leg, style)),
         attempts: incident.attempts.iter().map(|one| attempt(one, style)).collect(),
         evidence: incident.evidence.iter().map(|one| evidence(one, style)).collect(),

@@ -140,7 +140,8 @@ pub(super) fn upstreams(report: &Report, style: &Style, out: &mut dyn Write) -> 
         Column::left("REUSED UP TO"),
         Column::left("GATEWAY GAVE UP"),
         Column::left("HALF-CLOSED"),
-        Column::right("REPEATED"),
+        Column::right("ROUND TRIP"),
+        Column::left("REPEATED"),
         Column::right("WINDOW SHUT"),
         Column::right("CONNECT p99"),
         Column::right("WAIT p50"),
@@ -167,7 +168,8 @@ pub(super) fn upstreams(report: &Report, style: &Style, out: &mut dyn Write) -> 
             upstream.longest_reuse.map(units::span).unwrap_or_default().into(),
             upstream.gave_up.map(spread).unwrap_or_default().into(),
             half.unwrap_or_default().into(),
-            some(upstream.retransmitted).into(),
+            upstream.round_trip.map(|taken| units::span(taken.min)).unwrap_or_default().into(),
+            repeated(upstream).into(),
             some(upstream.zero_windows).into(),
             quantile("connect", |quantiles| quantiles.p99_us).into(),
             quantile("wait", |quantiles| quantiles.p50_us).into(),
@@ -176,6 +178,22 @@ pub(super) fn upstreams(report: &Report, style: &Style, out: &mut dyn Write) -> 
     });
     table::write(&columns, rows.collect(), style, out)?;
     rest(report.upstreams.len(), "upstream", style, out)
+}
+
+/// Segments repeated, and how many of all that are; beside them the SYNs that were.
+fn repeated(upstream: &Upstream) -> String {
+    let mut text = match (upstream.retransmitted, upstream.segments) {
+        (0, _) => String::new(),
+        (n, all) if all >= n => {
+            format!("{} ({:.1} %)", units::thousands(n), n as f64 * 100.0 / all as f64)
+        }
+        (n, _) => units::thousands(n),
+    };
+    if upstream.syns_retransmitted > 0 {
+        let comma = if text.is_empty() { "" } else { ", " };
+        text.push_str(&format!("{comma}{} SYN", units::thousands(upstream.syns_retransmitted)));
+    }
+    text
 }
 
 fn probes((sent, failed): (u64, u64)) -> String {

@@ -66,6 +66,8 @@ pub(super) enum Network<'a> {
     Ip(Octets<'a>),
     /// An MPLS label stack (RFC 3032).
     Mpls(Octets<'a>),
+    /// ARP (RFC 826).
+    Arp(Octets<'a>),
 }
 
 /// The IP packet of a frame that has nothing but an Ethernet or a cooked header before it: most of all frames. What this
@@ -188,6 +190,7 @@ fn behind_tags(mut ether_type: u16, mut octets: Octets<'_>) -> Result<Network<'_
                 octets = frame.after(14)?;
             }
             ETHER_MPLS | 0x8848 => return Ok(Network::Mpls(octets)),
+            0x0806 => return Ok(Network::Arp(octets)),
             0x8864 => return pppoe(octets),
             0..=MAX_LENGTH => return llc(octets.declared(usize::from(ether_type))),
             _ => return Err(Undecodable::NotIp),

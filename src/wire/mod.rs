@@ -5,6 +5,7 @@ pub mod http1;
 mod icmp;
 mod ip;
 pub mod link;
+pub mod neighbour;
 mod octets;
 pub mod packet;
 pub mod pcap;

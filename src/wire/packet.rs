@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::wire::ip::{self, Addresses, Ip};
 use crate::wire::link::{self, LinkType, Network, Point, Stripped};
+use crate::wire::neighbour::{self, Neighbour};
 use crate::wire::octets::Octets;
 use crate::wire::{icmp, tcp, tunnel};
 
@@ -53,6 +54,8 @@ pub enum Content<'a> {
     IcmpError(IcmpError),
     /// A fragment of a datagram; its octets are the packet's whole IP payload.
     Fragment(Fragment<'a>),
+    /// ARP, or neighbour discovery.
+    Neighbour(Neighbour),
     /// Another protocol, by its number.
     Other(u8),
 }
@@ -192,7 +195,7 @@ pub struct Fragment<'a> {
 /// Why a frame could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undecodable {
-    /// Not IP: ARP, LLDP, spanning tree and so on. Nothing is wrong with it.
+    /// Not IP: LLDP, spanning tree and so on. Nothing is wrong with it.
     NotIp,
     /// The link type is not known to this program.
     LinkType(LinkType),
@@ -297,6 +300,18 @@ fn inside(network: Network<'_>, point: Point, depth: u8) -> Result<Packet<'_>, U
             let depth = depth.checked_sub(1).ok_or(Undecodable::Malformed)?;
             tunnel::below_labels(below).find_map(|network| inside(network, point, depth).ok()).ok_or(Undecodable::NotIp)
         }
+        Network::Arp(octets) => {
+            let told = neighbour::arp(octets).ok_or(Undecodable::NotIp)?;
+            Ok(Packet {
+                source: told.asker.unwrap_or(told.target),
+                destination: told.target,
+                ttl: 0,
+                identification: 0,
+                passage: point.passage,
+                interface: point.interface,
+                content: Content::Neighbour(told),
+            })
+        }
     }
 }
 
@@ -325,7 +340,7 @@ fn carried(ip: Ip<'_>, point: Point, depth: u8) -> Result<Packet<'_>, Undecodabl
             Some(inner) => return Ok(inner),
             None => match icmp_error(&ip) {
                 Some(error) => Content::IcmpError(error),
-                None => Content::Other(protocol),
+                None => told_by_discovery(&ip).map_or(Content::Other(protocol), Content::Neighbour),
             },
         },
     };
@@ -362,6 +377,11 @@ fn icmp_error(ip: &Ip<'_>) -> Option<IcmpError> {
         (ICMPV6, IpAddr::V6(_)) => icmp::error(ip.payload, true),
         _ => None,
     }
+}
+
+fn told_by_discovery(ip: &Ip<'_>) -> Option<Neighbour> {
+    let source = ip.addresses.source();
+    (ip.protocol == ICMPV6 && source.is_ipv6()).then(|| neighbour::discovery(ip.payload, source)).flatten()
 }
 
 /// RFC 768. A length of 0 stands in jumbograms (RFC 2675 section 4): as long as the packet.

@@ -1,5 +1,7 @@
 //! TCP headers (RFC 9293 section 3.1) and the options that the analysis needs.
 
+use smallvec::SmallVec;
+
 use crate::wire::octets::Octets;
 use crate::wire::packet::{Flags, Segment, Undecodable};
 
@@ -56,6 +58,29 @@ impl Options {
     }
 }
 
+/// The right edges of the blocks that an acknowledgement says it holds beyond a hole (RFC 2018 section 3).
+#[must_use]
+pub fn sacked(options: &[u8]) -> SmallVec<[u32; 4]> {
+    let mut rest = options;
+    loop {
+        rest = match rest {
+            [NO_OPERATION, rest @ ..] => rest,
+            [SACK, length @ 10..=34, blocks @ ..] => {
+                let blocks = blocks.get(..usize::from(*length) - 2).unwrap_or_default().chunks_exact(8);
+                let edge = |block: &[u8]| block.last_chunk::<4>().map(|edge| u32::from_be_bytes(*edge));
+                return blocks.filter_map(edge).collect();
+            }
+            [kind, length @ 2..=u8::MAX, ..] if *kind > NO_OPERATION && *kind != SACK => {
+                match rest.get(usize::from(*length)..) {
+                    Some(rest) => rest,
+                    None => return SmallVec::new(),
+                }
+            }
+            _ => return SmallVec::new(),
+        }
+    }
+}
+
 /// Reads a segment. Of a header that the snaplen cut the ports, the numbers and the flags must be there; the rest of it
 /// reads as zero or empty.
 #[inline(always)] // Not inlined it doubles the cost of the fast path.
@@ -94,6 +119,7 @@ const NO_OPERATION: u8 = 1;
 const MAXIMUM_SEGMENT_SIZE: u8 = 2;
 const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
+const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
 
 #[cfg(test)]
@@ -116,6 +142,15 @@ mod tests {
         assert_eq!(Options::parse(&[99, 0, 2, 4, 1, 0]), Options::default());
         assert_eq!(Options::parse(&[99, 9]), Options::default());
         assert_eq!(Options::parse(&[8, 10, 1]), Options::default());
+    }
+
+    #[test]
+    fn what_is_acknowledged_beyond_a_hole_is_read() {
+        let mut octets = vec![1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 7, 1, 1, 5, 18];
+        octets.extend([0, 0, 0, 10, 0, 0, 0, 20, 0, 0, 0, 30, 0, 0, 1, 0]);
+        assert_eq!(sacked(&octets).as_slice(), [20, 256]);
+        assert!(sacked(&octets[..20]).is_empty());
+        assert!(sacked(&[1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 7]).is_empty());
     }
 
     #[test]

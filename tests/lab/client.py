@@ -29,20 +29,35 @@ def main():
     """Runs the whole list on one connection, until the gateway closes it."""
     address, stay_s, requests, *tls = sys.argv[1:]
     host, port = address.split(":")
-    connection = socket.create_connection((host, int(port)), timeout=ANSWER_LIMIT_S)
+    first = json.loads(requests)[0]
+    try:
+        connection = socket.create_connection((host, int(port)), timeout=first["leave_after_s"] or ANSWER_LIMIT_S)
+    except OSError as error:
+        tell(first, None, f"no connection: {error.strerror or error}")
+        return
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if tls:
         connection = trusting().wrap_socket(connection, server_hostname="gateway.lab")
     for request in json.loads(requests):
         time.sleep(request["pause_s"])
-        at = datetime.datetime.now(datetime.timezone.utc).strftime("%H:%M:%S.%f")
+        at = now()
         status, end = exchange(connection, request, host)
-        line = f"{request['method']} {request['path']}"
-        print(json.dumps({"at": at, "request": line, "status": status, "end": end}), flush=True)
+        tell(request, status, end, at)
         if end != "complete":
             break
     stay(connection, float(stay_s))
     connection.close()
+
+
+def now():
+    """The time of day."""
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%H:%M:%S.%f")
+
+
+def tell(request, status, end, at=None):
+    """Says how a request ended."""
+    line = f"{request['method']} {request['path']}"
+    print(json.dumps({"at": at or now(), "request": line, "status": status, "end": end}), flush=True)
 
 
 def trusting():

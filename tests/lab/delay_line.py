@@ -4,12 +4,16 @@ A race between a FIN and a request needs flight time. netem would give it too, b
 a TAP device also hands over frames as they would travel: segmented to the MTU, with their checksums.
 
     delay_line.py DEVICE DEVICE ONE_WAY_MS
+
+On SIGUSR1 it becomes narrow, as a tunnel is, and on the next one wide again: while it is, large frames are lost without a
+word.
 """
 
 import collections
 import fcntl
 import os
 import select
+import signal
 import struct
 import sys
 import time
@@ -18,6 +22,8 @@ TUNSETIFF = 0x400454CA
 IFF_TAP = 0x0002
 IFF_NO_PI = 0x1000
 FRAME_LIMIT_BYTES = 65536
+# An IP packet of 1000 octets in an Ethernet frame.
+NARROW_FRAME_BYTES = 1014
 
 
 def open_tap(name):
@@ -28,8 +34,21 @@ def open_tap(name):
     return descriptor
 
 
+class Width:
+    """The largest frame that passes."""
+
+    def __init__(self):
+        self.limit_bytes = FRAME_LIMIT_BYTES
+        signal.signal(signal.SIGUSR1, self.change)
+
+    def change(self, *_):
+        """Makes it narrow, or wide again."""
+        self.limit_bytes = NARROW_FRAME_BYTES if self.limit_bytes == FRAME_LIMIT_BYTES else FRAME_LIMIT_BYTES
+
+
 def carry(near, far, delay_s):
     """Moves frames between two descriptors for ever."""
+    width = Width()
     other_end = {near: far, far: near}
     # One queue serves both directions: the delay is constant, so what came first is due first.
     in_flight = collections.deque()
@@ -38,7 +57,8 @@ def carry(near, far, delay_s):
         readable, _, _ = select.select([near, far], [], [], wait)
         for end in readable:
             frame = os.read(end, FRAME_LIMIT_BYTES)
-            in_flight.append((time.monotonic() + delay_s, other_end[end], frame))
+            if len(frame) <= width.limit_bytes:
+                in_flight.append((time.monotonic() + delay_s, other_end[end], frame))
         while in_flight and in_flight[0][0] <= time.monotonic():
             _, end, frame = in_flight.popleft()
             deliver(end, frame)

@@ -219,12 +219,13 @@ class Lab:
         """Sends requests on one client connection, one after the other, and checks their statuses."""
         self.finish(self.begin_session(*requests))
 
-    def begin_session(self, *requests, stay_s=0):
+    def begin_session(self, *requests, stay_s=0, place="client", address=None):
         """Begins a session that runs while the story goes on; it ends `stay_s` after the last answer at the latest."""
+        address = address or f"{GATEWAY}:{self.gateways[-1].port}"
         steps = json.dumps([request.step() for request in requests])
-        command = ["python3", str(HERE / "client.py"), f"{GATEWAY}:{self.gateways[-1].port}", str(stay_s), steps]
-        command += ["tls"] if self.gateways[-1].tls else []
-        process = subprocess.Popen(self.inside("client", command), stdout=subprocess.PIPE, text=True)
+        command = ["python3", str(HERE / "client.py"), address, str(stay_s), steps]
+        command += ["tls"] if self.gateways and self.gateways[-1].tls else []
+        process = subprocess.Popen(self.inside(place, command), stdout=subprocess.PIPE, text=True)
         self.end_with_the_lab(process)
         return process, requests
 
@@ -239,14 +240,25 @@ class Lab:
         if [result["status"] for result in results] != [request.status for request in requests]:
             raise DidNotHappen("\n".join(self.timeline))
 
+    def ask_origin(self, *requests, place="client", address=f"{GATEWAY}:8080"):
+        """Sends requests to an upstream that runs where gateways else do, as a gateway does that nobody can look into."""
+        self.finish(self.begin_session(*requests, place=place, address=address))
+
+    def change_line(self, what):
+        """Makes the line to the upstream narrow, or wide again."""
+        pids = subprocess.run(["ip", "netns", "pids", f"{self.world}-upstream"], capture_output=True, text=True, check=True)
+        lines = [pid for pid in pids.stdout.split() if b"delay_line.py" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(int(lines[0]), signal.SIGUSR1)
+        self.note(f"line to the upstream: {what}")
+
     def pause(self, seconds):
         """Lets time pass."""
         time.sleep(seconds)
 
-    def firewall(self, *rule):
-        """Sets a rule of the upstream's own firewall."""
-        subprocess.run(self.inside("upstream", ["iptables", "-w", "5", *rule]), check=True, timeout=10)
-        self.note(f"upstream: iptables {' '.join(rule)}")
+    def firewall(self, *rule, place="upstream"):
+        """Sets a rule of a host's own firewall."""
+        subprocess.run(self.inside(place, ["iptables", "-w", "5", *rule]), check=True, timeout=10)
+        self.note(f"{place}: iptables {' '.join(rule)}")
 
     def expect(self, *lines):
         """What netwatch502 has to say of the capture; the format is in captures/README.md."""

@@ -96,6 +96,8 @@ pub(crate) fn found(report: &Report) -> Vec<Failure> {
 pub(crate) fn failure(incident: &Incident) -> Failure {
     let leg = incident.downstream.as_ref();
     let known = |text: Option<&Box<str>>| text.map_or("-".to_owned(), |text| text.to_string());
+    // Where the client's leg is not visible, what was asked for stands on the other one.
+    let asked = incident.attempts.last().filter(|_| incident.kind == Kind::UpstreamFailure);
     let last_hop = incident.attempts.iter().map(|attempt| attempt.hop).max();
     let failed = incident.attempts.iter().filter(|attempt| {
         Some(attempt.hop) == last_hop && (attempt.outcome.is_some() || incident.kind == Kind::ClientAbort)
@@ -103,11 +105,15 @@ pub(crate) fn failure(incident: &Incident) -> Failure {
     Failure {
         status: match (incident.kind, incident.status) {
             (Kind::Masked, _) => "masked".to_owned(),
+            (Kind::UpstreamFailure, _) => match incident.likely_status.as_slice() {
+                [(_, status)] => format!("{status}?"),
+                _ => "?".to_owned(),
+            },
             (_, None) => "null".to_owned(),
             (_, Some(status)) => status.to_string(),
         },
-        method: known(leg.and_then(|leg| leg.method.as_ref())),
-        target: known(leg.and_then(|leg| leg.target.as_ref())),
+        method: known(leg.map_or(asked.and_then(|asked| asked.method.as_ref()), |leg| leg.method.as_ref())),
+        target: known(leg.map_or(asked.and_then(|asked| asked.target.as_ref()), |leg| leg.target.as_ref())),
         cause: incident.cause.id().to_owned(),
         upstreams: failed.filter_map(Attempt::destination).collect(),
     }

@@ -60,7 +60,8 @@ pub(super) const CONNECT_TIMEOUT: Explanation = Explanation {
 pub(super) const CONNECT_UNREACHABLE: Explanation = Explanation {
     meaning: "The network reported that it cannot reach the upstream: the host is down, or a route is missing.",
     proof: "An ICMP network or host unreachable that quotes the gateway's SYN; or the gateway's ARP or neighbour \
-        requests for the upstream stay unanswered and no SYN leaves.",
+        requests for the upstream, or for the router towards it, stay unanswered and no SYN leaves, or none is answered \
+        (detail no_neighbour; capture `arp` as well).",
     look_alikes: "A firewall's refusal has other ICMP codes: that is connect_prohibited. Errors of the same router \
         about other flows are not counted.",
     todo: "Who sent the ICMP is in the evidence: look there first. `ip route get UPSTREAM` and `ip neigh` on the \

@@ -31,8 +31,8 @@ pub(super) const IDLE_FLOW_DROPPED: Explanation = Explanation {
         other connections; or a RST comes that only a device in between can have sent.",
     look_alikes: "A dead upstream answers on no connection. An upstream that has closed answers with a RST of its own at \
         once: keepalive_race.",
-    todo: "Compare the idle gaps with the time-outs on the path (350 s at AWS NLB and NAT, 4 min at Azure's \
-        balancer). Send TCP keep-alives sooner than that (`sysctl net.ipv4.tcp_keepalive_time` and the socket \
+    todo: "Compare the idle gaps with the time-outs on the path (240 s at Azure's balancer and NAT, 350 s at AWS NLB and \
+        NAT, 600 s in Google Cloud, 900 s with IPVS). Send TCP keep-alives sooner than that (`sysctl net.ipv4.tcp_keepalive_time` and the socket \
         option), or let the gateway drop idle connections sooner.",
 };
 
@@ -51,9 +51,9 @@ pub(super) const REQUEST_LOST: Explanation = Explanation {
     meaning: "The gateway sent the request again and again, and the upstream never acknowledged it, on a connection \
         that had just worked.",
     proof: "Repetitions of the request without an acknowledgement until the gateway gives up; the connection was \
-        not idle before.",
+        not idle before. What routers say of it by ICMP stands beside it: detail icmp, or mtu with the size they want.",
     look_alikes: "After an idle gap it is idle_flow_dropped. If only large segments are lost and small ones arrive, \
-        the MTU is too small somewhere. An unacknowledged request after a repeated SYN-ACK is accept_queue_full.",
+        the MTU is too small somewhere (detail large_segments). An unacknowledged request after a repeated SYN-ACK is accept_queue_full.",
     todo: "Look for loss: `mtr -T -P PORT HOST`, `nstat -az TcpRetransSegs`, error counters of the interfaces. Try \
         `ping -M do -s 1472 HOST` for the MTU. Did the upstream's host disappear at that moment?",
 };

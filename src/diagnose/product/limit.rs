@@ -11,7 +11,12 @@ use crate::diagnose::product::Product;
 #[must_use]
 pub fn usual_status(product: Product, cause: Cause) -> Option<u16> {
     match cause {
+        Cause::MalformedResponse if matches!(product, Product::Cloudflare) => return Some(520),
+        Cause::MalformedResponse if matches!(product, Product::AwsAlb) => return Some(502),
         Cause::RelayedError | Cause::EarlyResponse | Cause::MalformedResponse => return None,
+        // What was sent and not acknowledged is no answer that was waited for.
+        Cause::RequestLost | Cause::IdleFlowDropped if matches!(product, Product::Cloudflare) => return Some(522),
+        Cause::TlsCertificateRejected if matches!(product, Product::Cloudflare) => return Some(526),
         Cause::NoUpstreamAttempt => return no_attempt(product),
         Cause::FcgiNoOutput | Cause::FcgiProtocolError if matches!(product, Product::Apache | Product::H2o) => {
             return Some(503);
@@ -177,6 +182,7 @@ const fn connect_timeout(product: Product) -> Option<u16> {
         | Product::Lighttpd
         | Product::Fastly => 503,
         Product::Caddy | Product::TrafficServer | Product::H2o | Product::Cloudflared => 502,
+        Product::AzureApplicationGateway => 502,
         Product::Cloudflare => 522,
         _ => return None,
     })
@@ -196,7 +202,8 @@ const fn connect_failure(product: Product, cause: Cause) -> Option<u16> {
         | Product::H2o
         | Product::Nghttpx
         | Product::TrafficServer
-        | Product::AwsAlb => 502,
+        | Product::AwsAlb
+        | Product::AzureApplicationGateway => 502,
         Product::Haproxy | Product::Envoy | Product::Apache | Product::Varnish | Product::Fastly => 503,
         Product::Lighttpd if matches!(cause, Cause::ConnectRefused) => 503,
         Product::Cloudflare if matches!(cause, Cause::ConnectRefused) => 521,
@@ -211,6 +218,7 @@ const fn tls_timeout(product: Product) -> Option<u16> {
         Product::Haproxy => 503,
         Product::H2o | Product::TrafficServer | Product::AwsAlb => 502,
         Product::Apache => 500,
+        Product::Cloudflare => 525,
         _ => return None,
     })
 }
@@ -225,9 +233,11 @@ const fn tls_failure(product: Product) -> Option<u16> {
         | Product::TrafficServer
         | Product::AwsAlb
         | Product::CloudFront
+        | Product::AzureApplicationGateway
         | Product::Cloudflared => 502,
         Product::Haproxy | Product::Envoy | Product::Squid | Product::Fastly => 503,
         Product::Apache => 500,
+        Product::Cloudflare => 525,
         _ => return None,
     })
 }
@@ -247,7 +257,8 @@ const fn response_timeout(product: Product) -> Option<u16> {
         | Product::Nghttpx
         | Product::Lighttpd
         | Product::AwsAlb
-        | Product::CloudFront => 504,
+        | Product::CloudFront
+        | Product::AzureApplicationGateway => 504,
         Product::Cloudflare => 524,
         _ => return None,
     })
@@ -269,6 +280,7 @@ const fn broken_response(product: Product) -> Option<u16> {
         | Product::H2o
         | Product::Nghttpx
         | Product::AwsAlb
+        | Product::AzureApplicationGateway
         | Product::Cloudflared => 502,
         _ => return None,
     })
@@ -294,6 +306,14 @@ mod tests {
         check(Product::Lighttpd, Cause::ClosedWithoutResponse, Some(500));
         check(Product::Varnish, Cause::KeepaliveRace, Some(503));
         check(Product::Cloudflare, Cause::ConnectRefused, Some(521));
+        check(Product::Cloudflare, Cause::ConnectTimeout, Some(522));
+        check(Product::Cloudflare, Cause::RequestLost, Some(522));
+        check(Product::Cloudflare, Cause::ResponseTimeout, Some(524));
+        check(Product::Cloudflare, Cause::TlsClosed, Some(525));
+        check(Product::Cloudflare, Cause::TlsCertificateRejected, Some(526));
+        check(Product::Cloudflare, Cause::ResetWithoutResponse, Some(520));
+        check(Product::AwsAlb, Cause::ConnectTimeout, Some(504));
+        check(Product::AzureApplicationGateway, Cause::ResponseTimeout, Some(504));
         check(Product::Nginx, Cause::TruncatedBody, None);
         check(Product::Nginx, Cause::RelayedError, None);
     }

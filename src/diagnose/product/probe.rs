@@ -42,7 +42,7 @@ mod tests {
     use smallvec::SmallVec;
 
     use super::*;
-    use crate::event::{Frame, Moment};
+    use crate::event::{Frame, Moment, Signs};
     use crate::texts::Texts;
     use crate::time::Timestamp;
 
@@ -61,6 +61,7 @@ mod tests {
             persistent: minor_version > 0,
             forwarded: false,
             forwarded_for: None,
+            signs: Signs::default(),
             marks: SmallVec::new(),
             simple: false,
             cut: false,

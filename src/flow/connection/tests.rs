@@ -151,6 +151,8 @@ fn tell(told: &mut String, output: &Output<'_>) {
                 write!(told, "gap-{}@{offset}+{length}:{judged} ", letter(*sender))
             }
             What::Ahead { sender, offset, length } => write!(told, "ahead-{}@{offset}+{length} ", letter(*sender)),
+            // The gap that comes of it is told, if one does.
+            What::Skipped { .. } => Ok(()),
             What::Fin(closing) => write!(told, "fin-{} ", closed(closing)),
             What::FinAcknowledged { sender } => write!(told, "fin-acked-{} ", letter(*sender)),
             What::Reset(closing) => write!(told, "rst-{} ", closed(closing)),

@@ -14,6 +14,7 @@ use crate::report::{
     Coverage, Gateway, Habits, HalfClosed, IdleBin, IdleTimes, Input, Latency, Quantiles, Report, Spread, Style,
     Totals, Upstream,
 };
+use crate::stats::RoundTrips;
 use crate::time::Timestamp;
 
 /// 2026-11-20T10:29:10.541Z: the request of the first incident.
@@ -111,6 +112,7 @@ fn incident(id: u32, kind: Kind, cause: Cause, time: Timestamp) -> Incident {
         candidates: Vec::new(),
         not_known: Vec::new(),
         episode: None,
+        likely_status: Vec::new(),
         log_lines: Vec::new(),
         advice: Vec::new(),
         ladder: Vec::new(),
@@ -154,6 +156,7 @@ pub(crate) fn race() -> Incident {
             RuledOut { cause: Cause::RequestLost, because: "sent once, not repeated".into(), frame: None },
         ],
         not_known: strings(&["the configured idle timeouts", "whether the client tried again after the capture"]),
+        likely_status: Vec::new(),
         log_lines: vec![
             (Product::Haproxy, "SH--"),
             (Product::Nginx, "upstream prematurely closed connection while reading response header from upstream"),
@@ -240,6 +243,7 @@ pub(crate) fn timeout() -> Incident {
             evidence(late, Leg::Upstream, Upstream, "200 OK, 0.506 s after the gateway had closed"),
         ],
         not_known: strings(&["why the upstream was slow"]),
+        likely_status: Vec::new(),
         log_lines: vec![(
             Product::Nginx,
             "upstream timed out (110: Connection timed out) while reading response header from upstream",
@@ -327,7 +331,10 @@ fn upstream(endpoint: &str, attempts: u64, failed: &[(Cause, u64)]) -> Upstream 
         idle_close_clusters: Vec::new(),
         exchanges_before_close: None,
         half_closed: None,
+        round_trip: None,
+        segments: 0,
         retransmitted: 0,
+        syns_retransmitted: 0,
         zero_windows: 0,
         latency: vec![
             ("connect", quantiles(19, [300, 300, 400, 400, 410])),
@@ -401,6 +408,13 @@ pub(crate) fn report() -> Report {
                 longest_reuse: Some(ms(5_981)),
                 announced_timeout: Some(ms(5_000)),
                 half_closed: Some(HalfClosed { n: 2, by: "upstream", longest: ms(60_000), octets_after: 0 }),
+                round_trip: Some(RoundTrips {
+                    n: 19,
+                    min: Duration::from_micros(250),
+                    max: Duration::from_micros(410),
+                    sum: Duration::from_micros(5700),
+                }),
+                segments: 824,
                 retransmitted: 3,
                 ..upstream(POOLED, 412, &[(Cause::KeepaliveRace, 2)])
             },

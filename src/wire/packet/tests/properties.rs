@@ -11,7 +11,7 @@ fn payload<'a>(packet: &Packet<'a>) -> (&'a [u8], u32) {
         Content::Tcp(segment) => (segment.payload, segment.length),
         Content::Udp(datagram) => (datagram.payload, datagram.length),
         Content::Fragment(fragment) => (fragment.octets, u32::MAX),
-        Content::IcmpError(_) | Content::Other(_) => (&[], 0),
+        Content::IcmpError(_) | Content::Neighbour(_) | Content::Other(_) => (&[], 0),
     }
 }
 
