@@ -429,7 +429,7 @@ impl Findings<'_> {
             }
             Finding::Missed(moment) => self.diagnoser.missed(moment),
             Finding::Accepted(endpoint, moment) => self.diagnoser.accepted(endpoint, moment),
-            Finding::Responded(server, veiled) => self.diagnoser.responded(server, veiled),
+            Finding::Responded(server, how) => self.diagnoser.responded(server, how),
             Finding::Secured(server, host) => self.diagnoser.secured(server, host),
             Finding::IdleClose(conversation, idle) => {
                 self.stats.idle_close(conversation.server, idle, conversation.last.at);

@@ -112,6 +112,17 @@ pub struct Case<'a> {
     pub resolutions: SmallVec<[(ExchangeKey, Resolution<'a>); 1]>,
 }
 
+/// How an endpoint answered a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Responded {
+    /// In clear.
+    InClear,
+    /// In clear, that it does not understand: so do ports that expect TLS.
+    BadRequest,
+    /// Inside of TLS.
+    Inside,
+}
+
 /// What the correlator gives out.
 #[derive(Debug)]
 pub enum Finding<'a> {
@@ -130,8 +141,8 @@ pub enum Finding<'a> {
     Accepted(Endpoint, Moment),
     /// Octets were sent that the capture does not hold.
     Missed(Moment),
-    /// An endpoint sent a response; `true` where it did so inside of TLS.
-    Responded(Endpoint, bool),
+    /// An endpoint sent a response.
+    Responded(Endpoint, Responded),
     /// An endpoint answered a ClientHello that asked for this host, or for none.
     Secured(Endpoint, Option<&'a str>),
     /// An idle connection was closed by its server.
@@ -337,7 +348,7 @@ impl Correlator {
                 let key = ExchangeKey { connection, number: exchange };
                 let unseen = exchange > page.conversation.highest;
                 if page.conversation.answer_inside(moment) {
-                    sink(Finding::Responded(page.conversation.server, true));
+                    sink(Finding::Responded(page.conversation.server, Responded::Inside));
                 }
                 if exchange <= 1 {
                     self.drop_connect_attempt(connection);
@@ -358,7 +369,12 @@ impl Correlator {
                 conversation.kept = kept;
                 conversation.announced_timeout = response.keep_alive_timeout.or(conversation.announced_timeout);
                 if conversation.completed == 0 {
-                    sink(Finding::Responded(conversation.server, conversation.is_veiled()));
+                    let how = match response.status {
+                        _ if conversation.is_veiled() => Responded::Inside,
+                        400 => Responded::BadRequest,
+                        _ => Responded::InClear,
+                    };
+                    sink(Finding::Responded(conversation.server, how));
                 }
                 conversation.answer_inside(moment);
                 let interim = (100..200).contains(&response.status) && response.status != 101;

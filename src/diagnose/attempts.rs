@@ -37,6 +37,7 @@ impl Diagnoser {
                         whole: false,
                         octets: None,
                         own_page: false,
+                        defect: None,
                         retried: true,
                         at,
                         client_closed: None,
@@ -110,6 +111,7 @@ impl Diagnoser {
             outside: None,
             product,
             endpoint: self.endpoints.speaks(exchange.server),
+            among_tls: self.endpoints.speaks_tls_alone(exchange.server.ip()),
             serves_host: conversation
                 .handshake
                 .as_ref()

@@ -1,8 +1,11 @@
 //! What endpoints were seen to speak, with whomever.
 
+use std::net::IpAddr;
+
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
+use crate::correlate::Responded;
 use crate::event::Endpoint;
 use crate::mark::mark;
 
@@ -10,6 +13,8 @@ use crate::mark::mark;
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
     known: HashMap<Endpoint, Known>,
+    /// What the endpoints of a host speak, all together.
+    hosts: HashMap<IpAddr, Speaks>,
 }
 
 #[derive(Debug, Default)]
@@ -32,10 +37,11 @@ pub struct Speaks {
 
 impl Endpoints {
     /// An endpoint sent a response, in clear or inside of TLS.
-    pub(super) fn responded(&mut self, endpoint: Endpoint, veiled: bool) {
+    pub(super) fn responded(&mut self, endpoint: Endpoint, how: Responded) {
         if let Some(known) = self.known(endpoint) {
-            known.speaks.clear |= !veiled;
-            known.speaks.inside |= veiled;
+            known.speaks.clear |= how != Responded::Inside;
+            known.speaks.inside |= how == Responded::Inside;
+            self.hosts.entry(endpoint.ip()).or_default().clear |= how == Responded::InClear;
         }
     }
 
@@ -47,11 +53,17 @@ impl Endpoints {
         if known.hosts.len() < MOST_HOSTS && !known.hosts.contains(&host) {
             known.hosts.push(host);
         }
+        self.hosts.entry(endpoint.ip()).or_default().tls = true;
     }
 
     /// What an endpoint speaks, as far as that was seen.
     pub(super) fn speaks(&self, endpoint: Endpoint) -> Speaks {
         self.known.get(&endpoint).map(|known| known.speaks).unwrap_or_default()
+    }
+
+    /// Whether endpoints of a host were seen to speak TLS, and none of them anything in clear.
+    pub(super) fn speaks_tls_alone(&self, host: IpAddr) -> bool {
+        self.hosts.get(&host).is_some_and(|speaks| speaks.tls && !speaks.clear)
     }
 
     /// Whether an endpoint began a handshake with somebody who asked for the same host.

@@ -9,7 +9,7 @@ use crate::diagnose::cause::Cause;
 use crate::diagnose::endpoints::Speaks;
 use crate::diagnose::incident::{Actor, Candidate, Evidence, Grade, Leg, RuledOut};
 use crate::diagnose::product::{self, Product};
-use crate::event::{Closing, Ending, Frame, GapJudged, Moment, Side};
+use crate::event::{Closing, DefectKind, Ending, Frame, GapJudged, Moment, Side};
 use crate::time::Timestamp;
 
 /// An attempt in the light of its case.
@@ -29,6 +29,8 @@ pub struct Attempt<'a> {
     pub product: Option<Product>,
     /// What the endpoint was seen to speak, with whomever.
     pub endpoint: Speaks,
+    /// Whether the upstream's host speaks TLS at its endpoints, and at none of them anything in clear, as far as was seen.
+    pub among_tls: bool,
     /// Whether it began a TLS handshake with somebody who asked for the same host.
     pub serves_host: bool,
     /// Whether the capture was taken on the upstream's own host, and not on the gateway's.
@@ -50,6 +52,8 @@ pub struct Given {
     pub octets: Option<u64>,
     /// Whether it is a page that gateways write when they fail.
     pub own_page: bool,
+    /// What of it is no HTTP: whoever passes that on did not write it.
+    pub defect: Option<DefectKind>,
     /// Nothing yet: the gateway made another attempt.
     pub retried: bool,
     /// When it began, or the connection was closed.
@@ -425,6 +429,7 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
         whole,
         octets: exchange.response_octets(),
         own_page: exchange.response.as_deref().and_then(product::recognise).is_some_and(|found| found.own_page),
+        defect: exchange.defect.filter(|(_, defect)| defect.sender == Side::Server).map(|(_, defect)| defect.kind),
         retried: false,
         at,
         client_closed,

@@ -7,6 +7,7 @@
 //!                    relayed, by its length  at once: not acceptable
 //!   a part           truncated body          after a wait: stalled body
 //!                                            at once: malformed
+//!   no HTTP          malformed
 //! ```
 
 use std::time::Duration;
@@ -14,8 +15,8 @@ use std::time::Duration;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Coverage, Given, Outside, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade};
-use crate::diagnose::response::{SMALLEST_LIMIT, how, server_moved_first};
-use crate::event::{Ending, Moment, Side};
+use crate::diagnose::response::{SMALLEST_LIMIT, describe, how, server_moved_first};
+use crate::event::{DefectKind, Ending, Moment, Side};
 
 /// How an attempt failed of whose answer nothing but octets is seen; `None` if nothing shows that it did.
 pub(super) fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
@@ -28,6 +29,7 @@ pub(super) fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
             let verdict = seen.ended().or_else(|| seen.given_up(Cause::ResponseTimeout));
             verdict.unwrap_or_else(|| seen.passed_over())
         }
+        Some(Given { defect: Some(kind), .. }) => seen.passed_on_with(kind),
         Some(Given { status: Some(500..), .. }) => seen.replaced_by_error(),
         Some(given) if given.status.is_some() => seen.cut_short(),
         Some(_) => seen.ended().or_else(|| seen.given_up(Cause::ResponseTimeout)).unwrap_or_else(|| seen.refused()),
@@ -127,6 +129,17 @@ impl<'a> Seen<'a> {
             // Whoever keeps the connection has read the answer to its end, and found nothing wrong with it.
             (None, None) => self.relayed(),
         }
+    }
+
+    /// The client got something that is no response: no gateway writes that by itself.
+    fn passed_on_with(&self, kind: DefectKind) -> Verdict {
+        let (detail, what) = describe(kind);
+        let server = self.server();
+        let why = format!("{} octets inside TLS; what the gateway passed on has {what}", self.octets);
+        let summary = format!("{server} answered, inside TLS, with {what}, which the gateway passed on to its client");
+        self.verdict(Cause::MalformedResponse, why, summary)
+            .detail(detail)
+            .or_else(Some(Cause::TruncatedHeader), "the answer broke off, and the gateway passed on what there was")
     }
 
     /// Whether the client got as much as the upstream sent.

@@ -44,7 +44,7 @@ use std::time::Duration;
 use hashbrown::{HashMap, HashSet};
 
 use crate::correlate::gateway::Gateways;
-use crate::correlate::{Case, Pairing, Party, Role, Try};
+use crate::correlate::{Case, Pairing, Party, Responded, Role, Try};
 use crate::diagnose::askers::Askers;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::{Judged, compose};
@@ -160,8 +160,8 @@ impl Diagnoser {
     }
 
     /// An endpoint sent a response, in clear or inside of TLS.
-    pub fn responded(&mut self, endpoint: Endpoint, veiled: bool) {
-        self.endpoints.responded(endpoint, veiled);
+    pub fn responded(&mut self, endpoint: Endpoint, how: Responded) {
+        self.endpoints.responded(endpoint, how);
     }
 
     /// An endpoint answered a ClientHello that asked for a host, or for none.

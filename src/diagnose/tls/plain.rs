@@ -77,10 +77,12 @@ pub(super) fn to_tls(attempt: &Attempt<'_>) -> Option<Verdict> {
     closed_at_once(attempt).filter(|_| began.is_none())
 }
 
-/// A close right behind the request, without a word, on a port where others speak TLS and nobody was answered in clear.
+/// A close right behind the request, without a word, on a port where others speak TLS and nobody was answered in clear; or of
+/// which nothing is known, on a host that speaks TLS on every other port.
 fn closed_at_once(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange;
-    if !attempt.endpoint.tls || exchange.response_start.is_some() {
+    let here = attempt.endpoint.tls;
+    if !(here || attempt.among_tls) || exchange.response_start.is_some() {
         return None;
     }
     let (moment, closing, reset) = server_moved_first(attempt)?;
@@ -90,19 +92,26 @@ fn closed_at_once(attempt: &Attempt<'_>) -> Option<Verdict> {
     let waited = moment.at.since(attempt.request_sent().at);
     let server = attempt.conversation.server;
     let said = how(reset).to_uppercase();
-    Some(
-        Verdict::new(
-            Cause::PlaintextToTls,
-            Grade::Consistent,
-            format!("{said} {} after a request in clear, on a port that speaks TLS", span(waited)),
-            format!("{server} speaks TLS with others, and closed at once on a request in clear"),
-        )
-        .detail(how(reset))
-        .proof(exchange.started, Actor::Gateway, "the request, in clear")
-        .proof(moment, Actor::Upstream, format!("{said}, no octet of an answer"))
-        .or_else(
-            Some(if reset { Cause::ResetWithoutResponse } else { Cause::ClosedWithoutResponse }),
-            "the port speaks both, and the process behind it failed",
-        ),
+    let (place, who) = if here {
+        ("on a port that speaks TLS", format!("{server} speaks TLS with others"))
+    } else {
+        ("on a host that speaks TLS elsewhere", format!("the host of {server} speaks TLS on its other ports"))
+    };
+    let verdict = Verdict::new(
+        Cause::PlaintextToTls,
+        Grade::Consistent,
+        format!("{said} {} after a request in clear, {place}", span(waited)),
+        format!("{who}, and closed at once on a request in clear"),
     )
+    .detail(how(reset))
+    .proof(exchange.started, Actor::Gateway, "the request, in clear")
+    .proof(moment, Actor::Upstream, format!("{said}, no octet of an answer"))
+    .or_else(
+        Some(if reset { Cause::ResetWithoutResponse } else { Cause::ClosedWithoutResponse }),
+        "the port does not expect TLS, and the process behind it failed",
+    );
+    Some(match reset && !here {
+        true => verdict.or_else(Some(Cause::ConnectReset), "the process resets whoever connects, before it reads"),
+        false => verdict,
+    })
 }
