@@ -226,12 +226,6 @@ impl Correlator {
         &self.gateways
     }
 
-    /// Exchanges that were judged before they were due, for want of room.
-    #[must_use]
-    pub fn hurried(&self) -> u64 {
-        self.hurried
-    }
-
     /// Takes an event, and gives out what has settled by its time.
     pub fn take(&mut self, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
         self.now = self.now.max(event.moment.at);
@@ -265,12 +259,6 @@ impl Correlator {
             self.note_cut_short(connection, event.moment, closing.by);
         }
         self.page_event(connection, event, sink);
-    }
-
-    /// No more events come from before `now`: what is due by then settles.
-    pub fn pass_time(&mut self, now: Timestamp, sink: &mut dyn FnMut(Finding<'_>)) {
-        self.now = self.now.max(now);
-        self.settle_due(self.now, sink);
     }
 
     /// From now on all connections are followed, or not all.
@@ -463,10 +451,10 @@ impl Correlator {
         if is_new && key.number > 0 {
             self.unsettled.insert(exchange.server.ip(), moment.at, key, exchange.place);
             let (client, server) = (exchange.client.ip(), exchange.server.ip());
-            let [from, to] = [client, server].map(|end| self.gateways.is_local(end));
-            let at_home = client == server || [from, to] == [Some(true); 2];
+            let ends @ [_, to] = [client, server].map(|end| self.gateways.is_local(end));
             // What this host asks of others is behind all that it is asked.
             if to != Some(false) {
+                let at_home = client == server || ends == [Some(true); 2];
                 self.places.begin(exchange.place, at_home);
             }
         }

@@ -12,6 +12,18 @@ use crate::event::{ConnectionId, Ending, GoneWhy, Moment, Side};
 use crate::time::Timestamp;
 
 impl Correlator {
+    /// No more events come from before `now`: what is due by then settles.
+    pub fn pass_time(&mut self, now: Timestamp, sink: &mut dyn FnMut(Finding<'_>)) {
+        self.now = self.now.max(now);
+        self.settle_due(self.now, sink);
+    }
+
+    /// Exchanges that were judged before they were due, for want of room.
+    #[must_use]
+    pub fn hurried(&self) -> u64 {
+        self.hurried
+    }
+
     pub(super) fn settle_due(&mut self, now: Timestamp, sink: &mut dyn FnMut(Finding<'_>)) {
         while let Some(Reverse((at, key))) = self.due.peek().copied()
             && at <= now

@@ -193,7 +193,7 @@ def in_a_line(incident):
     status = "masked" if incident["kind"] == "masked" else incident["status"] or "null"
     if incident["kind"] == "upstream_failure":
         likely = list(incident["likely_status"].values())
-        status = f"{likely[0]}?" if len(likely) == 1 else "?"
+        status = f"{likely[0]}?" if len(likely) == 1 else "null"
         leg = incident["attempts"][-1]
     words = [str(status), leg.get("method") or "-", leg.get("target") or "-", incident["cause"]]
     return " ".join(words + ([f"upstream={','.join(failed)}"] if failed else []))

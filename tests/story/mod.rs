@@ -107,7 +107,7 @@ pub(crate) fn failure(incident: &Incident) -> Failure {
             (Kind::Masked, _) => "masked".to_owned(),
             (Kind::UpstreamFailure, _) => match incident.likely_status.as_slice() {
                 [(_, status)] => format!("{status}?"),
-                _ => "?".to_owned(),
+                _ => "null".to_owned(),
             },
             (_, None) => "null".to_owned(),
             (_, Some(status)) => status.to_string(),
