@@ -1,0 +1,109 @@
+//! What the correlator gives out: cases, and what it noticed on the way.
+
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
+use crate::correlate::gateway::Gateways;
+use crate::correlate::lookup::Lookup;
+use crate::correlate::lookups::Lookups;
+use crate::correlate::neighbours::Neighbours;
+use crate::correlate::pairing::Pairing;
+use crate::correlate::resolution::Resolution;
+use crate::event::{Endpoint, Moment};
+
+/// An exchange and its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Party<'a> {
+    /// The exchange.
+    pub exchange: &'a Exchange,
+    /// Its connection.
+    pub conversation: &'a Conversation,
+}
+
+/// An attempt of a case.
+#[derive(Clone, Copy, Debug)]
+pub struct Try<'a> {
+    /// The attempt.
+    pub party: Party<'a>,
+    /// How sure it is that it belongs here.
+    pub pairing: Pairing,
+    /// 0 for an attempt of the gateway that answered the client, 1 for one of the gateway behind it.
+    pub hop: u8,
+}
+
+/// What a settled exchange is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A client's request to a gateway (or to a server of which no upstream leg is visible).
+    Downstream,
+    /// A gateway's request to an upstream whose downstream exchange is not visible.
+    Upstream,
+}
+
+/// A settled exchange with its attempts.
+#[derive(Debug)]
+pub struct Case<'a> {
+    /// The exchange.
+    pub root: Party<'a>,
+    /// What it is.
+    pub role: Role,
+    /// The attempts made for it, in the order of time; those of a gateway behind the gateway follow the attempt they are for.
+    pub attempts: SmallVec<[Try<'a>; 2]>,
+    /// Whether attempts of this gateway were seen at all.
+    pub upstream_visible: bool,
+    /// How many other connections the gateway closed with requests in flight when it closed this one.
+    pub closed_with_it: usize,
+    /// Whether connections of this gateway to upstreams carry something that is not read: TLS, HTTP/2, FastCGI.
+    pub upstream_opaque: bool,
+    /// Whether not all connections were followed while it was open: attempts may be among those that were left out.
+    pub partial: bool,
+    /// What is known of the gateways.
+    pub gateways: &'a Gateways,
+    /// What is known of names.
+    pub names: &'a Lookups,
+    /// Who did not answer on their links.
+    pub neighbours: &'a Neighbours,
+    /// The failed lookups that explain why no attempt was made, each with the exchange that waited for it.
+    pub resolutions: SmallVec<[(ExchangeKey, Resolution<'a>); 1]>,
+}
+
+/// How an endpoint answered a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Responded {
+    /// In clear.
+    InClear,
+    /// In clear, that it does not understand: so do ports that expect TLS.
+    BadRequest,
+    /// Inside of TLS.
+    Inside,
+}
+
+/// What the correlator gives out.
+#[derive(Debug)]
+pub enum Finding<'a> {
+    /// An exchange has settled.
+    Case(Case<'a>),
+    /// While live: a failed exchange that has not settled, as it looks so far.
+    Provisional {
+        /// The case.
+        case: Case<'a>,
+        /// Whether one of its attempts may not be over, or turn out to be another exchange's.
+        contested: bool,
+    },
+    /// A connection is gone, and all its exchanges have settled.
+    Conversation(&'a Conversation),
+    /// An endpoint answered a SYN.
+    Accepted(Endpoint, Moment),
+    /// Octets were sent that the capture does not hold.
+    Missed(Moment),
+    /// An endpoint sent a response.
+    Responded(Endpoint, Responded),
+    /// An endpoint answered a ClientHello that asked for this host, or for none.
+    Secured(Endpoint, Option<&'a str>),
+    /// An idle connection was closed by its server.
+    IdleClose(&'a Conversation, Duration),
+    /// A gateway's lookup led to an address.
+    Resolved(&'a Lookup, Moment),
+}
