@@ -1,7 +1,7 @@
 //! What lies between the gateway and its upstream: verdicts on conversations that are built packet by packet, for what no
 //! laboratory makes in a minute.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(clippy::expect_used, clippy::panic, reason = "the modules of other tests use it")]
 
 mod packets;
