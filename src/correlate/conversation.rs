@@ -1,18 +1,19 @@
 //! What is known of one connection and its exchanges: events in, a record to ask out.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use crate::correlate::Pairing;
+use crate::correlate::disturbance::Disturbance;
 use crate::correlate::handshake::Handshake;
 use crate::correlate::marks::of_client;
 pub use crate::correlate::missing::{Hole, Repeat};
 use crate::correlate::places::Place;
-use crate::event::tls::{AlertDescription, SentAlert};
 use crate::event::{
-    Closing, ConnectionId, Defect, Ending, Endpoint, Event, FirstSeen, GapJudged, Gone, Moment, Opaque, Opened,
-    Request, Response, Side, Tls, Unreachable, Veiled, What,
+    Closing, ConnectionId, Defect, Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, Opened, Request,
+    Response, Side, Veiled, What,
 };
 
 /// An exchange: which connection, and its 1-based number there.
@@ -45,42 +46,12 @@ pub struct Conversation {
     pub syn: (Moment, u32),
     /// First SYN-ACK, and the round trip to it.
     pub syn_ack: Option<(Moment, Option<Duration>)>,
-    /// First SYN-ACK that was repeated although the client had acknowledged it, and how many there were.
-    pub syn_ack_repeated: Option<(Moment, u32)>,
     /// When the handshake was complete.
     pub established: Option<Moment>,
-    /// ICMP errors about it.
-    pub unreachable: Vec<(Moment, Unreachable)>,
-    /// First FIN of client and server.
-    pub fins: [Option<(Moment, Closing)>; 2],
-    /// When client's and server's FIN was acknowledged.
-    pub fins_acknowledged: [Option<Moment>; 2],
-    /// Resets, the first ones.
-    pub resets: Vec<(Moment, Closing)>,
-    /// Repeated segments, the latest ones.
-    pub repeats: Vec<Repeat>,
-    /// Repeated segments of client and server, all.
-    pub repeated: [u32; 2],
-    /// Since when client's and server's receive window is closed.
-    pub window_closed: [Option<Moment>; 2],
-    /// Times that client and server closed their window.
-    pub windows_closed: [u32; 2],
-    /// Holes, the latest ones.
-    pub gaps: Vec<Hole>,
-    /// The first octets of the server that were sent and did not come by.
-    pub server_ahead: Option<(Moment, u64)>,
-    /// When octets of the server came before others, the first of which did not come then: its offset, and how many.
-    pub server_skipped: Option<(Moment, u64, u64)>,
-    /// When the server sent octets while no request was outstanding.
-    pub unsolicited: Option<Moment>,
     /// What it carries, if not HTTP/1.
     pub opaque: Option<Opaque>,
     /// What was seen of its TLS handshake, where it has one.
     pub handshake: Option<Box<Handshake>>,
-    /// When `[client, server]` said inside of TLS that it closes: its FIN may follow the other's, which answers that.
-    pub notified: [Option<Moment>; 2],
-    /// The client that a PROXY protocol header names.
-    pub speaks_for: Option<Endpoint>,
     /// Exchanges that were completed.
     pub completed: u32,
     /// When the latest response ended.
@@ -89,14 +60,14 @@ pub struct Conversation {
     pub kept: bool,
     /// `timeout=` of the latest Keep-Alive field.
     pub announced_timeout: Option<Duration>,
-    /// How it left, once it did.
-    pub gone: Option<(Moment, Gone)>,
     /// Greatest number of an exchange so far.
     pub highest: u32,
     /// Latest frame in which anything of note happened.
     pub last: Moment,
     /// The mark of the client's end, by which an exchange is found whose attempt names it.
     pub client_mark: u64,
+    /// What disturbed it, if anything did.
+    disturbance: Option<Box<Disturbance>>,
 }
 
 /// An exchange.
@@ -197,6 +168,16 @@ pub struct ResponseEnd {
     pub how: Ending,
 }
 
+/// What disturbed a connection is asked for as if it were its own.
+impl Deref for Conversation {
+    type Target = Disturbance;
+
+    fn deref(&self) -> &Disturbance {
+        static NONE: Disturbance = Disturbance::NONE;
+        self.disturbance.as_deref().unwrap_or(&NONE)
+    }
+}
+
 impl Conversation {
     /// The record of a connection that begins.
     #[must_use]
@@ -211,32 +192,17 @@ impl Conversation {
             focused: false,
             syn: (moment, 0),
             syn_ack: None,
-            syn_ack_repeated: None,
             established: None,
-            unreachable: Vec::new(),
-            fins: [None, None],
-            fins_acknowledged: [None, None],
-            resets: Vec::new(),
-            repeats: Vec::new(),
-            repeated: [0; 2],
-            window_closed: [None, None],
-            windows_closed: [0; 2],
-            gaps: Vec::new(),
-            server_ahead: None,
-            server_skipped: None,
-            unsolicited: None,
             opaque: None,
             handshake: None,
-            notified: [None; 2],
-            speaks_for: None,
             completed: 0,
             idle_since: None,
             kept: false,
             announced_timeout: None,
-            gone: None,
             highest: 0,
             last: moment,
             client_mark: of_client(opened.client),
+            disturbance: None,
         }
     }
 
@@ -250,92 +216,19 @@ impl Conversation {
                     self.syn_ack = Some((event.moment, *rtt));
                 }
                 if *repeated && *after_ack {
-                    let (first, count) = self.syn_ack_repeated.unwrap_or((event.moment, 0));
-                    self.syn_ack_repeated = Some((first, count + 1));
-                }
-            }
-            What::Tls(shown) => {
-                // What is encrypted after the handshake is a farewell: any other alert ends the connection as well.
-                if let Tls::Alert(SentAlert { sender, alert, after_handshake, .. }) = &**shown
-                    && alert.map_or(*after_handshake, |alert| alert.description == AlertDescription::CLOSE_NOTIFY)
-                    && let Some(notified) = self.notified.get_mut(sender.index())
-                {
-                    notified.get_or_insert(event.moment);
+                    self.disturb(event);
                 }
             }
             What::Established { .. } => self.established = Some(event.moment),
-            What::Unreachable(error) if self.unreachable.len() < 4 => self.unreachable.push((event.moment, **error)),
-            What::Fin(closing) => {
-                if let Some(fin) = self.fins.get_mut(closing.by.index()) {
-                    fin.get_or_insert((event.moment, *closing));
-                }
-            }
-            What::FinAcknowledged { sender } => {
-                if let Some(acknowledged) = self.fins_acknowledged.get_mut(sender.index()) {
-                    *acknowledged = Some(event.moment);
-                }
-            }
-            What::Ahead { sender: Side::Server, length, .. } => {
-                self.server_ahead.get_or_insert((event.moment, *length));
-            }
-            What::Skipped { sender: Side::Server, offset, length } => {
-                self.server_skipped = Some((event.moment, *offset, *length));
-            }
-            What::ResponseStarted { solicited: false, .. } => self.unsolicited = Some(event.moment),
-            What::Reset(closing) if self.resets.len() < 8 => self.resets.push((event.moment, *closing)),
-            What::Retransmitted { sender, offset, length } => {
-                if let Some(count) = self.repeated.get_mut(sender.index()) {
-                    *count += 1;
-                }
-                if self.repeats.len() >= 32 {
-                    self.repeats.remove(0);
-                }
-                let repeat = Repeat { moment: event.moment, sender: *sender, offset: *offset, length: *length };
-                self.repeats.push(repeat);
-            }
-            What::WindowClosed { by } => {
-                if let (Some(since), Some(count)) =
-                    (self.window_closed.get_mut(by.index()), self.windows_closed.get_mut(by.index()))
-                {
-                    *since = Some(event.moment);
-                    *count += 1;
-                }
-            }
-            What::WindowOpened { by } => {
-                if let Some(since) = self.window_closed.get_mut(by.index()) {
-                    *since = None;
-                }
-            }
-            What::Gap { sender, offset, length, judged: GapJudged::Snaplen } => {
-                // Nearly every segment has one: the latest of a side stands for all, from the first one's offset on.
-                let known = self.gaps.iter_mut().find(|gap| gap.judged == GapJudged::Snaplen && gap.sender == *sender);
-                match known {
-                    Some(gap) => {
-                        gap.moment = event.moment;
-                        gap.length = (offset + length).saturating_sub(gap.offset);
-                    }
-                    None => self.gaps.push(Hole {
-                        moment: event.moment,
-                        sender: *sender,
-                        offset: *offset,
-                        length: *length,
-                        judged: GapJudged::Snaplen,
-                    }),
-                }
-            }
-            What::Gap { sender, offset, length, judged } => {
-                if self.gaps.len() >= 16 {
-                    self.gaps.remove(0);
-                }
-                let (moment, sender, offset, length) = (event.moment, *sender, *offset, *length);
-                self.gaps.push(Hole { moment, sender, offset, length, judged: *judged });
-            }
-            What::SpeaksFor(client) => self.speaks_for = Some(*client),
             What::Focused => self.focused = true,
             What::Opaque(opaque) => self.opaque = Some(*opaque),
-            What::Gone(gone) => self.gone = Some((event.moment, *gone)),
+            what if Disturbance::is_one(what) => self.disturb(event),
             _ => {}
         }
+    }
+
+    fn disturb(&mut self, event: &Event) {
+        self.disturbance.get_or_insert_default().take(event);
     }
 
     /// First FIN of a side.

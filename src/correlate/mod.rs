@@ -10,6 +10,7 @@ pub mod conversation;
 mod cost;
 mod course;
 mod crowd;
+mod disturbance;
 mod ends;
 mod fit;
 pub mod gateway;

@@ -1,9 +1,10 @@
 //! All connections: which one a packet belongs to, when one begins, when it is forgotten.
 
+use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use crate::event::{ConnectionId, Endpoint, FirstSeen, GoneWhy, Moment, Side};
 use crate::flow::connection::Connection;
@@ -19,13 +20,15 @@ pub struct Slot(pub usize);
 /// What a connection's first packet was, and of each side whether it is the host that captured.
 type Opened = (FirstSeen, [Option<bool>; 2]);
 
-/// The connections, by addresses and ports.
+/// The connections, by addresses and ports. Besides the connections themselves some 10 octets each.
 #[derive(Debug)]
 pub struct Table {
     limits: Limits,
-    slots: Vec<Option<Connection>>,
+    slots: Slots,
     free: Vec<usize>,
-    by_key: HashMap<Key, Entry>,
+    /// Where they are kept, by the hash of their keys.
+    by_key: HashTable<u32>,
+    hasher: DefaultHashBuilder,
     /// Endpoints that were seen to serve, so that a connection that began before the capture gets its roles.
     servers: HashMap<Endpoint, ()>,
     opened: u64,
@@ -41,14 +44,12 @@ struct Key {
 }
 
 impl Key {
-    /// The key of two ends, and whether the first one is the lower.
-    fn new(a: (IpAddr, u16), b: (IpAddr, u16)) -> (Self, bool) {
+    fn new(a: (IpAddr, u16), b: (IpAddr, u16)) -> Self {
         let (a, b) = (flat(a), flat(b));
-        let is_low = a <= b;
-        (if is_low { Self { low: a, high: b } } else { Self { low: b, high: a } }, is_low)
+        if a <= b { Self { low: a, high: b } } else { Self { low: b, high: a } }
     }
 
-    fn of(connection: &Connection) -> (Self, bool) {
+    fn of(connection: &Connection) -> Self {
         let [client, server] = [connection.client, connection.server].map(|end| (end.ip(), end.port()));
         Self::new(client, server)
     }
@@ -62,16 +63,44 @@ fn flat((address, port): (IpAddr, u16)) -> (u128, u16) {
     (address, port)
 }
 
-/// Where a connection is kept, and which end of its key opened it.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    index: usize,
-    client_is_low: bool,
+/// Connections in pieces of a fixed size: they never move, and no more memory is taken than they need.
+#[derive(Debug, Default)]
+struct Slots {
+    pieces: Vec<Vec<Option<Connection>>>,
+    len: usize,
 }
 
-impl Entry {
-    fn side(self, is_low: bool) -> Side {
-        if is_low == self.client_is_low { Side::Client } else { Side::Server }
+impl Slots {
+    #[inline]
+    fn connection(&self, index: usize) -> Option<&Connection> {
+        self.pieces.get(index / PIECE)?.get(index % PIECE)?.as_ref()
+    }
+
+    #[inline]
+    fn slot_mut(&mut self, index: usize) -> Option<&mut Option<Connection>> {
+        self.pieces.get_mut(index / PIECE)?.get_mut(index % PIECE)
+    }
+
+    #[inline]
+    fn connection_mut(&mut self, index: usize) -> Option<&mut Connection> {
+        self.slot_mut(index)?.as_mut()
+    }
+
+    /// One more.
+    fn add(&mut self) -> usize {
+        if self.len.is_multiple_of(PIECE) {
+            self.pieces.push(Vec::with_capacity(PIECE));
+        }
+        if let Some(last) = self.pieces.last_mut() {
+            last.push(None);
+        }
+        self.len += 1;
+        self.len - 1
+    }
+
+    /// All that are taken, in no order that means anything.
+    fn taken(&self) -> impl Iterator<Item = (usize, &Connection)> {
+        self.pieces.iter().flatten().enumerate().filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
     }
 }
 
@@ -84,9 +113,10 @@ impl Table {
     pub fn new(limits: &Limits) -> Self {
         Self {
             limits: limits.clone(),
-            slots: Vec::new(),
+            slots: Slots::default(),
             free: Vec::new(),
-            by_key: HashMap::new(),
+            by_key: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
             servers: HashMap::new(),
             opened: 0,
             swept: Timestamp::default(),
@@ -110,18 +140,17 @@ impl Table {
     ) -> (Slot, Side, Option<Opened>) {
         let source = (packet.source, segment.source_port);
         let destination = (packet.destination, segment.destination_port);
-        let (key, is_low) = Key::new(source, destination);
-        if let Some(&entry) = self.by_key.get(&key) {
-            let Entry { index, .. } = entry;
+        let key = Key::new(source, destination);
+        if let Some(index) = self.index(&key) {
             let begins_anew = segment.flags.syn() && !segment.flags.ack();
-            if let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) {
-                let side = entry.side(is_low);
+            if let Some(connection) = self.slots.connection_mut(index) {
+                let side = side_of(connection, source);
                 if !begins_anew || !connection.is_reused_by(side, segment.sequence) {
                     return (Slot(index), side, None);
                 }
                 farewell(Slot(index), connection, GoneWhy::Reused);
             }
-            self.remove(index, key);
+            self.remove(index, &key);
         }
         self.make_room(farewell);
         let [source, destination] = [source, destination].map(SocketAddr::from);
@@ -144,15 +173,16 @@ impl Table {
     /// The connection at a slot.
     #[must_use]
     pub fn connection(&mut self, slot: Slot) -> Option<&mut Connection> {
-        self.slots.get_mut(slot.0).and_then(Option::as_mut)
+        self.slots.connection_mut(slot.0)
     }
 
     /// Finds the connection that an ICMP error quotes, and who sent the quoted packet.
     #[must_use]
     pub fn quoted(&self, error: &IcmpError) -> Option<(Slot, Side)> {
-        let (key, is_low) = Key::new((error.source, error.ports.0), (error.destination, error.ports.1));
-        let entry = self.by_key.get(&key)?;
-        Some((Slot(entry.index), entry.side(is_low)))
+        let source = (error.source, error.ports.0);
+        let index = self.index(&Key::new(source, (error.destination, error.ports.1)))?;
+        let connection = self.slots.connection(index)?;
+        Some((Slot(index), side_of(connection, source)))
     }
 
     /// Opens the connection whose SYN an ICMP error quotes: a SYN that the sender's own host rejects, for want of a neighbour
@@ -178,8 +208,8 @@ impl Table {
             return;
         }
         self.swept = now;
-        for index in 0..self.slots.len() {
-            let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) else { continue };
+        for index in 0..self.slots.len {
+            let Some(connection) = self.slots.connection_mut(index) else { continue };
             let (limit, why) = if connection.is_over() {
                 (self.limits.linger, GoneWhy::Closed)
             } else if connection.in_handshake() {
@@ -188,9 +218,9 @@ impl Table {
                 (self.limits.idle, GoneWhy::Idle)
             };
             if now.since(connection.last.at) >= limit {
-                let (key, _) = Key::of(connection);
+                let key = Key::of(connection);
                 farewell(Slot(index), connection, why);
-                self.remove(index, key);
+                self.remove(index, &key);
             }
         }
     }
@@ -198,14 +228,14 @@ impl Table {
     /// The capture ended: every connection leaves, in the order in which they were opened.
     pub fn finish(&mut self, farewell: &mut Farewell<'_>) {
         let mut order: Vec<(ConnectionId, usize)> =
-            self.slots.iter().enumerate().filter_map(|(index, slot)| slot.as_ref().map(|c| (c.id, index))).collect();
+            self.slots.taken().map(|(index, connection)| (connection.id, index)).collect();
         order.sort_unstable();
         for (_, index) in order {
-            if let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) {
+            if let Some(connection) = self.slots.connection_mut(index) {
                 farewell(Slot(index), connection, GoneWhy::EndOfCapture);
             }
         }
-        self.slots.clear();
+        self.slots = Slots::default();
         self.free.clear();
         self.by_key.clear();
     }
@@ -237,21 +267,30 @@ impl Table {
     }
 
     fn insert(&mut self, connection: Connection) -> usize {
-        let (key, client_is_low) = Key::of(&connection);
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
-        if let Some(slot) = self.slots.get_mut(index) {
+        let hash = self.hasher.hash_one(Key::of(&connection));
+        let index = self.free.pop().unwrap_or_else(|| self.slots.add());
+        if let Some(slot) = self.slots.slot_mut(index) {
             *slot = Some(connection);
         }
-        self.by_key.insert(key, Entry { index, client_is_low });
+        // The bound of connections fits.
+        let Self { by_key, hasher, slots, .. } = self;
+        by_key.insert_unique(hash, index as u32, |at| {
+            slots.connection(*at as usize).map_or(0, |other| hasher.hash_one(Key::of(other)))
+        });
         index
     }
 
-    fn remove(&mut self, index: usize, key: Key) {
-        self.by_key.remove(&key);
-        if let Some(slot) = self.slots.get_mut(index)
+    /// Where the connection of a key is kept.
+    fn index(&self, key: &Key) -> Option<usize> {
+        let is_it = |at: &u32| self.slots.connection(*at as usize).map(Key::of).as_ref() == Some(key);
+        self.by_key.find(self.hasher.hash_one(key), is_it).map(|at| *at as usize)
+    }
+
+    fn remove(&mut self, index: usize, key: &Key) {
+        if let Ok(entry) = self.by_key.find_entry(self.hasher.hash_one(key), |at| *at as usize == index) {
+            entry.remove();
+        }
+        if let Some(slot) = self.slots.slot_mut(index)
             && slot.take().is_some()
         {
             self.free.push(index);
@@ -260,15 +299,15 @@ impl Table {
 
     /// Evicts the connections that a share does not hold.
     pub fn follow(&mut self, share: Share, farewell: &mut Farewell<'_>) {
-        for index in 0..self.slots.len() {
-            let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) else { continue };
+        for index in 0..self.slots.len {
+            let Some(connection) = self.slots.connection_mut(index) else { continue };
             if share.holds(connection.client.port(), connection.server.port()) {
                 continue;
             }
-            let (key, _) = Key::of(connection);
+            let key = Key::of(connection);
             let over = connection.is_over();
             farewell(Slot(index), connection, if over { GoneWhy::Closed } else { GoneWhy::LeftOut });
-            self.remove(index, key);
+            self.remove(index, &key);
         }
     }
 
@@ -277,12 +316,8 @@ impl Table {
         if self.by_key.len() < self.limits.connections {
             return;
         }
-        let mut order: Vec<(bool, Timestamp, usize)> = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter_map(|(index, slot)| slot.as_ref().map(|c| (!(c.is_over() || c.in_handshake()), c.last.at, index)))
-            .collect();
+        let mut order: Vec<(bool, Timestamp, usize)> =
+            self.slots.taken().map(|(index, c)| (!(c.is_over() || c.in_handshake()), c.last.at, index)).collect();
         let leaving = (self.limits.connections / 16).max(1).min(order.len());
         if leaving < order.len() {
             order.select_nth_unstable(leaving);
@@ -290,14 +325,19 @@ impl Table {
         }
         order.sort_unstable();
         for (_, _, index) in order {
-            let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) else { continue };
-            let (key, _) = Key::of(connection);
+            let Some(connection) = self.slots.connection_mut(index) else { continue };
+            let key = Key::of(connection);
             let over = connection.is_over();
             farewell(Slot(index), connection, if over { GoneWhy::Closed } else { GoneWhy::Evicted });
             self.evicted += u64::from(!over);
-            self.remove(index, key);
+            self.remove(index, &key);
         }
     }
+}
+
+/// Which end of a connection one is.
+fn side_of(connection: &Connection, (address, port): (IpAddr, u16)) -> Side {
+    if connection.client.ip() == address && connection.client.port() == port { Side::Client } else { Side::Server }
 }
 
 /// Whether octets begin like an HTTP request of a method that is in common use.
@@ -308,6 +348,8 @@ pub fn looks_like_request(octets: &[u8]) -> bool {
     METHODS.iter().any(|method| octets.starts_with(method))
 }
 
+/// Connections of a piece.
+const PIECE: usize = 256;
 /// How often the table is searched for what is over.
 const SWEEP: Duration = Duration::from_secs(1);
 

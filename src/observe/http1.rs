@@ -11,8 +11,6 @@ mod responses;
 
 use std::borrow::Cow;
 
-use smallvec::SmallVec;
-
 use crate::event::{Ending, GapJudged, Moment, Opaque, Side, What};
 use crate::flow::assembler::Piece;
 use crate::flow::connection::Context;
@@ -118,7 +116,7 @@ enum State {
 #[derive(Debug, Default)]
 struct Answer {
     /// Its first octets, for who wants to see what is wrong with it.
-    first: SmallVec<[u8; FIRST_OCTETS]>,
+    first: Box<[u8]>,
     solicited: bool,
     content: u64,
     /// Offset of the first octet after the header section.

@@ -10,7 +10,7 @@
 //! certain to be the next one answered. A client that was seen to pipeline (RFC 9112 section 9.3.2) gives no such
 //! certainty, and nothing is paired any more once octets of its connection were missed.
 
-use std::collections::VecDeque;
+use smallvec::SmallVec;
 
 use crate::event::Side;
 
@@ -39,7 +39,8 @@ pub(super) enum Method {
 /// The requests that wait for a response, in the order in which they were sent.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    waiting: VecDeque<Waiting>,
+    /// One, unless the client pipelines.
+    waiting: SmallVec<[Waiting; 1]>,
     /// Requests were sent before earlier ones were answered.
     pipelined: bool,
     /// Octets were missed: a request is certain only if the client had acknowledged more of the server's stream than this.
@@ -67,25 +68,25 @@ impl Waiting {
 impl Queue {
     /// Adds a request. `server_read` tells whether the server's stream is followed, so that what waits is unanswered for sure.
     pub(super) fn push(&mut self, request: Outstanding, server_read: bool, most: usize) {
-        let latest = self.waiting.back().map(|latest| latest.request.acknowledged);
+        let latest = self.waiting.last().map(|latest| latest.request.acknowledged);
         // Without a new octet from the server the latest one cannot have been answered in between.
         if latest.is_some_and(|latest| server_read || request.acknowledged <= latest) {
             self.pipelined = true;
         }
         if self.waiting.len() >= most {
-            self.waiting.pop_front();
+            self.waiting.remove(0);
             self.doubt = Some(u64::MAX);
         }
         let certain = self.is_certain(request.acknowledged);
         if certain {
             self.doubt = None;
         }
-        self.waiting.push_back(Waiting { request, certain, missed: [false; 2] });
+        self.waiting.push(Waiting { request, certain, missed: [false; 2] });
     }
 
     /// Whether all that wait were answered unseen, since the client asked again when it had acknowledged this much.
     pub(super) fn are_over(&self, acknowledged: u64) -> bool {
-        !self.pipelined && self.waiting.back().is_some_and(|latest| acknowledged > latest.request.acknowledged)
+        !self.pipelined && self.waiting.last().is_some_and(|latest| acknowledged > latest.request.acknowledged)
     }
 
     /// Whether a request that began when the client had acknowledged this much is the next one to be answered.
@@ -110,7 +111,7 @@ impl Queue {
 
     /// The request that waits for longest.
     pub(super) fn front(&self) -> Option<&Outstanding> {
-        self.waiting.front().map(|front| &front.request)
+        self.waiting.first().map(|front| &front.request)
     }
 
     /// The request of an exchange, if it is the one that waits for longest.
@@ -121,7 +122,7 @@ impl Queue {
     /// The request that a response answers whose sender has received up to `received`; requests that it may answer as well
     /// are given up to `unknown`.
     pub(super) fn answer(&mut self, received: u64, mut unknown: impl FnMut(u32)) -> Option<Outstanding> {
-        while let Some(Waiting { request: front, certain, .. }) = self.waiting.front().copied() {
+        while let Some(Waiting { request: front, certain, .. }) = self.waiting.first().copied() {
             if received <= front.start {
                 return None;
             }
@@ -129,14 +130,14 @@ impl Queue {
                 return Some(front);
             }
             unknown(front.exchange);
-            self.waiting.pop_front();
+            self.waiting.remove(0);
         }
         None
     }
 
     /// Takes the request that waits for longest.
     pub(super) fn pop(&mut self) -> Option<Outstanding> {
-        self.waiting.pop_front().map(|front| front.request)
+        (!self.waiting.is_empty()).then(|| self.waiting.remove(0).request)
     }
 
     /// How many wait.
@@ -147,7 +148,7 @@ impl Queue {
     /// Whether a response that begins at offset `at`, after missed ones, may answer the latest request: it began when the
     /// client had acknowledged no more of the server's stream.
     pub(super) fn may_answer_latest(&self, at: u64) -> bool {
-        self.waiting.back().is_none_or(|latest| latest.request.acknowledged <= at)
+        self.waiting.last().is_none_or(|latest| latest.request.acknowledged <= at)
     }
 
     /// Whether requests were sent before earlier ones were answered.

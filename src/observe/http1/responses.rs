@@ -272,12 +272,13 @@ impl Http1 {
         let within = offset.saturating_sub(self.responses.start);
         let exchange = self.responses.exchange;
         let defect = Defect { exchange, sender: Side::Server, offset, within, kind };
-        tell(What::Defect(defect, self.answer.first.as_slice().into()));
+        tell(What::Defect(defect, self.answer.first.clone()));
     }
 
     pub(super) fn end_response(&mut self, end: u64, how: Ending, tell: &mut impl FnMut(What)) {
         let exchange = self.responses.exchange;
         tell(What::ResponseEnded { exchange, end, content: self.answer.content, how });
+        self.answer.first = Box::default();
         if self.outstanding.answered(exchange).is_some() {
             self.outstanding.pop();
         }
