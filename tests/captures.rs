@@ -120,6 +120,7 @@ stories! {
     nginx_tls_front_failures
     nginx_tls_front_healthy
     nginx_tls_front_race_masked
+    nginx_tls_front_tried_again
     nginx_tls_handshake_timeout
     nginx_tls_healthy
     nginx_tls_name_rejected

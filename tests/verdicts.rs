@@ -539,3 +539,101 @@ fn nothing_is_proven_where_not_all_connections_are_followed() {
     assert_eq!((unseen.cause, unseen.grade), (Cause::Unknown, Grade::Undetermined));
     assert!(unseen.not_known.iter().any(|what| what.contains("--max-cpu")), "{:?}", unseen.not_known);
 }
+
+/// What the gateway makes of a chunk that is none, having passed the header section on.
+#[test]
+fn a_chunk_that_made_the_gateway_hang_up_is_the_cause_even_where_the_client_s_answer_looks_whole() {
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 50_000), APP);
+    scene.at(10);
+    down.ask(&mut scene, &get("/chunks"));
+    up.ask(&mut scene, &get("/chunks"));
+    up.answer(&mut scene, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhi\r\n0\r\n\r\n");
+    up.acknowledge(&mut scene);
+    up.client_closes(&mut scene, "FA");
+    down.answer(&mut scene, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let incident = scene.incident();
+    assert_eq!(
+        (incident.kind, incident.cause),
+        (Kind::BrokenSuccess, Cause::MalformedResponse),
+        "{}",
+        summary(&incident)
+    );
+}
+
+/// A header section beyond what is read of one, which the gateway passes on, and whose client leaves afterwards.
+#[test]
+fn a_header_section_too_long_to_be_read_makes_nobody_fail() {
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 50_000), APP);
+    scene.at(10);
+    down.ask(&mut scene, &get("/long"));
+    up.ask(&mut scene, &get("/long"));
+    for way in [&mut up, &mut down] {
+        way.answer(&mut scene, "HTTP/1.1 200 OK\r\n");
+        for field in 0..300 {
+            way.answer(&mut scene, &format!("X-Field-{field}: {}\r\n", "v".repeat(1000)));
+            way.acknowledge(&mut scene);
+        }
+        way.answer(&mut scene, "Content-Length: 2\r\n\r\nok");
+        way.acknowledge(&mut scene);
+    }
+    scene.at(200);
+    up.server_closes(&mut scene, "FA");
+    down.client_closes(&mut scene, "FA");
+    let told: Vec<String> = scene.incidents().iter().map(summary).collect();
+    assert!(told.is_empty(), "{told:#?}");
+}
+
+#[test]
+fn a_response_that_ends_with_its_connection_is_not_stalled_where_the_upstream_s_close_is_missing() {
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 50_000), APP);
+    scene.at(10);
+    down.ask(&mut scene, &get("/ends"));
+    up.ask(&mut scene, &get("/ends"));
+    up.answer(&mut scene, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok");
+    up.client_closes(&mut scene, "FA");
+    down.answer(&mut scene, OK);
+    let told: Vec<String> = scene.incidents().iter().map(summary).collect();
+    assert!(told.is_empty(), "{told:#?}");
+}
+
+#[test]
+fn a_response_with_a_hole_in_it_may_have_been_passed_on_whole() {
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 50_000), APP);
+    let (begins, ends) = ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "\r\n0\r\n\r\n");
+    scene.at(10);
+    down.ask(&mut scene, &get("/hole"));
+    up.ask(&mut scene, &get("/hole"));
+    up.answer(&mut scene, &format!("{begins}64\r\n{}{ends}", "x".repeat(100)));
+    down.answer(&mut scene, begins);
+    // Not captured: the chunk's size line and its content.
+    down.answered += 104;
+    down.acknowledge(&mut scene);
+    down.answer(&mut scene, ends);
+    down.server_closes(&mut scene, "FA");
+    let told: Vec<String> = scene.incidents().iter().map(summary).collect();
+    assert!(told.is_empty(), "{told:#?}");
+}
+
+#[test]
+fn a_reset_behind_an_answer_that_was_not_captured_is_no_refusal_to_read() {
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 50_000), APP);
+    scene.at(10);
+    down.ask(&mut scene, &get("/unseen"));
+    up.ask(&mut scene, &get("/unseen"));
+    up.answered += 40;
+    up.server_closes(&mut scene, "RA");
+    down.answer(&mut scene, BAD_GATEWAY);
+    let incident = scene.incident();
+    assert_ne!(incident.cause, Cause::ConnectReset, "{}", summary(&incident));
+    assert_ne!(incident.grade, Grade::Proven, "{}", summary(&incident));
+}

@@ -22,9 +22,14 @@ impl Correlator {
         if elsewhere || !self.gateways.same(front.server.ip(), candidate.client.ip()) {
             return None;
         }
+        let again = if front.veiled.is_some() { self.is_made_again_as(candidate, window) } else { None };
+        if again == Some(false) || window.next.is_none() && self.was_made_again(front, candidate, window) {
+            return None;
+        }
         let penalty = mismatch(front, candidate, window)?;
         let start = match window.opening {
             Opening::Request => {
+                let began = if window.next.is_none() { self.first_made(front, candidate, window) } else { began };
                 let ready = [Some(front.ready()), front.request_end.map(|(moment, _)| moment)];
                 let ready = ready.into_iter().flatten().map(|moment| began.since(moment.at.max(window.from)));
                 ready.min().unwrap_or_default()
@@ -38,7 +43,7 @@ impl Correlator {
         if end.is_none() && !self.was_given_up(candidate, window) {
             return None;
         }
-        if let Some(next) = window.next {
+        if let Some(next) = window.next.filter(|_| again.is_none() || end.is_none_or(|end| end > LONGEST_PAUSE)) {
             // What failed before the request was complete, and was followed by an attempt only afterwards, was not what that
             // attempt followed: this gateway reads requests whole before it turns to an upstream.
             let failed = self.outcome(candidate, window.until);

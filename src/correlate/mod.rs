@@ -4,6 +4,7 @@
 //! no mark, and attempts that never got as far as a request, are found by time when the downstream exchange has settled
 //! (`pair`). Every exchange takes part, the successful ones too: what they take is no candidate for others.
 
+mod again;
 mod books;
 mod case;
 pub mod conversation;

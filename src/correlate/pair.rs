@@ -30,6 +30,8 @@ pub(super) struct Window {
     pub(super) until: Timestamp,
     /// The attempt after it; `None` where the response follows.
     pub(super) next: Option<Endpoint>,
+    /// That attempt, where it is known.
+    pub(super) follower: Option<ExchangeKey>,
     /// What stands at its beginning.
     pub(super) opening: Opening,
 }
@@ -128,7 +130,12 @@ impl Correlator {
 
     /// Whether no other attempt can have been made before an attempt.
     pub(super) fn is_first(&self, front: &Exchange, attempt: &Exchange) -> bool {
-        let window = Window { until: self.began(attempt), next: Some(attempt.server), ..self.whole(front) };
+        let window = Window {
+            until: self.began(attempt),
+            next: Some(attempt.server),
+            follower: Some(attempt.key),
+            ..self.whole(front)
+        };
         let mut others = self.orphans_within(front, window).filter_map(|key| self.books.exchange(key));
         !others.any(|other| self.cost(front, other, window).is_some())
     }
@@ -164,7 +171,13 @@ impl Correlator {
         let mut opening = Opening::Request;
         for (attempt, _) in attempts {
             let Some(attempt) = self.books.exchange(*attempt) else { continue };
-            windows.push(Window { from, until: self.began(attempt), next: Some(attempt.server), opening });
+            windows.push(Window {
+                from,
+                until: self.began(attempt),
+                next: Some(attempt.server),
+                follower: Some(attempt.key),
+                opening,
+            });
             (from, opening) = match self.outcome(attempt, end) {
                 _ if attempt.is_answered() && has_passed_on(front, attempt) => (end, Opening::Failure),
                 Some(moment) => (moment.at, Opening::Failure),
@@ -177,23 +190,30 @@ impl Correlator {
             waits || self.is_given_up_at(last, end) || (opening == Opening::Failure && end.since(from) <= AT_ONCE)
         });
         if !explained {
-            windows.push(Window { from, until: end, next: None, opening });
+            windows.push(Window { from, until: end, next: None, follower: None, opening });
         }
         windows.retain(|window| window.until.since(window.from) > SHORTEST_WINDOW);
         windows
     }
 
     fn best_fit(&self, front: &Exchange, window: Window) -> Option<(ExchangeKey, Pairing)> {
-        if window.next.is_some() && self.is_in_doubt(window) {
-            return None;
-        }
+        let in_doubt = window.next.is_some() && self.is_in_doubt(window);
+        let mut made_again = None;
         let mut fits: SmallVec<[Fit; 8]> = SmallVec::new();
         let mut orphans = self.orphans_within(front, window);
         for key in orphans.by_ref().take(MOST_CANDIDATES) {
             let Some(candidate) = self.books.exchange(key) else { continue };
             if let Some(cost) = self.cost(front, candidate, window) {
+                if front.veiled.is_some() && self.is_made_again_as(candidate, window) == Some(true) {
+                    let alone = self.is_alone(front, key);
+                    made_again = Some((key, if alone { Pairing::Certain } else { Pairing::Likely }));
+                }
                 fits.push(cost);
             }
+        }
+        // The latest of them: those before it come next.
+        if made_again.is_some() || in_doubt {
+            return made_again;
         }
         fits.sort_unstable();
         let is_cut = orphans.next().is_some();
@@ -359,7 +379,7 @@ impl Correlator {
     pub(super) fn whole(&self, front: &Exchange) -> Window {
         let end = front.response_start.as_ref().map(|start| start.moment).or(front.over);
         let until = end.map_or(self.now, |moment| moment.at);
-        Window { from: front.started.at, until, next: None, opening: Opening::Request }
+        Window { from: front.started.at, until, next: None, follower: None, opening: Opening::Request }
     }
 
     /// The cost of the best candidate of an exchange other than `except`.
@@ -379,7 +399,7 @@ impl Correlator {
     }
 
     /// Exchanges without a parent that a front's gateway began in a window.
-    fn orphans_within(&self, front: &Exchange, window: Window) -> impl Iterator<Item = ExchangeKey> {
+    pub(super) fn orphans_within(&self, front: &Exchange, window: Window) -> impl Iterator<Item = ExchangeKey> {
         let (from, until) = (window.from - CLOCK_SLACK, (window.until, LAST));
         let backs = self.gateways.akin(front.server.ip()).into_iter();
         let entries = backs.flat_map(move |back| self.orphans.between(back, from, until));
@@ -431,7 +451,7 @@ const NOTHING: u32 = 15_000;
 /// Rivals that count.
 pub(super) const MOST_RIVALS: usize = 16;
 /// Candidates of one exchange, and exchanges that may want one candidate, that are looked at.
-const MOST_CANDIDATES: usize = 48;
+pub(super) const MOST_CANDIDATES: usize = 48;
 /// So many candidates that fit are always held against all their rivals; more of them, as long as that makes no more pairs
 /// than this.
 const FEW: usize = 2;

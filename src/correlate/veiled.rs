@@ -42,6 +42,12 @@ pub(super) fn has_passed_on(front: &Exchange, attempt: &Exchange) -> bool {
     front.veiled.is_some() || attempt.status() == front.status()
 }
 
+/// Whether an answer is about as long as what a client got inside TLS.
+pub(super) fn is_alike(front: &Exchange, attempt: &Exchange) -> bool {
+    let octets = front.response_octets().zip(attempt.response_octets());
+    octets.is_none_or(|(given, got)| given.abs_diff(got) <= USUAL_FIELDS)
+}
+
 /// How improbable it is that messages of such lengths are one, in thousandths of a logarithm.
 fn unlike(one: u64, other: u64) -> u32 {
     let octets = one.abs_diff(other).saturating_sub(USUAL_FIELDS);

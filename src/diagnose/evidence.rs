@@ -416,7 +416,7 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
         };
         gap.sender == Side::Server && sent_unseen && gap.moment.frame >= exchange.started.frame
     });
-    let client_closed = client.filter(|_| !missing).filter(|client| {
+    let client_closed = client.filter(|_| !missing && !is_unread(party)).filter(|client| {
         let before = |moment: Moment| client.frame < moment.frame;
         let unanswered = match exchange.response_end {
             Some(end) if whole => went_away && before(end.moment) && began.is_none_or(before),
@@ -426,7 +426,7 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
     });
     Some(Given {
         status: exchange.status(),
-        whole,
+        whole: whole || exchange.status().is_some() && lacks_octets(party),
         octets: exchange.response_octets(),
         own_page: exchange.response.as_deref().and_then(product::recognise).is_some_and(|found| found.own_page),
         defect: exchange.defect.filter(|(_, defect)| defect.sender == Side::Server).map(|(_, defect)| defect.kind),
@@ -435,6 +435,26 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
         client_closed,
         broken_off: broken_off(party),
     })
+}
+
+/// Whether the capture lacks octets of a response: it may well have been whole.
+fn lacks_octets(Party { exchange, conversation }: Party<'_>) -> bool {
+    let Some(start) = &exchange.response_start else { return false };
+    conversation.gaps.iter().any(|gap| {
+        let lacks = matches!(gap.judged, GapJudged::Capture | GapJudged::Unknown);
+        gap.sender == Side::Server && lacks && gap.offset + gap.length > start.at
+    })
+}
+
+/// Whether a response began with a header section so long that it was not read to its end: how it went on is not known.
+#[must_use]
+pub fn is_unread(Party { exchange, conversation }: Party<'_>) -> bool {
+    let start = exchange.response_start.as_ref().filter(|_| exchange.response.is_none());
+    let sent = conversation.first_close().map(|(_, closing, _)| match closing.by {
+        Side::Client => closing.peer_sent,
+        Side::Server => closing.at,
+    });
+    start.zip(sent).is_some_and(|(start, sent)| sent.saturating_sub(start.at) >= UNREAD)
 }
 
 /// When the server closed right behind the octets of a response whose length is not known, before its client did; and
@@ -449,6 +469,8 @@ fn broken_off(Party { exchange, conversation }: Party<'_>) -> Option<(Moment, bo
     (closing.by == Side::Server && at_once).then_some((closed, promised))
 }
 
+/// No client that gives up waiting does so in the middle of a header section of this length.
+const UNREAD: u64 = 64 << 10;
 /// Who closes this soon after its last octets does so because of what these are.
 const AT_ONCE: Duration = Duration::from_millis(50);
 /// A gateway that ends a request because its client has left does so within this span.

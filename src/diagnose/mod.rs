@@ -277,6 +277,7 @@ impl Diagnoser {
             }
             // Whose the failed attempt was is a guess, and nobody saw it fail.
             Kind::Masked if self.cut_targets && cut::is_guess(case, &judged) => return None,
+            Kind::Masked if verdicts::looks_in_order(&judged) => return None,
             Kind::Masked => match take_verdict(&mut judged, false) {
                 Some(verdict) => verdict,
                 None => {
@@ -314,7 +315,7 @@ impl Diagnoser {
         let missing = conversation.gaps.iter().any(|gap| {
             gap.sender == Side::Server && gap.moment.frame >= exchange.started.frame && gap.judged != GapJudged::Network
         });
-        if exchange.request_head.is_none() || missing {
+        if exchange.request_head.is_none() || missing || evidence::is_unread(case.root) {
             return false;
         }
         // What stands where a response must, and is none, is no answer either.

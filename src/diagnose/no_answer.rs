@@ -8,7 +8,7 @@ use crate::diagnose::incident::{Actor, Grade};
 use crate::diagnose::request;
 use crate::diagnose::response::{how, server_moved_first};
 use crate::diagnose::tls;
-use crate::event::{Ending, Moment, Opaque, Side};
+use crate::event::{Ending, Moment, Opaque, Response, Side};
 
 /// The upstream closed without a word.
 pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
@@ -127,6 +127,13 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     let last = exchange.last_response.filter(|last| last.frame < until.frame);
     let since = last.unwrap_or(sent);
     let waited = until.at.since(since.at);
+    // What ends with the connection had most likely ended when the gateway closed at once: the upstream's close is what the capture
+    // lacks.
+    let by_close = |response: &Response| response.content_length.is_none() && !response.chunked;
+    let ends_with_it = exchange.response.as_deref().is_some_and(by_close);
+    if in_body && ends_with_it && waited < SHORTEST_WAIT && attempt.given.is_none_or(|given| given.whole) {
+        return None;
+    }
     let server = attempt.conversation.server;
     let detail = (in_time && !in_body).then_some("head_incomplete");
     let cause = if in_body { Cause::StalledBody } else { Cause::ResponseTimeout };

@@ -274,7 +274,9 @@ fn not_reading(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
 
 /// A fresh connection was reset before anything of the request was acknowledged.
 fn reset_at_once(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -> Option<Verdict> {
-    if !reset || attempt.exchange.reused || closing.refuses_syn {
+    // Who has answered since has read the request, whether or not that was captured.
+    let answered = closing.at > attempt.exchange.read.unwrap_or(0);
+    if !reset || attempt.exchange.reused || closing.refuses_syn || answered {
         return None;
     }
     if closed_unread(attempt, closing) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::diagnose::cause::Cause;
-use crate::diagnose::evidence::{Attempt, Coverage, Outside, Verdict};
+use crate::diagnose::evidence::{self, Attempt, Coverage, Outside, Verdict};
 use crate::diagnose::incident::{Actor, Grade};
 use crate::diagnose::{cut, inside, no_answer, product};
 use crate::event::{Closing, DefectKind, Ending, Moment, Side};
@@ -157,10 +157,13 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
     let after_close = attempt.gateway_close().is_some_and(|(close, ..)| close.frame < moment.frame);
     let given_broken = attempt.given.is_some_and(|given| given.status.is_none());
     let unseen = attempt.given.is_none() && (defect.kind != DefectKind::BadHeader || rejected(attempt));
-    if accepted || after_close || !(rejected(attempt) || given_broken || unseen) {
+    let hung_up_on = closed_on_it(attempt, moment);
+    // A gateway that rejects the content may end its own response in order, as if there were no more of it.
+    let hidden = attempt.was_passed_on() && hung_up_on;
+    if accepted || after_close || !(rejected(attempt) || given_broken || unseen || hidden) {
         return None;
     }
-    let grade = if unseen && !closed_on_it(attempt, moment) { Grade::Consistent } else { Grade::Proven };
+    let grade = if unseen && !hung_up_on { Grade::Consistent } else { Grade::Proven };
     if let Some(verdict) = tls_alert(attempt, moment) {
         return Some(verdict);
     }
@@ -215,10 +218,9 @@ fn tls_alert(attempt: &Attempt<'_>, moment: Moment) -> Option<Verdict> {
     )
 }
 
-/// Without the client's leg: the gateway hung up on the defect at once.
+/// Whether the gateway hung up on the defect at once.
 fn closed_on_it(attempt: &Attempt<'_>, moment: Moment) -> bool {
-    attempt.given.is_none()
-        && is_unfinished(attempt)
+    is_unfinished(attempt)
         && attempt.gateway_closed_first()
         && attempt.gateway_close().is_some_and(|(close, ..)| close.at.since(moment.at) < AT_ONCE)
 }
@@ -256,8 +258,8 @@ fn truncated(attempt: &Attempt<'_>) -> Option<Verdict> {
     let server = attempt.conversation.server;
     let close = format!("{}, ack {}", how(reset).to_uppercase(), closing.acknowledged.unwrap_or(0));
     let Some(response) = &exchange.response else {
-        if attempt.is_snapped(Side::Server) {
-            // It may well end behind the hole.
+        if attempt.is_snapped(Side::Server) || evidence::is_unread(attempt.party()) {
+            // It may well end behind the hole, or behind what was read of it.
             return None;
         }
         let octets = attempt.response_octets();

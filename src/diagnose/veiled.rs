@@ -10,7 +10,7 @@ use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{Verdict, span};
 use crate::diagnose::incident::{Actor, Grade, Incident, Kind, Leg};
 use crate::diagnose::local;
-use crate::diagnose::verdicts::take_verdict;
+use crate::diagnose::verdicts::{looks_in_order, take_verdict};
 use crate::event::{Moment, Side};
 use crate::stats::{self, Stats};
 
@@ -41,6 +41,9 @@ impl Diagnoser {
             Some(_) => Kind::UpstreamFailure,
             None => Kind::Masked,
         };
+        if kind == Kind::Masked && looks_in_order(&judged) {
+            return None;
+        }
         // Nor can it be told whether an attempt failed that cannot be read.
         let mut verdict = take_verdict(&mut judged, kind == Kind::UpstreamFailure)?;
         if verdict.cause == Cause::Unknown || self.is_beside_the_question(&judged, &verdict) {
@@ -59,9 +62,10 @@ impl Diagnoser {
 
     /// Whether an upstream's own answer is none that is asked for.
     fn is_beside_the_question(&self, judged: &[Judged<'_>], verdict: &Verdict) -> bool {
-        let last = judged.iter().rev().find(|judged| judged.attempt.hop == 0);
-        let status = last.and_then(|last| last.view.exchange.status());
-        verdict.cause == Cause::RelayedError && status.is_some_and(|status| !self.is_asked(status))
+        let own = judged.iter().filter(|judged| judged.attempt.hop == 0);
+        let mut errors =
+            own.filter_map(|judged| judged.view.exchange.status()).filter(|status| *status >= 500).peekable();
+        verdict.cause == Cause::RelayedError && errors.peek().is_some() && !errors.any(|status| self.is_asked(status))
     }
 }
 

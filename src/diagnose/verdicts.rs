@@ -95,6 +95,24 @@ fn stands_on_headers(view: &Attempt<'_>, verdict: &Verdict) -> bool {
     }
 }
 
+/// Whether nothing is wrong with the attempt that a retry is said to have hidden, as far as it can be read: that there was a retry
+/// at all is a guess then, unless nobody else can have made the attempt.
+pub(super) fn looks_in_order(judged: &[Judged<'_>]) -> bool {
+    let failing = judged.iter().filter(|judged| judged.attempt.hop == 0);
+    let Some((view, verdict)) = failing.filter_map(|judged| judged.verdict.as_ref().map(|v| (&judged.view, v))).next()
+    else {
+        return false;
+    };
+    let in_order = match verdict.cause {
+        Cause::Unknown => true,
+        Cause::RelayedError => view.exchange.veiled.is_some(),
+        // Of an upstream whose certificate was accepted before, it is a connection too many.
+        Cause::TlsCertificateRejected => view.endpoint.inside && verdict.grade < Grade::Proven,
+        _ => false,
+    };
+    in_order && view.pairing < Pairing::Certain
+}
+
 /// Leaves out connections that carried no request, and that time alone places before the attempt that served this one, where
 /// they led to an upstream of other requests: failures of these that fell into the same moment.
 pub(super) fn leave_out_foreign(judged: &mut Vec<Judged<'_>>, is_foreign: impl Fn(Endpoint) -> bool) {

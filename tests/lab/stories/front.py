@@ -1,8 +1,16 @@
 """nginx with TLS in front: what its clients ask and get is hidden, and what becomes of it upstream is not."""
 
-from lab import APP, get, post
+from lab import APP, SECOND_APP, get, post
 from stories.nginx_settings import POOL, location
 from stories.registry import story
+
+BOTH = """
+upstream app {
+    server 10.50.2.2:9000 max_fails=0;
+    server 10.50.2.3:9000 backup max_fails=0;
+    keepalive 8;
+}
+"""
 
 
 @story("Clients inside TLS, and an upstream that fails in three ways")
@@ -34,6 +42,30 @@ def nginx_tls_front_race_masked(lab):
     lab.require(r"GET /news/3 .*status=200 .*upstream_status=502, 200 ")
     lab.require(r"idle for 2.0 s: closing, no request has been read", of="upstream")
     lab.expect(f"masked GET /news/3 keepalive_race upstream={APP}")
+
+
+@story("Clients inside TLS, and a gateway that tries again")
+def nginx_tls_front_tried_again(lab):
+    """Over TLS 1.3 the first application says 503 to one request, resets another and both applications cut the header sections
+    of a third short, while other clients wait for slow answers. nginx turns to the second application at once. What bears one
+    request upstream belongs together; which client it was for, time and lengths alone tell."""
+    failing = {"/basket": "say:503 Service Unavailable", "/stock": "reset", "/price": "cut_head"}
+    slow = {"/events/1": "slow:0.6", "/events/2": "slow:0.6"}
+    lab.start_upstream(behave={**failing, **slow})
+    lab.start_upstream(address=SECOND_APP, behave={"/price": "cut_head", "/stock": "large:2000"})
+    lab.start_nginx(BOTH, location("proxy_next_upstream error timeout http_503;"), tls=True)
+    waiting = [lab.begin_session(get(f"/events/{nth}"), get("/home")) for nth in (1, 2)]
+    lab.session(get("/basket"), get("/home"), get("/stock"), get("/home"), get("/price", 502))
+    for session in waiting:
+        lab.finish(session)
+    lab.require(r"GET /price .*status=502 .*upstream_status=502, 502")
+    lab.require(r"GET /basket .*status=200 .*upstream_status=503, 200 ")
+    lab.require(r"GET /stock .*status=200 .*upstream_status=502, 200 ")
+    lab.expect(
+        f"masked GET /basket relayed_error upstream={APP}",
+        f"masked GET /stock reset_without_response upstream={APP}",
+        f"null GET /price truncated_header upstream={APP},{SECOND_APP}",
+    )
 
 
 @story("Clients inside TLS, and all is well")
