@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reading captures: netwatch502 beside tcpdump, tshark, capinfos and tcptrace, on the same files.
+"""Reading captures: netwatch502 beside tcpdump, tshark and capinfos, on the same files.
 
     sudo benches/compare.py --make DIR              makes the inputs, some 6 GB; --scale 0.1 makes them a tenth as large
     benches/compare.py DIR/*.pcap                   measures, and prints the tables of BENCHMARKS.md
@@ -179,7 +179,6 @@ def tools(path, program):
         "tshark -q -z http,tree": ["tshark", "-r", path, "-q", "-z", "http,tree", *preferences],
         "capinfos": ["capinfos", path],
         "capinfos -c": ["capinfos", "-c", path],
-        "tcptrace -n": ["tcptrace", "-n", path],
     }
 
 
@@ -235,10 +234,9 @@ def machine():
     model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     names = f"{model.group(1) if model else platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
     versions = []
-    for tool in ("tcpdump", "tshark", "tcptrace"):
+    for tool in ("tcpdump", "tshark"):
         if shutil.which(tool):
-            flag = "-version" if tool == "tcptrace" else "--version"
-            said = subprocess.run([tool, flag], capture_output=True, text=True, timeout=30, check=False)
+            said = subprocess.run([tool, "--version"], capture_output=True, text=True, timeout=30, check=False)
             versions.append((said.stdout + said.stderr).strip().splitlines()[0])
     return f"{names}. {'; '.join(versions)}."
 
