@@ -142,9 +142,12 @@ impl Correlator {
         if exchange.attempts.is_empty()
             && let Some((attempt, pairing)) = self.server_of(exchange, status)
         {
-            let ends = self.books.exchange(attempt).map(|attempt| (exchange.server.ip(), attempt.client.ip()));
-            if let Some((front, back)) = ends.filter(|_| pairing >= Pairing::Likely) {
-                self.gateways.join(front, back);
+            if let Some(inner) = self.books.exchange(attempt) {
+                // Of whichever request the answer is, it went from the one place to the other.
+                self.places.note_likely_attempt(exchange.place, inner.place);
+                if pairing >= Pairing::Likely {
+                    self.gateways.join(exchange.server.ip(), inner.client.ip());
+                }
             }
             let window = self.whole(exchange);
             self.note_guess(key, window);

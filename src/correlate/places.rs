@@ -26,16 +26,28 @@ pub(super) struct Places {
 /// What is known of an endpoint.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
-    /// An identifier told an attempt that was made for an exchange here.
-    is_front: bool,
-    /// An identifier told that an exchange here was made for another one.
-    is_upstream: bool,
+    /// How often an identifier told an attempt that was made for an exchange here.
+    fronted: u32,
+    /// How often an identifier told that an exchange here was made for another one.
+    attempted: u32,
     /// Connections are opened here that no exchange needs.
     is_probed: bool,
     /// Where it is counted what is open here, if not with the rest.
     slot: Option<Slot>,
     /// Exchanges that are counted there.
     open: u32,
+}
+
+impl Known {
+    /// Requests that look alike are taken for each other's attempts now and then: what is told once in thousands of times does
+    /// not count.
+    fn is_front(&self) -> bool {
+        self.fronted > self.attempted / VANISHING
+    }
+
+    fn is_upstream(&self) -> bool {
+        self.attempted > self.fronted / VANISHING
+    }
 }
 
 impl Default for Places {
@@ -63,10 +75,17 @@ impl Places {
     /// An identifier tells that an exchange at `upstream` was made for one at `front`.
     pub(super) fn note_attempt(&mut self, front: Place, upstream: Place) {
         if let Some(known) = self.known_mut(front) {
-            known.is_front = true;
+            known.fronted = known.fronted.saturating_add(1);
         }
         if let Some(known) = self.known_mut(upstream) {
-            known.is_upstream = true;
+            known.attempted = known.attempted.saturating_add(1);
+        }
+    }
+
+    /// The order of answers tells the same. It confirms what identifiers told before, and tells nothing new.
+    pub(super) fn note_likely_attempt(&mut self, front: Place, upstream: Place) {
+        if self.known(front).fronted > 0 && self.known(upstream).attempted > 0 {
+            self.note_attempt(front, upstream);
         }
     }
 
@@ -96,7 +115,7 @@ impl Places {
 
     /// Whether an identifier told an attempt that was made for an exchange here.
     pub(super) fn is_front(&self, place: Place) -> bool {
-        self.known(place).is_front
+        self.known(place).is_front()
     }
 
     /// Whether connections are opened here that no exchange needs.
@@ -106,14 +125,14 @@ impl Places {
 
     /// Whether it is a gateway's own front, and never another one's upstream.
     pub(super) fn is_front_only(&self, place: Place) -> bool {
-        let Known { is_front, is_upstream, slot, .. } = self.known(place);
-        !is_upstream && (is_front || slot.is_some_and(|slot| self.nesting.is_outermost(slot)))
+        let known = self.known(place);
+        !known.is_upstream() && (known.is_front() || known.slot.is_some_and(|slot| self.nesting.is_outermost(slot)))
     }
 
     /// Whether it is a gateway's upstream, and was never seen to pass on what it is asked.
     pub(super) fn is_upstream_only(&self, place: Place) -> bool {
-        let Known { is_front, is_upstream, .. } = self.known(place);
-        is_upstream && !is_front
+        let known = self.known(place);
+        known.is_upstream() && !known.is_front()
     }
 
     /// Whether it is asked from its own host, and for the sake of exchanges at another endpoint there.
@@ -142,5 +161,7 @@ impl Places {
     }
 }
 
+/// A share that is less than one in so many is none.
+const VANISHING: u32 = 4096;
 /// Endpoints that are numbered.
 const MOST_PLACES: usize = 1 << 16;
