@@ -77,8 +77,8 @@ pub(super) fn to_tls(attempt: &Attempt<'_>) -> Option<Verdict> {
     closed_at_once(attempt).filter(|_| began.is_none())
 }
 
-/// A close right behind the request, without a word, on a port where others speak TLS and nobody was answered in clear; or of
-/// which nothing is known, on a host that speaks TLS on every other port.
+/// A close right behind the request, without a word, on a port where others speak TLS and nobody was answered in clear; or a
+/// reset there on a port of which nothing is known, on a host that speaks TLS on every other one.
 fn closed_at_once(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange;
     let here = attempt.endpoint.tls;
@@ -86,7 +86,9 @@ fn closed_at_once(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let (moment, closing, reset) = server_moved_first(attempt)?;
-    if !may_expect_tls(attempt, moment) || attempt.coverage(&closing) == Coverage::Nothing {
+    // An application that fails most likely closes in order: that its host speaks TLS elsewhere says nothing of it.
+    let is_told = here || reset;
+    if !is_told || !may_expect_tls(attempt, moment) || attempt.coverage(&closing) == Coverage::Nothing {
         return None;
     }
     let waited = moment.at.since(attempt.request_sent().at);
