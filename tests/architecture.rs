@@ -73,6 +73,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
         "rustix",
         &["privileges.rs", "run/own.rs", "capture/live.rs", "capture/live/collector.rs", "capture/live/handle.rs"],
     ),
+    ("socket2", &["capture/live/socket_filter.rs"]),
     ("prometheus", &["report/metrics.rs"]),
     ("tokio", &["serve.rs"]),
     ("hyper", &["serve.rs"]),

@@ -229,6 +229,38 @@ fn another_filter_takes_effect_and_one_that_means_nothing_does_not() {
     });
 }
 
+#[test]
+fn nothing_is_missed_while_filters_change() {
+    world::alone("nothing_is_missed_while_filters_change", || {
+        world::set_up("lo", true);
+        for interface in ["lo", "any"] {
+            let ((_one, port), (_other, other)) = (receiver(), receiver());
+            let mut live = start(&[interface], Some(&format!("udp port {port}")));
+            let sender = thread::spawn(move || {
+                for hundred in 0..600 {
+                    send(port, hundred * 100..hundred * 100 + 100);
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+            let mut seen = Vec::new();
+            let mut filters = (0..).map(|round| match round % 2 {
+                0 => format!("udp port {port} or udp port {other}"),
+                _ => format!("ip and udp port {port}"),
+            });
+            while !sender.is_finished() {
+                live.refilter(filters.next().unwrap()).unwrap();
+                take(&mut live, &mut seen, |_, _| true);
+            }
+            sender.join().unwrap();
+            stop(&mut live, &mut seen);
+            assert_eq!(live.counters()[0].lost(), 0);
+            let expected: Vec<u32> = (0..60_000).collect();
+            let seen = numbers(&seen, port);
+            assert_eq!((seen.len(), seen == expected), (expected.len(), true), "{interface}");
+        }
+    });
+}
+
 /// Sends numbered datagrams out of the interface with this address.
 fn broadcast(address: Ipv4Addr, numbers: std::ops::Range<u32>) {
     let socket = UdpSocket::bind((address, 0)).unwrap();

@@ -21,6 +21,7 @@ mod counters;
 mod handle;
 mod interfaces;
 mod order;
+mod socket_filter;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -176,7 +177,7 @@ impl Live {
     }
 
     /// Replaces the filter on every interface, without waiting: it takes effect within microseconds, after the frames
-    /// that the ring holds were read. Those of a block that is still being filled are judged by both filters.
+    /// that the ring holds were read. What both filters want is not missed meanwhile.
     ///
     /// # Errors
     ///

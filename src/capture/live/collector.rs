@@ -125,14 +125,14 @@ impl Collector {
         }
         let Some(expression) = lock(&self.shared.filter).take() else { return Ok(()) };
         for index in 0..self.places.len() {
-            // libpcap judges by the new filter what the ring still holds of the old one's.
+            // Where libpcap filters, it judges by the new filter what the ring still holds of the old one's.
             for _ in 0..RING_BATCHES {
                 if !self.read_one(index, Instant::now())? {
                     break;
                 }
             }
             let Some(place) = self.places.get_mut(index).and_then(Option::as_mut) else { continue };
-            if let Err(reason) = place.handle.filter(&expression) {
+            if let Err(reason) = place.handle.refilter(&expression) {
                 let name = place.handle.name().to_owned();
                 self.tell(Notice::FilterRefused { interface: index, name, reason })?;
             }

@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 use rustix::thread::CapabilitySet;
 
 use super::batch::{Buffer, Level};
-use super::{Interface, Options, interfaces};
+use super::{Interface, Options, interfaces, socket_filter};
 use crate::capture::Error;
 use crate::capture::filter;
 use crate::limits;
@@ -97,8 +97,19 @@ impl Handle {
         }
     }
 
-    /// Sets a filter in the kernel.
-    pub(super) fn filter(&mut self, expression: &str) -> Result<(), String> {
+    /// Replaces the filter in the kernel by another one. No packet passes unseen meanwhile, but for filters on what the
+    /// kernel does not know of cooked frames: those libpcap runs.
+    pub(super) fn refilter(&mut self, expression: &str) -> Result<(), String> {
+        let program = self.capture.compile(expression, true).map_err(|error| filter::message(&error))?;
+        match socket_filter::attach(self, self.link, &program) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.filter(expression),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Sets a filter, in the kernel if it can run it.
+    fn filter(&mut self, expression: &str) -> Result<(), String> {
         self.capture.filter(expression, true).map_err(|error| filter::message(&error))
     }
 
