@@ -57,6 +57,8 @@ pub struct Case<'a> {
     pub closed_with_it: usize,
     /// Whether connections of this gateway to upstreams carry something that is not read: TLS, HTTP/2, FastCGI.
     pub upstream_opaque: bool,
+    /// Whether it and all that was done for it went as it should, as far as the correlator can tell.
+    pub served: bool,
     /// Whether not all connections were followed while it was open: attempts may be among those that were left out.
     pub partial: bool,
     /// What is known of the gateways.

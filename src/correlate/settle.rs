@@ -66,7 +66,7 @@ impl Correlator {
             tries.push((only.key, only.pairing, hop));
             outer = only.key;
         }
-        self.settle_as(key, &tries, sink);
+        self.settle_as(key, &tries, true, sink);
     }
 
     fn has_succeeded(&self, exchange: &Exchange, hop: u8) -> bool {
@@ -158,13 +158,13 @@ impl Correlator {
         }
         let mut tries = SmallVec::new();
         self.collect_attempts(key, 0, &mut tries);
-        self.settle_as(key, &tries, sink);
+        self.settle_as(key, &tries, false, sink);
     }
 
     /// Tells of an exchange with its attempts, and forgets them.
-    fn settle_as(&mut self, key: ExchangeKey, tries: &[Attempted], sink: &mut dyn FnMut(Finding<'_>)) {
+    fn settle_as(&mut self, key: ExchangeKey, tries: &[Attempted], served: bool, sink: &mut dyn FnMut(Finding<'_>)) {
         if let Some(case) = self.case(key, tries) {
-            sink(Finding::Case(case));
+            sink(Finding::Case(Case { served, ..case }));
         }
         for key in tries.iter().map(|(key, ..)| *key).chain([key]) {
             self.remove(key);
@@ -192,6 +192,7 @@ impl Correlator {
                 .opaque_clients
                 .iter()
                 .any(|client| self.gateways.same(exchange.server.ip(), *client) && *client != exchange.client.ip()),
+            served: false,
             partial: self.is_partial(exchange),
             gateways: &self.gateways,
             names: &self.names,

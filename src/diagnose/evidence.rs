@@ -428,7 +428,7 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
         status: exchange.status(),
         whole: whole || exchange.status().is_some() && lacks_octets(party),
         octets: exchange.response_octets(),
-        own_page: exchange.response.as_deref().and_then(product::recognise).is_some_and(|found| found.own_page),
+        own_page: exchange.response.as_deref().is_some_and(product::is_own_page),
         defect: exchange.defect.filter(|(_, defect)| defect.sender == Side::Server).map(|(_, defect)| defect.kind),
         retried: false,
         at,

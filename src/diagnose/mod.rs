@@ -30,6 +30,7 @@ mod remember;
 pub mod request;
 pub mod resolve;
 pub mod response;
+mod served;
 pub mod tls;
 mod veiled;
 mod verdicts;
@@ -183,6 +184,7 @@ impl Diagnoser {
                 }
                 None
             }
+            Role::Downstream if self.learn_served(case, stats) => None,
             Role::Downstream => self.judge_downstream(case, Some(stats)).filter(|_| asked),
         }
     }
@@ -332,8 +334,7 @@ impl Diagnoser {
     /// The error that was passed on came from a gateway whose other attempts are in the capture, and for this one it made none.
     fn answered_by_itself<'a>(&self, case: &Case<'a>, attempt: Try<'a>) -> Option<Verdict> {
         let server = attempt.party.exchange.server.ip();
-        let own_answer =
-            attempt.party.exchange.response.as_deref().and_then(product::recognise).is_some_and(|found| found.own_page);
+        let own_answer = attempt.party.exchange.response.as_deref().is_some_and(product::is_own_page);
         if !case.gateways.is_front(server) || !own_answer {
             return None;
         }
@@ -344,6 +345,7 @@ impl Diagnoser {
             upstream_visible: true,
             closed_with_it: 0,
             upstream_opaque: case.upstream_opaque,
+            served: false,
             partial: case.partial,
             gateways: case.gateways,
             names: case.names,

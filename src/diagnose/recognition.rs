@@ -93,7 +93,7 @@ impl Diagnoser {
         if case.role != Role::Upstream || gateway || request.forwarded {
             return false;
         }
-        let own = response.status >= 500 && product::recognise(response).is_some_and(|found| found.own_page);
+        let own = response.status >= 500 && product::is_own_page(response);
         if own && self.answering.len() < MOST_FRONTS {
             self.answering.insert(exchange.server);
         }

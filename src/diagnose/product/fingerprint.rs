@@ -67,6 +67,13 @@ pub fn recognise_beyond(response: &Response, beyond: u8) -> Option<Recognition> 
     strongest(response, beyond).filter(|found| found.strength > beyond)
 }
 
+/// Whether the product that sent a response made it itself, as far as the response alone can tell.
+#[must_use]
+pub fn is_own_page(response: &Response) -> bool {
+    // What is no more than likely by the Server field alone is none.
+    strongest(response, LIKELY).is_some_and(|found| found.own_page)
+}
+
 fn strongest(response: &Response, beyond: u8) -> Option<Recognition> {
     let server = response.server().and_then(named);
     let relay = relay(response);
@@ -222,6 +229,9 @@ const fn capitalises(product: Product) -> bool {
 
 /// The product that a field of the response betrays as a relay. The edges of the world come first: they are outermost.
 fn relay(response: &Response) -> Option<(Product, String)> {
+    if response.signature.fields.is_empty() {
+        return None;
+    }
     let exact = |name: &str, product: Product| {
         field(response, name).map(|value| (product, format!("{}: {value}", display_name(name))))
     };
