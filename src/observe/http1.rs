@@ -129,6 +129,12 @@ struct Answer {
     measure: Measure,
 }
 
+impl Answer {
+    fn keep_first(&mut self, octets: &[u8]) {
+        self.first = octets.get(..FIRST_OCTETS).unwrap_or(octets).into();
+    }
+}
+
 impl Http1 {
     /// An observer for a connection; `from_start` where its beginning is in the capture.
     #[must_use]

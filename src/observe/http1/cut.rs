@@ -99,7 +99,7 @@ impl Http1 {
             chunked: framing == Framing::Chunked,
             ends_in_chunk: false,
         };
-        self.take_parsed_head(&parsed, &head, tell);
+        self.take_parsed_head(&parsed, &head, &[], tell);
         match self.responses.state {
             State::Cut => {
                 self.answer.wants_content = false;

@@ -130,13 +130,14 @@ impl Http1 {
             if self.responses.state != State::Head {
                 return Some(0);
             }
-            self.take_parsed_head(&parsed, octets.get(..end).unwrap_or_default(), tell);
+            self.take_parsed_head(&parsed, octets.get(..end).unwrap_or_default(), octets, tell);
             return Some(end);
         }
         let (head, searched) = self.responses.gather(octets);
         let end = http1::head_end(&head, searched);
         if begins {
             self.begin_response(arrived, end.is_some(), tell);
+            self.answer.keep_first(octets);
             if self.responses.state != State::Head {
                 return Some(0);
             }
@@ -160,7 +161,7 @@ impl Http1 {
             return None;
         };
         let section = head.get(..end).unwrap_or_default();
-        self.take_parsed_head(&http1::response(section, &mut Fields::new()), section, tell);
+        self.take_parsed_head(&http1::response(section, &mut Fields::new()), section, &[], tell);
         Some(end.saturating_sub(searched))
     }
 
@@ -187,7 +188,7 @@ impl Http1 {
         self.responses.start = at;
         self.responses.first = Some(moment);
         let first = octets.get(..FIRST_OCTETS).unwrap_or(octets);
-        self.answer = Answer { first: first.into(), solicited, request_sent, content_start: at, ..Answer::default() };
+        self.answer = Answer { solicited, request_sent, content_start: at, ..Answer::default() };
         // Of a header section that is there at once, and answers a request, nothing is told before.
         let is_plain = first.len() == FIRST_OCTETS && http1::status_line_prefix_defect(first).is_none();
         if !(is_whole && is_plain && front.is_some()) {
@@ -200,10 +201,12 @@ impl Http1 {
         }
     }
 
+    /// Takes a header section. `octets` are those that the response began with, where they were not kept before.
     pub(super) fn take_parsed_head(
         &mut self,
         parsed: &ResponseHead<'_, '_>,
         section: &[u8],
+        octets: &[u8],
         tell: &mut impl FnMut(What),
     ) {
         let start = self.responses.start;
@@ -213,6 +216,10 @@ impl Http1 {
             let value = parsed.fields.get(line).map_or(0, |field| offset_within(section, field.value));
             (kind, value)
         });
+        // Of what is well-formed so far, only chunks may turn out not to be.
+        if !octets.is_empty() && (parsed.defect.or(conflict).is_some() || framing == Framing::Chunked) {
+            self.answer.keep_first(octets);
+        }
         if let Some((kind, within)) = parsed.defect.or(conflict)
             && !self.answer.defect_told
         {
