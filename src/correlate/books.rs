@@ -4,13 +4,13 @@ use smallvec::SmallVec;
 
 use crate::correlate::Party;
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
-use crate::correlate::numbering::ByNumber;
+use crate::correlate::numbering::Numbered;
 use crate::event::{ConnectionId, Moment};
 
 /// The books. A connection stays until it is gone and its last exchange has settled.
 #[derive(Debug, Default)]
 pub(super) struct Books {
-    pages: ByNumber<ConnectionId, Box<Page>>,
+    pages: Numbered<Box<Page>>,
     exchanges: usize,
 }
 
@@ -70,15 +70,15 @@ impl Books {
 
     /// Opens the page of a connection.
     pub(super) fn begin(&mut self, conversation: Conversation) {
-        self.pages.insert(conversation.id, Box::new(Page { conversation, open: SmallVec::new() }));
+        self.pages.insert(conversation.id.0, Box::new(Page { conversation, open: SmallVec::new() }));
     }
 
     pub(super) fn page(&self, connection: ConnectionId) -> Option<&Page> {
-        self.pages.get(&connection).map(Box::as_ref)
+        self.pages.get(connection.0).map(Box::as_ref)
     }
 
     pub(super) fn page_mut(&mut self, connection: ConnectionId) -> Option<&mut Page> {
-        self.pages.get_mut(&connection).map(Box::as_mut)
+        self.pages.get_mut(connection.0).map(Box::as_mut)
     }
 
     pub(super) fn conversation(&self, connection: ConnectionId) -> Option<&Conversation> {
@@ -100,7 +100,7 @@ impl Books {
 
     /// Notes that an exchange began, if its connection's page is open; `true` where it was not noted before.
     pub(super) fn note(&mut self, key: ExchangeKey, moment: Moment) -> Option<(&mut Exchange, bool)> {
-        let page = self.pages.get_mut(&key.connection)?.as_mut();
+        let page = self.pages.get_mut(key.connection.0)?.as_mut();
         let known = if key.number > page.conversation.highest {
             None
         } else {
@@ -118,7 +118,7 @@ impl Books {
 
     /// Strikes an exchange out.
     pub(super) fn strike(&mut self, key: ExchangeKey) -> Option<Box<Exchange>> {
-        let page = self.pages.get_mut(&key.connection)?;
+        let page = self.pages.get_mut(key.connection.0)?;
         let at = page.open.iter().rposition(|exchange| exchange.key.number == key.number)?;
         self.exchanges -= 1;
         Some(page.open.remove(at))
@@ -128,14 +128,12 @@ impl Books {
     pub(super) fn close(&mut self, connection: ConnectionId) -> Option<Conversation> {
         let page = self.page(connection)?;
         let done = page.open.is_empty() && page.conversation.gone.is_some();
-        done.then(|| self.pages.remove(&connection).map(|page| page.conversation))?
+        done.then(|| self.pages.remove(connection.0).map(|page| page.conversation))?
     }
 
     /// Closes them all; the connections in the order of their numbers.
     pub(super) fn close_all(&mut self) -> Vec<Conversation> {
         self.exchanges = 0;
-        let mut left: Vec<_> = self.pages.drain().map(|(_, page)| page.conversation).collect();
-        left.sort_unstable_by_key(|conversation| conversation.id);
-        left
+        std::mem::take(&mut self.pages).into_values().map(|page| page.conversation).collect()
     }
 }

@@ -12,8 +12,8 @@ use crate::correlate::marks::of_client;
 pub use crate::correlate::missing::{Hole, Repeat};
 use crate::correlate::places::Place;
 use crate::event::{
-    Closing, ConnectionId, Defect, Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, Opened, Request,
-    Response, Side, Veiled, What,
+    Closing, ConnectionId, Defect, Ending, Endpoint, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Response,
+    Side, Veiled, What,
 };
 
 /// An exchange: which connection, and its 1-based number there.
@@ -207,28 +207,29 @@ impl Conversation {
     }
 
     /// Takes what TCP shows; exchanges are the correlator's.
-    pub fn take(&mut self, event: &Event) {
-        self.last = event.moment;
-        match &event.what {
-            What::SynRepeated => self.syn = (event.moment, self.syn.1 + 1),
+    pub fn take(&mut self, moment: Moment, what: &What) {
+        self.last = moment;
+        match what {
+            What::SynRepeated => self.syn = (moment, self.syn.1 + 1),
             What::SynAck { rtt, repeated, after_ack } => {
                 if self.syn_ack.is_none() {
-                    self.syn_ack = Some((event.moment, *rtt));
+                    self.syn_ack = Some((moment, *rtt));
                 }
                 if *repeated && *after_ack {
-                    self.disturb(event);
+                    self.disturb(moment, what);
                 }
             }
-            What::Established { .. } => self.established = Some(event.moment),
+            What::Established { .. } => self.established = Some(moment),
             What::Focused => self.focused = true,
             What::Opaque(opaque) => self.opaque = Some(*opaque),
-            what if Disturbance::is_one(what) => self.disturb(event),
+            what if Disturbance::is_one(what) => self.disturb(moment, what),
             _ => {}
         }
     }
 
-    fn disturb(&mut self, event: &Event) {
-        self.disturbance.get_or_insert_default().take(event);
+    #[cold]
+    fn disturb(&mut self, moment: Moment, what: &What) {
+        self.disturbance.get_or_insert_default().take(moment, what);
     }
 
     /// First FIN of a side.

@@ -3,7 +3,7 @@
 
 use crate::correlate::missing::{Hole, Repeat};
 use crate::event::tls::{AlertDescription, SentAlert};
-use crate::event::{Closing, Endpoint, Event, GapJudged, Gone, Moment, Side, Tls, Unreachable, What};
+use crate::event::{Closing, Endpoint, GapJudged, Gone, Moment, Side, Tls, Unreachable, What};
 
 /// What disturbed a connection. 620 octets, which only those have that were disturbed.
 #[derive(Debug)]
@@ -85,10 +85,10 @@ impl Disturbance {
     }
 
     /// Takes one.
-    pub(super) fn take(&mut self, event: &Event) {
-        match &event.what {
+    pub(super) fn take(&mut self, moment: Moment, what: &What) {
+        match what {
             What::SynAck { .. } => {
-                let (first, count) = self.syn_ack_repeated.unwrap_or((event.moment, 0));
+                let (first, count) = self.syn_ack_repeated.unwrap_or((moment, 0));
                 self.syn_ack_repeated = Some((first, count + 1));
             }
             What::Tls(shown) => {
@@ -97,28 +97,28 @@ impl Disturbance {
                     && alert.map_or(*after_handshake, |alert| alert.description == AlertDescription::CLOSE_NOTIFY)
                     && let Some(notified) = self.notified.get_mut(sender.index())
                 {
-                    notified.get_or_insert(event.moment);
+                    notified.get_or_insert(moment);
                 }
             }
-            What::Unreachable(error) if self.unreachable.len() < 4 => self.unreachable.push((event.moment, **error)),
+            What::Unreachable(error) if self.unreachable.len() < 4 => self.unreachable.push((moment, **error)),
             What::Fin(closing) => {
                 if let Some(fin) = self.fins.get_mut(closing.by.index()) {
-                    fin.get_or_insert((event.moment, *closing));
+                    fin.get_or_insert((moment, *closing));
                 }
             }
             What::FinAcknowledged { sender } => {
                 if let Some(acknowledged) = self.fins_acknowledged.get_mut(sender.index()) {
-                    *acknowledged = Some(event.moment);
+                    *acknowledged = Some(moment);
                 }
             }
             What::Ahead { sender: Side::Server, length, .. } => {
-                self.server_ahead.get_or_insert((event.moment, *length));
+                self.server_ahead.get_or_insert((moment, *length));
             }
             What::Skipped { sender: Side::Server, offset, length } => {
-                self.server_skipped = Some((event.moment, *offset, *length));
+                self.server_skipped = Some((moment, *offset, *length));
             }
-            What::ResponseStarted { solicited: false, .. } => self.unsolicited = Some(event.moment),
-            What::Reset(closing) if self.resets.len() < 8 => self.resets.push((event.moment, *closing)),
+            What::ResponseStarted { solicited: false, .. } => self.unsolicited = Some(moment),
+            What::Reset(closing) if self.resets.len() < 8 => self.resets.push((moment, *closing)),
             What::Retransmitted { sender, offset, length } => {
                 if let Some(count) = self.repeated.get_mut(sender.index()) {
                     *count += 1;
@@ -126,14 +126,14 @@ impl Disturbance {
                 if self.repeats.len() >= 32 {
                     self.repeats.remove(0);
                 }
-                let repeat = Repeat { moment: event.moment, sender: *sender, offset: *offset, length: *length };
+                let repeat = Repeat { moment, sender: *sender, offset: *offset, length: *length };
                 self.repeats.push(repeat);
             }
             What::WindowClosed { by } => {
                 if let (Some(since), Some(count)) =
                     (self.window_closed.get_mut(by.index()), self.windows_closed.get_mut(by.index()))
                 {
-                    *since = Some(event.moment);
+                    *since = Some(moment);
                     *count += 1;
                 }
             }
@@ -147,11 +147,11 @@ impl Disturbance {
                 let known = self.gaps.iter_mut().find(|gap| gap.judged == GapJudged::Snaplen && gap.sender == *sender);
                 match known {
                     Some(gap) => {
-                        gap.moment = event.moment;
+                        gap.moment = moment;
                         gap.length = (offset + length).saturating_sub(gap.offset);
                     }
                     None => self.gaps.push(Hole {
-                        moment: event.moment,
+                        moment,
                         sender: *sender,
                         offset: *offset,
                         length: *length,
@@ -163,11 +163,11 @@ impl Disturbance {
                 if self.gaps.len() >= 16 {
                     self.gaps.remove(0);
                 }
-                let (moment, sender, offset, length) = (event.moment, *sender, *offset, *length);
+                let (moment, sender, offset, length) = (moment, *sender, *offset, *length);
                 self.gaps.push(Hole { moment, sender, offset, length, judged: *judged });
             }
             What::SpeaksFor(client) => self.speaks_for = Some(*client),
-            What::Gone(gone) => self.gone = Some((event.moment, *gone)),
+            What::Gone(gone) => self.gone = Some((moment, *gone)),
             _ => {}
         }
     }

@@ -6,16 +6,20 @@ use std::net::IpAddr;
 use hashbrown::{HashMap, HashSet};
 use smallvec::{SmallVec, smallvec};
 
+use crate::correlate::numbering::{ByAddress, number};
+
 /// The gateways' addresses.
 #[derive(Debug, Default)]
 pub struct Gateways {
-    parents: HashMap<IpAddr, IpAddr>,
+    /// Each known address with the one by which its gateway goes in the books.
+    parents: ByAddress<(IpAddr, IpAddr)>,
     /// The addresses of a gateway of several, by the one by which it goes in the books.
-    members: HashMap<IpAddr, Vec<IpAddr>>,
-    /// Addresses of the capturing host.
-    local: HashSet<IpAddr>,
+    members: ByAddress<Vec<IpAddr>>,
+    /// Addresses of the capturing host, and the same in order.
+    local: HashSet<u128>,
+    sorted: Vec<IpAddr>,
     /// Addresses that answered requests for which an attempt was seen.
-    fronts: HashSet<IpAddr>,
+    fronts: HashSet<u128>,
     told: bool,
 }
 
@@ -27,7 +31,7 @@ impl Gateways {
         if let Some(first) = addresses.first() {
             for address in addresses {
                 gateways.join(*first, *address);
-                gateways.fronts.insert(*address);
+                gateways.fronts.insert(number(*address));
             }
         }
         gateways
@@ -35,44 +39,48 @@ impl Gateways {
 
     /// An identifier of a request to `front` stood on an attempt from `back`.
     pub fn join(&mut self, front: IpAddr, back: IpAddr) {
-        self.fronts.insert(front);
+        self.fronts.insert(number(front));
         let (front, back) = (self.root(front), self.root(back));
-        self.parents.entry(front).or_insert(front);
+        self.parents.entry(number(front)).or_insert((front, front));
         if front != back {
-            let joined = self.members.remove(&back).unwrap_or_else(|| vec![back]);
+            let joined = self.members.remove(&number(back)).unwrap_or_else(|| vec![back]);
             for address in &joined {
-                self.parents.insert(*address, front);
+                self.parents.insert(number(*address), (*address, front));
             }
-            self.members.entry(front).or_insert_with(|| vec![front]).extend(joined);
+            self.members.entry(number(front)).or_insert_with(|| vec![front]).extend(joined);
         }
     }
 
     /// The addresses that may be one gateway with this one: all for which [`Gateways::same`] holds, and maybe more.
     #[must_use]
     pub fn akin(&self, address: IpAddr) -> SmallVec<[IpAddr; 4]> {
-        let mut akin: SmallVec<[IpAddr; 4]> = match self.members.get(&self.root(address)) {
-            Some(members) => members.as_slice().into(),
-            None => smallvec![address],
-        };
-        if !self.told && self.local.contains(&address) {
-            akin.extend(self.local.iter().copied());
-            akin.sort_unstable();
-            akin.dedup();
+        let members = self.members.get(&number(self.root(address)));
+        let at_home = !self.told && self.local.contains(&number(address));
+        match (members, at_home) {
+            (None, false) => smallvec![address],
+            (None, true) => self.sorted.as_slice().into(),
+            (Some(members), false) => members.as_slice().into(),
+            (Some(members), true) => {
+                let mut akin: SmallVec<[IpAddr; 4]> = members.iter().chain(&self.sorted).copied().collect();
+                akin.sort_unstable();
+                akin.dedup();
+                akin
+            }
         }
-        akin
     }
 
     /// The link layer says whether an address is the capturing host's.
     pub fn note_local(&mut self, address: IpAddr, local: bool) {
-        if local && self.local.len() < MOST_LOCAL {
-            self.local.insert(address);
+        if local && self.local.len() < MOST_LOCAL && self.local.insert(number(address)) {
+            let place = self.sorted.partition_point(|known| *known < address);
+            self.sorted.insert(place, address);
         }
     }
 
     /// Whether an address is the capturing host's; `None` where nothing tells.
     #[must_use]
     pub fn is_local(&self, address: IpAddr) -> Option<bool> {
-        if self.local.contains(&address) {
+        if self.local.contains(&number(address)) {
             Some(true)
         } else if self.local.is_empty() {
             None
@@ -87,33 +95,34 @@ impl Gateways {
         if front == back || self.root(front) == self.root(back) {
             return true;
         }
-        !self.told && !self.is_known(front) && self.local.contains(&front) && self.local.contains(&back)
+        let at_home = |address| self.local.contains(&number(address));
+        !self.told && !self.is_known(front) && at_home(front) && at_home(back)
     }
 
     /// Whether an address belongs to a gateway that was told or learned.
     #[must_use]
     pub fn is_known(&self, address: IpAddr) -> bool {
-        self.parents.contains_key(&address)
+        self.parents.contains_key(&number(address))
     }
 
     /// Whether an address answered requests for which attempts were seen.
     #[must_use]
     pub fn is_front(&self, address: IpAddr) -> bool {
-        self.fronts.contains(&address)
+        self.fronts.contains(&number(address))
     }
 
     /// The address by which the gateway of `address` goes in the books.
     #[must_use]
     pub fn root(&self, address: IpAddr) -> IpAddr {
-        self.parents.get(&address).copied().unwrap_or(address)
+        self.parents.get(&number(address)).map_or(address, |(_, root)| *root)
     }
 
     /// The gateways, each as its addresses in order.
     #[must_use]
     pub fn groups(&self) -> Vec<Vec<IpAddr>> {
         let mut groups: HashMap<IpAddr, Vec<IpAddr>> = HashMap::new();
-        for address in self.parents.keys() {
-            groups.entry(self.root(*address)).or_default().push(*address);
+        for (address, root) in self.parents.values() {
+            groups.entry(*root).or_default().push(*address);
         }
         let mut groups: Vec<_> = groups.into_values().collect();
         groups.iter_mut().for_each(|group| group.sort_unstable());

@@ -7,14 +7,24 @@ use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::marks::of_client;
-use crate::correlate::{Correlator, Pairing};
-use crate::event::Side;
+use crate::correlate::{Correlator, Pairing, Party};
+use crate::event::{Endpoint, Side};
 
 impl Correlator {
     /// Finds the downstream exchange of a request that was just seen by what stands on both, and notes it. Returns whether
     /// there is one.
     pub(super) fn identify(&mut self, key: ExchangeKey) -> bool {
-        let Some((parent, front, back)) = self.identified_parent(key) else { return false };
+        let client = self.named_client(key);
+        if client.is_some() {
+            let Self { marks, books, .. } = self;
+            let can_be_found = |exchange: &&Exchange| {
+                exchange.over.is_none()
+                    && exchange.key != key
+                    && (exchange.request.is_some() || exchange.veiled.is_some())
+            };
+            marks.find_by_client(books.exchanges().filter(can_be_found));
+        }
+        let Some((parent, front, back)) = self.identified_parent(key, client) else { return false };
         self.gateways.join(front, back);
         if let (Some(outer), Some(inner)) = (self.books.exchange(parent), self.books.exchange(key)) {
             self.places.note_attempt(outer.place, inner.place);
@@ -23,12 +33,17 @@ impl Correlator {
         true
     }
 
-    fn identified_parent(&self, key: ExchangeKey) -> Option<(ExchangeKey, IpAddr, IpAddr)> {
+    /// The client's end that a request was sent for, where it is named.
+    fn named_client(&self, key: ExchangeKey) -> Option<Endpoint> {
+        let Party { exchange, conversation } = self.books.party(key)?;
+        let forwarded = exchange.request.as_ref().and_then(|request| request.forwarded_for);
+        conversation.speaks_for.or_else(|| forwarded.and_then(|client| Some((client.address, client.port?).into())))
+    }
+
+    fn identified_parent(&self, key: ExchangeKey, client: Option<Endpoint>) -> Option<(ExchangeKey, IpAddr, IpAddr)> {
         let attempt = self.books.exchange(key)?;
         let request = attempt.request.as_ref()?;
-        let speaks_for = self.books.conversation(key.connection).and_then(|conversation| conversation.speaks_for);
-        let forwarded = request.forwarded_for.and_then(|client| Some((client.address, client.port?).into()));
-        let marks = request.marks.iter().copied().chain(speaks_for.or(forwarded).map(of_client));
+        let marks = request.marks.iter().copied().chain(client.map(of_client));
         // What is known to be the attempt's own host comes before what might turn out to be; and an exchange whose gateway
         // waits for an attempt already comes last: what bears its marks most likely belongs deeper.
         let tier = |parent: &Exchange| {

@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
-
 use crate::correlate::conversation::ExchangeKey;
+use crate::correlate::numbering::{ByAddress, number};
 use crate::correlate::places::Place;
 use crate::event::ConnectionId;
 use crate::time::Timestamp;
@@ -13,7 +12,7 @@ use crate::time::Timestamp;
 /// Exchanges by address and start. 40 octets an exchange.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    by_address: HashMap<IpAddr, VecDeque<Entry>>,
+    by_address: ByAddress<VecDeque<Entry>>,
 }
 
 /// An exchange.
@@ -36,7 +35,7 @@ impl Index {
     /// Nearly always the latest one.
     pub(super) fn insert(&mut self, address: IpAddr, started: Timestamp, key: ExchangeKey, place: Place) {
         // Of most addresses there is one: a client's.
-        let entries = self.by_address.entry(address).or_insert_with(|| VecDeque::with_capacity(1));
+        let entries = self.by_address.entry(number(address)).or_insert_with(|| VecDeque::with_capacity(1));
         let entry = Entry { started, over: Timestamp::from_nanos(i64::MAX), key, place };
         if entries.back().is_none_or(|last| last.place() < entry.place()) {
             entries.push_back(entry);
@@ -48,18 +47,18 @@ impl Index {
     /// An exchange needs no attempt any more, or is none.
     pub(super) fn remove(&mut self, address: IpAddr, started: Timestamp, key: ExchangeKey) {
         let is_crowded = self.by_address.len() > MOST_EMPTY;
-        let Some(entries) = self.by_address.get_mut(&address) else { return };
+        let Some(entries) = self.by_address.get_mut(&number(address)) else { return };
         if let Ok(index) = search(entries, (started, key)) {
             entries.remove(index);
         }
         if entries.is_empty() && (is_crowded || entries.capacity() > SMALL) {
-            self.by_address.remove(&address);
+            self.by_address.remove(&number(address));
         }
     }
 
     /// An exchange is over.
     pub(super) fn end(&mut self, address: IpAddr, started: Timestamp, key: ExchangeKey, over: Timestamp) {
-        let Some(entries) = self.by_address.get_mut(&address) else { return };
+        let Some(entries) = self.by_address.get_mut(&number(address)) else { return };
         if let Ok(index) = search(entries, (started, key))
             && let Some(entry) = entries.get_mut(index)
         {
@@ -69,7 +68,7 @@ impl Index {
 
     /// How many began from `from` up to and with `until`.
     pub(super) fn count(&self, address: IpAddr, from: Timestamp, until: (Timestamp, ExchangeKey)) -> usize {
-        self.by_address.get(&address).map_or(0, |entries| {
+        self.by_address.get(&number(address)).map_or(0, |entries| {
             let first = entries.partition_point(|entry| entry.started < from);
             entries.partition_point(|entry| entry.place() <= until).saturating_sub(first)
         })
@@ -82,7 +81,7 @@ impl Index {
         from: Timestamp,
         until: (Timestamp, ExchangeKey),
     ) -> impl DoubleEndedIterator<Item = &Entry> {
-        let entries = self.by_address.get(&address);
+        let entries = self.by_address.get(&number(address));
         entries.into_iter().flat_map(move |entries| {
             let first = entries.partition_point(|entry| entry.started < from);
             let end = entries.partition_point(|entry| entry.place() <= until).max(first);

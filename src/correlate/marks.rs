@@ -12,6 +12,8 @@ use crate::mark::mark;
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     bearers: HashMap<u64, Bearers>,
+    /// Whether exchanges are found by their client's end too: few gateways name it.
+    by_client: bool,
 }
 
 /// Who bears a mark.
@@ -25,19 +27,30 @@ struct Bearers {
 impl Marks {
     /// An exchange is open to be found.
     pub(super) fn insert(&mut self, exchange: &Exchange) {
-        for mark in of_downstream(exchange) {
-            let bearers = self.bearers.entry(mark).or_default();
-            if bearers.known.len() < MOST_BEARERS {
-                bearers.known.push(exchange.key);
-            } else {
-                bearers.beyond += 1;
-            }
+        for mark in of_downstream(exchange, self.by_client) {
+            self.note(mark, exchange.key);
+        }
+    }
+
+    /// From now on exchanges are found by their client's end too. `open` are all those that are open to be found.
+    pub(super) fn find_by_client<'a>(&mut self, open: impl Iterator<Item = &'a Exchange>) {
+        if !std::mem::replace(&mut self.by_client, true) {
+            open.for_each(|exchange| self.note(exchange.client_mark, exchange.key));
+        }
+    }
+
+    fn note(&mut self, mark: u64, key: ExchangeKey) {
+        let bearers = self.bearers.entry(mark).or_default();
+        if bearers.known.len() < MOST_BEARERS {
+            bearers.known.push(key);
+        } else {
+            bearers.beyond += 1;
         }
     }
 
     /// An exchange is over.
     pub(super) fn remove(&mut self, exchange: &Exchange) {
-        for mark in of_downstream(exchange) {
+        for mark in of_downstream(exchange, self.by_client) {
             let Entry::Occupied(mut bearers) = self.bearers.entry(mark) else { continue };
             let Bearers { known, beyond } = bearers.get_mut();
             match known.iter().position(|key| *key == exchange.key) {
@@ -64,9 +77,9 @@ pub(super) fn shared(one: &Request, other: &Request) -> bool {
 }
 
 /// The marks by which an exchange can be found: those of its request, and its client's end.
-fn of_downstream(exchange: &Exchange) -> impl Iterator<Item = u64> {
+fn of_downstream(exchange: &Exchange, by_client: bool) -> impl Iterator<Item = u64> {
     let marks = exchange.request.as_ref().map_or(&[][..], |request| &request.marks);
-    marks.iter().copied().chain([exchange.client_mark])
+    marks.iter().copied().chain(by_client.then_some(exchange.client_mark))
 }
 
 /// The mark of a client's end.

@@ -52,7 +52,9 @@ pub use crate::correlate::pairing::Pairing;
 use crate::correlate::places::Places;
 use crate::correlate::provisional::Provisional;
 use crate::event::lookup::NAME_SERVER;
-use crate::event::{ConnectionId, Ending, Event, FirstSeen, GapJudged, Moment, Opaque, Request, Side, What};
+use crate::event::{
+    ConnectionId, Ending, Event, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Side, What,
+};
 use crate::limits::Limits;
 use crate::time::Timestamp;
 
@@ -133,37 +135,20 @@ impl Correlator {
 
     /// Takes an event, and gives out what has settled by its time.
     pub fn take(&mut self, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
-        self.now = self.now.max(event.moment.at);
+        let Event { connection, moment, what } = event;
+        self.now = self.now.max(moment.at);
         self.settle_due(self.now, sink);
         if self.books.len() > self.most_exchanges || self.held_bytes > self.most_bytes {
             self.make_room(sink);
         }
-        let event = match event.what {
-            What::Lookup(told) => return self.take_lookup(event.moment, *told, sink),
-            What::Neighbour(told) => return self.neighbours.take(event.moment, told),
-            What::LookupRejected(rejected) => return self.names.reject(event.moment, *rejected),
-            _ => event,
-        };
-        let Some(connection) = event.connection else { return };
-        if let What::Opened(opened) = &event.what {
-            let place = self.places.number(opened.server);
-            let conversation = Conversation::new(connection, event.moment, opened, place);
-            for (endpoint, local) in [opened.client, opened.server].iter().zip(opened.local) {
-                if let Some(local) = local {
-                    self.gateways.note_local(endpoint.ip(), local);
-                }
-            }
-            self.books.begin(conversation);
-            let begins = matches!(opened.first, FirstSeen::Syn | FirstSeen::Quoted);
-            if begins && opened.server.port() != NAME_SERVER {
-                self.begin(ExchangeKey { connection, number: 0 }, event.moment);
-            }
-            return;
+        match (what, connection) {
+            (What::Lookup(told), _) => self.take_lookup(moment, *told, sink),
+            (What::Neighbour(told), _) => self.neighbours.take(moment, told),
+            (What::LookupRejected(rejected), _) => self.names.reject(moment, *rejected),
+            (What::Opened(opened), Some(connection)) => self.open_page(connection, moment, &opened),
+            (what, Some(connection)) => self.page_event(connection, moment, what, sink),
+            (_, None) => {}
         }
-        if let What::Fin(closing) | What::Reset(closing) = &event.what {
-            self.note_cut_short(connection, event.moment, closing.by);
-        }
-        self.page_event(connection, event, sink);
     }
 
     /// From now on all connections are followed, or not all.
@@ -203,10 +188,28 @@ impl Correlator {
 
     // Events to records.
 
-    fn page_event(&mut self, connection: ConnectionId, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
+    fn open_page(&mut self, connection: ConnectionId, moment: Moment, opened: &Opened) {
+        let place = self.places.number(opened.server);
+        let conversation = Conversation::new(connection, moment, opened, place);
+        for (endpoint, local) in [opened.client, opened.server].iter().zip(opened.local) {
+            if let Some(local) = local {
+                self.gateways.note_local(endpoint.ip(), local);
+            }
+        }
+        self.books.begin(conversation);
+        let begins = matches!(opened.first, FirstSeen::Syn | FirstSeen::Quoted);
+        if begins && opened.server.port() != NAME_SERVER {
+            self.begin(ExchangeKey { connection, number: 0 }, moment);
+        }
+    }
+
+    #[inline]
+    fn page_event(&mut self, connection: ConnectionId, moment: Moment, what: What, sink: &mut dyn FnMut(Finding<'_>)) {
+        if let What::Fin(closing) | What::Reset(closing) = &what {
+            self.note_cut_short(connection, moment, closing.by);
+        }
         let Some(page) = self.books.page_mut(connection) else { return };
-        page.conversation.take(&event);
-        let Event { moment, what, .. } = event;
+        page.conversation.take(moment, &what);
         match what {
             What::RequestStarted { exchange, at, acknowledged } => {
                 if exchange <= 1 {

@@ -13,11 +13,11 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::fit::surprise;
+use crate::correlate::numbering::{ByAddress, number};
 use crate::correlate::pair::{CERTAIN, CLOCK_SLACK};
 use crate::correlate::places::Place;
 use crate::correlate::{Correlator, Pairing};
@@ -29,7 +29,7 @@ use crate::time::Timestamp;
 /// 96 octets each.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    by_client: HashMap<IpAddr, Unclaimed>,
+    by_client: ByAddress<Unclaimed>,
 }
 
 /// The answers that an address got.
@@ -91,10 +91,10 @@ impl Fit {
 
 impl Answers {
     fn insert(&mut self, client: IpAddr, answer: Answer) {
-        if self.by_client.len() >= MOST_CLIENTS && !self.by_client.contains_key(&client) {
+        if self.by_client.len() >= MOST_CLIENTS && !self.by_client.contains_key(&number(client)) {
             return;
         }
-        let unclaimed = self.by_client.entry(client).or_default();
+        let unclaimed = self.by_client.entry(number(client)).or_default();
         let is_old = |oldest: &Answer| answer.answered.since(oldest.answered) > LONGEST_WAIT;
         while unclaimed.answers.front().is_some_and(is_old) || unclaimed.answers.len() >= MOST_ANSWERS {
             if let Some(oldest) = unclaimed.answers.pop_front() {
@@ -110,26 +110,28 @@ impl Answers {
 
     /// An attempt was claimed, or nobody will.
     pub(super) fn remove(&mut self, client: IpAddr, key: ExchangeKey) {
-        if let Some(unclaimed) = self.by_client.get_mut(&client)
+        if let Some(unclaimed) = self.by_client.get_mut(&number(client))
             && let Some(at) = unclaimed.answers.iter().rposition(|answer| answer.key == key)
         {
             if let Some(answer) = unclaimed.answers.remove(at) {
                 unclaimed.discount(answer.place);
             }
             if unclaimed.answers.is_empty() && self.by_client.len() > MOST_EMPTY {
-                self.by_client.remove(&client);
+                self.by_client.remove(&number(client));
             }
         }
     }
 
     /// Whether one of an address's endpoints fits.
     fn has_place(&self, client: IpAddr, fits: impl Fn(Place) -> bool) -> bool {
-        self.by_client.get(&client).is_some_and(|unclaimed| unclaimed.places.iter().any(|(place, _)| fits(*place)))
+        self.by_client
+            .get(&number(client))
+            .is_some_and(|unclaimed| unclaimed.places.iter().any(|(place, _)| fits(*place)))
     }
 
     /// Those since an instant, the latest first.
     fn since(&self, client: IpAddr, from: Timestamp) -> impl Iterator<Item = &Answer> {
-        let answers = self.by_client.get(&client).into_iter().flat_map(|unclaimed| &unclaimed.answers);
+        let answers = self.by_client.get(&number(client)).into_iter().flat_map(|unclaimed| &unclaimed.answers);
         answers.rev().take_while(move |answer| answer.answered >= from)
     }
 }
