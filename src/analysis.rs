@@ -19,7 +19,7 @@ use crate::correlate::{Case, Correlator, Finding, Role};
 use crate::diagnose::differ::Differ;
 use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question, advice, episode, warning};
-use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, What};
+use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, Spent, What};
 use crate::flow::share::Share;
 use crate::limits::Limits;
 use crate::report::tally::{self, Tallies};
@@ -246,6 +246,11 @@ impl Above<'_> {
             findings.count(&event);
             correlator.take(event, &mut |finding| findings.take(finding));
         }
+    }
+
+    /// Exchanges messages that are needed no more for an empty list of them.
+    pub fn give_back(&mut self, spent: &mut Spent) {
+        self.correlator.give_back(spent);
     }
 
     fn pass_time(&mut self, at: Timestamp) {

@@ -12,7 +12,7 @@ pub mod tls;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-pub use crate::event::message::{ForwardedFor, Request, Response, Signature};
+pub use crate::event::message::{ForwardedFor, Request, Response, Signature, Spent};
 pub use crate::event::signs::Signs;
 pub use crate::event::tls::{Tls, Veiled};
 pub use crate::time::{Frame, Moment};

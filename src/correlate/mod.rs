@@ -53,7 +53,7 @@ use crate::correlate::places::Places;
 use crate::correlate::provisional::Provisional;
 use crate::event::lookup::NAME_SERVER;
 use crate::event::{
-    ConnectionId, Ending, Event, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Side, What,
+    ConnectionId, Ending, Event, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Side, Spent, What,
 };
 use crate::limits::Limits;
 use crate::time::Timestamp;
@@ -94,6 +94,8 @@ pub struct Correlator {
     partial: Option<(Timestamp, Timestamp)>,
     /// When it was a guess to which of several exchanges the attempts belong.
     doubtful: VecDeque<(Timestamp, Timestamp)>,
+    /// What the exchanges held that were told, where it is wanted back.
+    spent: Option<Spent>,
     now: Timestamp,
 }
 
@@ -123,6 +125,7 @@ impl Correlator {
             guessed: VecDeque::new(),
             partial: None,
             doubtful: VecDeque::new(),
+            spent: None,
             now: Timestamp::default(),
         }
     }
@@ -131,6 +134,11 @@ impl Correlator {
     #[must_use]
     pub fn gateways(&self) -> &Gateways {
         &self.gateways
+    }
+
+    /// Exchanges messages that are needed no more for an empty list of them; from the first time on they are kept for it.
+    pub fn give_back(&mut self, spent: &mut Spent) {
+        std::mem::swap(self.spent.get_or_insert_default(), spent);
     }
 
     /// Takes an event, and gives out what has settled by its time.
@@ -371,7 +379,7 @@ impl Correlator {
 
     /// Closes the books on an exchange.
     fn remove(&mut self, key: ExchangeKey) {
-        let Some(exchange) = self.books.strike(key) else { return };
+        let Some(mut exchange) = self.books.strike(key) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(exchange.weight);
         if exchange.parent.is_none() {
             self.orphans.remove(exchange.client.ip(), exchange.started.at, key);
@@ -384,6 +392,10 @@ impl Correlator {
         }
         if exchange.over.is_none() {
             self.marks.remove(&exchange);
+        }
+        if let Some(spent) = &mut self.spent {
+            spent.requests.extend(exchange.request.take());
+            spent.responses.extend(exchange.response.take());
         }
     }
 

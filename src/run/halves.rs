@@ -1,5 +1,6 @@
 //! The two halves of an analysis side by side: what turns frames into events in the thread that reads, what turns events
-//! into a report in another one. In between go batches; emptied ones go back.
+//! into a report in another one. In between go batches; emptied ones go back, with the messages that came in others before and
+//! are needed no more.
 //!
 //! ```text
 //!   frames -> Below --- full batches, a few at most --> Above -> report
@@ -10,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::analysis::{Above, Analysis, Below};
-use crate::event::Event;
+use crate::event::{Event, Spent};
 use crate::report::Report;
 use crate::shard::Captured;
 use crate::wire::tls::keylog::Entry;
@@ -18,8 +19,15 @@ use crate::wire::tls::keylog::Entry;
 /// The lower half, and the way to the upper one.
 pub(super) struct Feed {
     below: Below,
-    full: mpsc::SyncSender<Vec<Event>>,
-    empty: mpsc::Receiver<Vec<Event>>,
+    full: mpsc::SyncSender<Batch>,
+    empty: mpsc::Receiver<Batch>,
+}
+
+/// What goes from one half to the other: events on the way up, spent messages on the way down.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Event>,
+    spent: Spent,
 }
 
 /// Gives an analysis all that `read` feeds it.
@@ -42,13 +50,10 @@ pub(super) fn run(analysis: Analysis<'_>, read: impl FnOnce(&mut Feed)) -> Repor
     })
 }
 
-fn judge<'r>(
-    mut above: Above<'r>,
-    batches: &mpsc::Receiver<Vec<Event>>,
-    emptied: &mpsc::Sender<Vec<Event>>,
-) -> Above<'r> {
+fn judge<'r>(mut above: Above<'r>, batches: &mpsc::Receiver<Batch>, emptied: &mpsc::Sender<Batch>) -> Above<'r> {
     for mut batch in batches {
-        above.take(batch.drain(..));
+        above.take(batch.events.drain(..));
+        above.give_back(&mut batch.spent);
         // Who reads may have come to its end.
         let _ = emptied.send(batch);
     }
@@ -73,8 +78,10 @@ impl Feed {
 
     #[cold]
     fn pass_on(&mut self) {
-        let empty = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH * 2));
-        let batch = std::mem::replace(self.below.events(), empty);
+        let mut batch = self.empty.try_recv().unwrap_or_default();
+        batch.spent.clear();
+        batch.events.reserve(BATCH * 2);
+        std::mem::swap(self.below.events(), &mut batch.events);
         // Nobody takes it where the other half panicked, and then its panic is passed on at the end.
         let _ = self.full.send(batch);
     }
