@@ -202,7 +202,7 @@ impl Taken {
             tls: conversation.secured().filter(|_| !exchange.reused),
             wait: wait(exchange).filter(|_| !failed),
             reuse: exchange.idle.filter(|_| !failed && exchange.is_answered()),
-            announced_timeout: conversation.announced_timeout,
+            announced_timeout: conversation.announced_timeout.map(Duration::from),
             idle: exchange.idle,
             served: !failed && exchange.is_answered(),
             by: Some((exchange.client.ip(), exchange.started.at)),
@@ -328,7 +328,7 @@ impl Stats {
         let repeated = conversation.repeated.iter().map(|count| u64::from(*count)).sum::<u64>();
         let [_, closed] = conversation.windows_closed;
         let half = half_closed(conversation);
-        let syns = u64::from(conversation.syn.1);
+        let syns = u64::from(conversation.syn().1);
         // Who is an upstream may turn out later. Half of the room is for those of which there is something to tell.
         let known =
             self.upstreams.contains_key(&conversation.server) || self.servers.contains_key(&conversation.server);

@@ -1,6 +1,7 @@
 //! Instants and spans of the capture. There is no clock here: every time comes from a packet.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
@@ -54,9 +55,26 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A frame of an input: which input, and its number there, 1-based, before any de-duplication. Orders as the frames do.
+/// A span that takes eight octets, whether it is optional or not: nanoseconds, up to 584 years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(NonZeroU64);
+
+impl From<Duration> for Span {
+    fn from(span: Duration) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        Self::from_nanos(span.0.get() - 1)
+    }
+}
+
+/// A frame of an input: which input, and its number there, 1-based, before any de-duplication. Orders as the frames do. Zero is
+/// left out, so that an optional [`Moment`] is no larger than one that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Frame(u64);
+pub struct Frame(NonZeroU64);
 
 impl Frame {
     const NUMBER_BITS: u32 = 48;
@@ -64,19 +82,24 @@ impl Frame {
     /// Frame number `number` of input `input`.
     #[must_use]
     pub const fn new(input: u16, number: u64) -> Self {
-        Self(((input as u64) << Self::NUMBER_BITS) | (number & ((1 << Self::NUMBER_BITS) - 1)))
+        let place = ((input as u64) << Self::NUMBER_BITS) | (number & ((1 << Self::NUMBER_BITS) - 1));
+        Self(NonZeroU64::MIN.saturating_add(place))
     }
 
     /// Index of the input in the order of the command line.
     #[must_use]
     pub const fn input(self) -> u16 {
-        (self.0 >> Self::NUMBER_BITS) as u16
+        (self.place() >> Self::NUMBER_BITS) as u16
     }
 
     /// 1-based number within the input.
     #[must_use]
     pub const fn number(self) -> u64 {
-        self.0 & ((1 << Self::NUMBER_BITS) - 1)
+        self.place() & ((1 << Self::NUMBER_BITS) - 1)
+    }
+
+    const fn place(self) -> u64 {
+        self.0.get() - 1
     }
 }
 
@@ -103,6 +126,24 @@ mod tests {
     fn an_instant_is_printed_as_rfc_3339_with_nanoseconds() {
         let instant = Timestamp::from_nanos(1_795_176_552_607_298_000);
         assert_eq!(instant.to_string(), "2026-11-20T12:09:12.607298000Z");
+    }
+
+    #[test]
+    fn a_span_is_kept_in_eight_octets() {
+        for nanos in [0, 1, 1_000_000_007, u64::MAX - 1] {
+            assert_eq!(Duration::from(Span::from(Duration::from_nanos(nanos))), Duration::from_nanos(nanos));
+        }
+        assert_eq!(size_of::<Option<Span>>(), 8);
+    }
+
+    #[test]
+    fn a_frame_keeps_its_input_and_number() {
+        for (input, number) in [(0, 0), (0, 1), (1, 0), (7, (1 << 48) - 1), (u16::MAX, 12)] {
+            let frame = Frame::new(input, number);
+            assert_eq!((frame.input(), frame.number()), (input, number));
+        }
+        assert!(Frame::new(0, (1 << 48) - 1) < Frame::new(1, 0));
+        assert_eq!(size_of::<Option<Moment>>(), size_of::<Moment>());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::event::{
     Closing, ConnectionId, Defect, Ending, Endpoint, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Response,
     Side, Veiled, What,
 };
+use crate::time::Span;
 
 /// An exchange: which connection, and its 1-based number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,10 +43,8 @@ pub struct Conversation {
     pub opened: Moment,
     /// Whether a packet matched the focus.
     pub focused: bool,
-    /// The latest SYN, and how often the SYN was repeated.
-    pub syn: (Moment, u32),
     /// First SYN-ACK, and the round trip to it.
-    pub syn_ack: Option<(Moment, Option<Duration>)>,
+    pub syn_ack: Option<(Moment, Option<Span>)>,
     /// When the handshake was complete.
     pub established: Option<Moment>,
     /// What it carries, if not HTTP/1.
@@ -59,7 +58,7 @@ pub struct Conversation {
     /// Whether both sides said with the latest exchange that they keep the connection.
     pub kept: bool,
     /// `timeout=` of the latest Keep-Alive field.
-    pub announced_timeout: Option<Duration>,
+    pub announced_timeout: Option<Span>,
     /// Greatest number of an exchange so far.
     pub highest: u32,
     /// Latest frame in which anything of note happened.
@@ -190,7 +189,6 @@ impl Conversation {
             first_seen: opened.first,
             opened: moment,
             focused: false,
-            syn: (moment, 0),
             syn_ack: None,
             established: None,
             opaque: None,
@@ -210,10 +208,9 @@ impl Conversation {
     pub fn take(&mut self, moment: Moment, what: &What) {
         self.last = moment;
         match what {
-            What::SynRepeated => self.syn = (moment, self.syn.1 + 1),
             What::SynAck { rtt, repeated, after_ack } => {
                 if self.syn_ack.is_none() {
-                    self.syn_ack = Some((moment, *rtt));
+                    self.syn_ack = Some((moment, rtt.map(Span::from)));
                 }
                 if *repeated && *after_ack {
                     self.disturb(moment, what);
@@ -230,6 +227,12 @@ impl Conversation {
     #[cold]
     fn disturb(&mut self, moment: Moment, what: &What) {
         self.disturbance.get_or_insert_default().take(moment, what);
+    }
+
+    /// The latest SYN, and how often the SYN was repeated.
+    #[must_use]
+    pub fn syn(&self) -> (Moment, u32) {
+        self.syn_repeated.unwrap_or((self.opened, 0))
     }
 
     /// First FIN of a side.
@@ -280,7 +283,7 @@ impl Conversation {
     /// Round trip between the capture point and the server, from the handshake.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
-        self.syn_ack.and_then(|(_, rtt)| rtt)
+        self.syn_ack.and_then(|(_, rtt)| rtt).map(Duration::from)
     }
 
     /// Time from the first SYN to the first SYN-ACK.

@@ -88,7 +88,7 @@ impl Correlator {
     /// Whether an attempt that nothing came of may have been given up by the end of a window: nobody gives up at once, and
     /// nobody tries on after he has.
     fn was_given_up(&self, candidate: &Exchange, window: Window) -> bool {
-        let tried = self.books.conversation(candidate.key.connection).map(|conversation| conversation.syn.0.at);
+        let tried = self.books.conversation(candidate.key.connection).map(|conversation| conversation.syn().0.at);
         let waited = window.until.since(candidate.started.at);
         waited >= SHORTEST_PATIENCE && tried.is_none_or(|tried| tried <= window.until + AT_ONCE)
     }

@@ -24,7 +24,7 @@ impl Correlator {
     /// When an attempt was tried for the last time.
     pub(super) fn last_try(&self, attempt: &Exchange) -> Timestamp {
         self.books.conversation(attempt.key.connection).map_or(attempt.started.at, |conversation| {
-            if attempt.key.number == 0 { conversation.syn.0.at } else { attempt.ready().at }
+            if attempt.key.number == 0 { conversation.syn().0.at } else { attempt.ready().at }
         })
     }
 

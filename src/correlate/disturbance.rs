@@ -8,6 +8,8 @@ use crate::event::{Closing, Endpoint, GapJudged, Gone, Moment, Side, Tls, Unreac
 /// What disturbed a connection. 620 octets, which only those have that were disturbed.
 #[derive(Debug)]
 pub struct Disturbance {
+    /// The latest SYN that was repeated, and how many were.
+    pub syn_repeated: Option<(Moment, u32)>,
     /// First SYN-ACK that was repeated although the client had acknowledged it, and how many there were.
     pub syn_ack_repeated: Option<(Moment, u32)>,
     /// ICMP errors about it.
@@ -45,6 +47,7 @@ pub struct Disturbance {
 impl Disturbance {
     /// That of a connection that nothing disturbed.
     pub(super) const NONE: Self = Self {
+        syn_repeated: None,
         syn_ack_repeated: None,
         unreachable: Vec::new(),
         fins: [None, None],
@@ -68,6 +71,7 @@ impl Disturbance {
         matches!(
             what,
             What::Tls(_)
+                | What::SynRepeated
                 | What::Unreachable(_)
                 | What::Fin(_)
                 | What::FinAcknowledged { .. }
@@ -87,6 +91,10 @@ impl Disturbance {
     /// Takes one.
     pub(super) fn take(&mut self, moment: Moment, what: &What) {
         match what {
+            What::SynRepeated => {
+                let count = self.syn_repeated.map_or(0, |(_, count)| count);
+                self.syn_repeated = Some((moment, count + 1));
+            }
             What::SynAck { .. } => {
                 let (first, count) = self.syn_ack_repeated.unwrap_or((moment, 0));
                 self.syn_ack_repeated = Some((first, count + 1));

@@ -122,7 +122,7 @@ impl Correlator {
         candidate.key.number == 0
             && candidate.over.is_none()
             && self.books.conversation(candidate.key.connection).is_some_and(|conversation| {
-                let (latest, repeats) = conversation.syn;
+                let (latest, repeats) = conversation.syn();
                 let pause = FIRST_RETRANSMISSION * (1 << repeats.min(LATEST_WAITED_FOR));
                 conversation.syn_ack.is_none() && self.now.since(latest.at) <= pause
             })

@@ -48,7 +48,7 @@ fn icmp(attempt: &Attempt<'_>) -> Option<Verdict> {
 fn refused(attempt: &Attempt<'_>) -> Option<Verdict> {
     let conversation = attempt.conversation;
     let (moment, reset) = *conversation.resets.iter().find(|(_, reset)| reset.refuses_syn)?;
-    let delay = moment.at.since(conversation.syn.0.at);
+    let delay = moment.at.since(conversation.syn().0.at);
     let server = conversation.server;
     Some(
         Verdict::new(
@@ -57,7 +57,7 @@ fn refused(attempt: &Attempt<'_>) -> Option<Verdict> {
             format!("SYN answered by RST after {}", span(delay)),
             format!("{server} refused the connection: nothing listens there, or a firewall answers in its name"),
         )
-        .proof(conversation.syn.0, Actor::Gateway, format!("SYN to {server}"))
+        .proof(conversation.syn().0, Actor::Gateway, format!("SYN to {server}"))
         .proof(moment, Actor::Upstream, format!("RST, ack = initial sequence number + 1, TTL {}", reset.ttl))
         .rules_out(Cause::ConnectTimeout, "the SYN was answered", Some(moment.frame))
         .rules_out(Cause::ConnectReset, "the handshake was never completed", Some(moment.frame))
@@ -76,7 +76,7 @@ fn unanswered(attempt: &Attempt<'_>) -> Option<Verdict> {
     if !silent {
         return None;
     }
-    let (last, repeats) = conversation.syn;
+    let (last, repeats) = conversation.syn();
     let server = conversation.server;
     let until = attempt.given.map_or(last, |given| given.at);
     let waited = until.at.since(conversation.opened.at);

@@ -71,8 +71,8 @@ fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
     };
     if !exchange.reused && leg == Leg::Upstream {
         step(conversation.opened, client, String::from("SYN"));
-        if conversation.syn.1 > 0 {
-            step(conversation.syn.0, client, format!("SYN again ({} ×)", conversation.syn.1));
+        if conversation.syn().1 > 0 {
+            step(conversation.syn().0, client, format!("SYN again ({} ×)", conversation.syn().1));
         }
         if let Some((moment, _)) = conversation.syn_ack {
             step(moment, server, String::from("SYN-ACK"));
