@@ -190,7 +190,9 @@ impl<'r> Analysis<'r> {
 
     /// The capture ended: everything settles.
     pub fn end(&mut self) {
-        self.below.end();
+        while self.below.end() {
+            self.above.take(self.below.events.drain(..));
+        }
         self.above.take(self.below.events.drain(..));
         self.above.end();
     }
@@ -218,11 +220,12 @@ impl Below {
         }
     }
 
-    /// The capture ended: what is open is given out.
-    pub fn end(&mut self) {
-        if let Some(last) = self.last.take() {
-            self.shard.finish(last, &mut self.events);
-        }
+    /// The capture ended: what is open is given out, in parts. Returns whether there is more.
+    pub fn end(&mut self) -> bool {
+        let Some(last) = self.last else { return false };
+        let more = self.shard.finish(last, &mut self.events);
+        self.last = self.last.filter(|_| more);
+        more
     }
 
     /// What was given out and not yet taken.

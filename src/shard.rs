@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::event::{ConnectionId, Event, FirstSeen, Frame, GoneWhy, Moment, Side, Tls, Unreachable, What};
+use crate::event::{ConnectionId, Event, FirstSeen, Frame, GoneWhy, Moment, Tls, Unreachable, What};
 use crate::flow::connection::{Connection, Output};
 use crate::flow::defrag::Defragmenter;
 use crate::flow::duplicate::Duplicates;
+use crate::flow::pieces::Pieces;
 use crate::flow::share::Share;
 use crate::flow::table::{Slot, Table};
 use crate::limits::Limits;
@@ -60,7 +61,7 @@ pub struct Shard {
     duplicates: Duplicates,
     defragmenter: Defragmenter,
     table: Table,
-    observers: Vec<Option<Observer>>,
+    observers: Pieces<Observer>,
     counters: Counters,
     ring: KeyRing,
     /// Connections that wait for their secrets, and when they were looked for.
@@ -80,7 +81,7 @@ impl Shard {
             duplicates: Duplicates::new(limits),
             defragmenter: Defragmenter::new(limits),
             table: Table::new(limits),
-            observers: Vec::new(),
+            observers: Pieces::default(),
             counters: Counters::default(),
             ring: KeyRing::new(limits),
             waiting: Vec::new(),
@@ -152,12 +153,13 @@ impl Shard {
         });
     }
 
-    /// The capture ended.
-    pub fn finish(&mut self, moment: Moment, events: &mut Vec<Event>) {
+    /// The capture ended. Connections leave in parts, so that what they give rise to need not be held for all at once; returns
+    /// whether there are more.
+    pub fn finish(&mut self, moment: Moment, events: &mut Vec<Event>) -> bool {
         let Self { table, observers, limits, held, ring, .. } = self;
-        table.finish(&mut |slot, connection, why| {
+        table.finish(PART, &mut |slot, connection, why| {
             farewell(observers, slot, connection, why, moment, limits, held, ring, events);
-        });
+        })
     }
 
     fn expire(&mut self, moment: Moment, events: &mut Vec<Event>) {
@@ -168,6 +170,11 @@ impl Shard {
         table.expire(moment.at, &mut |slot, connection, why| {
             farewell(observers, slot, connection, why, moment, limits, held, ring, events);
         });
+        for slot in table.resting() {
+            if let Some(observer) = observers.get_mut(slot.0) {
+                observer.rest();
+            }
+        }
     }
 
     /// What waits for secrets is told where they came, or where it waited for too long.
@@ -176,7 +183,7 @@ impl Shard {
         *looked = moment.at;
         waiting.retain(|slot| {
             let Some(connection) = table.connection(*slot) else { return false };
-            let Some(observer) = observers.get_mut(slot.0).and_then(Option::as_mut) else { return false };
+            let Some(observer) = observers.get_mut(slot.0) else { return false };
             let (id, from, before) = (connection.id, events.len(), observer.held_octets());
             let mut tell = |moment, what| events.push(Event { connection: Some(id), moment, what });
             observer.look_again(moment, ring, limits, &mut tell);
@@ -232,7 +239,7 @@ impl Shard {
             events.push(Event { connection: Some(id), moment, what: connection.opened(first, local) });
             open_observer(observers, slot, connection, first == FirstSeen::Syn);
         }
-        let Some(observer) = observers.get_mut(slot.0) else { return };
+        let Some(observer) = observers.place_mut(slot.0) else { return };
         if focused && !connection.focused {
             connection.focused = true;
             events.push(Event { connection: Some(id), moment, what: What::Focused });
@@ -299,12 +306,13 @@ impl Shard {
 }
 
 /// Gives a connection that begins its observer.
-fn open_observer(observers: &mut Vec<Option<Observer>>, slot: Slot, connection: &Connection, from_start: bool) {
-    if observers.len() <= slot.0 {
-        observers.resize_with(slot.0 + 1, || None);
+fn open_observer(observers: &mut Pieces<Observer>, slot: Slot, connection: &Connection, from_start: bool) {
+    while observers.len() <= slot.0 {
+        observers.add();
     }
-    if let Some(observer) = observers.get_mut(slot.0) {
-        *observer = Some(Observer::new(connection.client, connection.server, from_start));
+    if let Some(observer) = observers.place_mut(slot.0) {
+        let [client, server] = connection.ends();
+        *observer = Some(Observer::new(client, server, from_start));
     }
 }
 
@@ -351,7 +359,7 @@ fn watch_ends(connection: &mut Connection, from: usize, moment: Moment, events: 
             _ => continue,
         };
         let id = connection.id;
-        connection.watch(Side::Client, end, &mut |output| {
+        connection.watch(end, &mut |output| {
             if let Output::Event(what) = output {
                 events.push(Event { connection: Some(id), moment, what });
             }
@@ -367,7 +375,7 @@ fn held_by(connection: &Connection, observer: Option<&Observer>) -> usize {
 /// A connection leaves: what it still held is told, then that it is gone.
 #[expect(clippy::too_many_arguments, reason = "it is called from closures that borrow the shard's parts one by one")]
 fn farewell(
-    observers: &mut [Option<Observer>],
+    observers: &mut Pieces<Observer>,
     slot: Slot,
     connection: &mut Connection,
     why: GoneWhy,
@@ -378,10 +386,12 @@ fn farewell(
     events: &mut Vec<Event>,
 ) {
     let id = connection.id;
-    let mut observer = observers.get_mut(slot.0).and_then(Option::take);
+    let mut observer = observers.place_mut(slot.0).and_then(Option::take);
     *held = held.saturating_sub(held_by(connection, observer.as_ref()));
     connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, ring, events));
 }
 
 /// How often what waits for secrets is looked at, if none came.
 const LOOK: Duration = Duration::from_millis(100);
+/// Connections that leave together at the end of the capture.
+const PART: usize = 1024;

@@ -36,8 +36,15 @@ pub enum Piece<'a> {
 #[derive(Debug, Default)]
 pub struct Assembler {
     next: u64,
-    waiting: Vec<Waiting>,
-    waiting_octets: usize,
+    /// Nearly always there is nothing.
+    early: Option<Box<Early>>,
+}
+
+/// What came early, in the order of its offsets; never nothing.
+#[derive(Debug, Default)]
+struct Early {
+    segments: Vec<Waiting>,
+    octets: usize,
 }
 
 #[derive(Debug)]
@@ -70,20 +77,20 @@ impl Assembler {
     /// Octets that wait behind a hole.
     #[must_use]
     pub fn waiting_octets(&self) -> usize {
-        self.waiting_octets
+        self.early.as_ref().map_or(0, |early| early.octets)
     }
 
     /// Octets of memory that what waits takes.
     #[must_use]
     pub fn held_octets(&self) -> usize {
-        self.waiting_octets + self.waiting.len() * (size_of::<Waiting>() + 16)
+        self.early.as_ref().map_or(0, |early| early.octets + early.segments.len() * (size_of::<Waiting>() + 16))
     }
 
     /// Whether `[at, at + length)` was delivered or waits already.
     #[must_use]
     pub fn holds(&self, at: u64, length: u64) -> bool {
         let end = at.saturating_add(length);
-        end <= self.next || self.waiting.iter().any(|early| early.at <= at && end <= early.end())
+        end <= self.next || self.waiting().iter().any(|early| early.at <= at && end <= early.end())
     }
 
     /// Takes a segment: `length` octets on the wire from offset `at`, of which `octets` were captured.
@@ -103,7 +110,7 @@ impl Assembler {
     /// Declares everything before `offset` that did not come a gap, and delivers what waited behind it.
     pub fn skip_to(&mut self, offset: u64, judged: GapJudged, out: &mut impl FnMut(Piece<'_>)) {
         while self.next < offset {
-            let reach = self.waiting.first().map_or(offset, |early| early.at.min(offset));
+            let reach = self.waiting().first().map_or(offset, |early| early.at.min(offset));
             if reach > self.next {
                 out(Piece::Gap { at: self.next, length: reach - self.next, judged });
                 self.next = reach;
@@ -114,7 +121,7 @@ impl Assembler {
 
     /// Gives up the first hole: what waits behind it is delivered.
     pub fn give_up_hole(&mut self, judged: GapJudged, out: &mut impl FnMut(Piece<'_>)) {
-        if let Some(at) = self.waiting.first().map(|early| early.at) {
+        if let Some(at) = self.waiting().first().map(|early| early.at) {
             self.skip_to(at, judged, out);
             self.drain(out);
         }
@@ -123,7 +130,7 @@ impl Assembler {
     /// Whether anything waits behind a hole.
     #[must_use]
     pub fn has_hole(&self) -> bool {
-        !self.waiting.is_empty()
+        self.early.is_some()
     }
 
     fn deliver(&mut self, at: u64, octets: &[u8], length: u64, out: &mut impl FnMut(Piece<'_>)) {
@@ -141,22 +148,36 @@ impl Assembler {
     }
 
     fn drain(&mut self, out: &mut impl FnMut(Piece<'_>)) {
-        while self.waiting.first().is_some_and(|early| early.at <= self.next) {
-            let early = self.waiting.remove(0);
-            self.waiting_octets -= early.octets.len();
+        while let Some(early) = self.due() {
             if early.end() > self.next {
                 self.deliver(early.at, &early.octets, early.length, out);
             }
         }
     }
 
+    /// Takes the first of what waits, if nothing is missing before it.
+    fn due(&mut self) -> Option<Waiting> {
+        let early = self.early.as_mut()?;
+        early.segments.first().filter(|first| first.at <= self.next)?;
+        let first = early.segments.remove(0);
+        early.octets -= first.octets.len();
+        if early.segments.is_empty() {
+            self.early = None;
+        }
+        Some(first)
+    }
+
+    fn waiting(&self) -> &[Waiting] {
+        self.early.as_ref().map_or(&[], |early| &early.segments)
+    }
+
     /// Keeps the part of an early segment that is not there yet.
     fn keep(&mut self, at: u64, octets: &[u8], length: u64) {
         let mut from = at;
         let end = at.saturating_add(length);
-        let mut index = self.waiting.partition_point(|early| early.end() <= from);
+        let mut index = self.waiting().partition_point(|early| early.end() <= from);
         while from < end {
-            let next = self.waiting.get(index).map(|early| (early.at, early.end()));
+            let next = self.waiting().get(index).map(|early| (early.at, early.end()));
             match next {
                 Some((early_at, early_end)) if early_at <= from => {
                     from = from.max(early_end);
@@ -176,8 +197,9 @@ impl Assembler {
         let start = usize::try_from(from - at).unwrap_or(usize::MAX).min(octets.len());
         let stop = usize::try_from(until - at).unwrap_or(usize::MAX).min(octets.len());
         let kept = octets.get(start..stop).unwrap_or_default().to_vec();
-        self.waiting_octets += kept.len();
-        self.waiting.insert(index, Waiting { at: from, octets: kept, length: until - from });
+        let early = self.early.get_or_insert_default();
+        early.octets += kept.len();
+        early.segments.insert(index, Waiting { at: from, octets: kept, length: until - from });
     }
 }
 

@@ -1,11 +1,18 @@
 //! One TCP connection (RFC 9293): segments in, events and the ordered octets of both directions out.
 
+mod closing;
+
+use std::net::IpAddr;
+
+use smallvec::SmallVec;
+
 use crate::event::{
-    Closing, ConnectionId, Endpoint, FirstSeen, GapJudged, Gone, GoneWhy, Moment, Opened, Side, Unreachable, What,
+    ConnectionId, Endpoint, FirstSeen, GapJudged, Gone, GoneWhy, Moment, Opened, Side, Unreachable, What,
 };
 use crate::flow::assembler::Piece;
 use crate::flow::half::Half;
 use crate::limits::Limits;
+use crate::time::Timestamp;
 use crate::wire::packet::Segment;
 use crate::wire::tcp;
 
@@ -39,12 +46,12 @@ pub struct Context {
 pub struct Connection {
     /// Its number.
     pub id: ConnectionId,
-    /// The opening end.
-    pub client: Endpoint,
-    /// The other end.
-    pub server: Endpoint,
+    /// Address and port of the opening end.
+    pub client: (IpAddr, u16),
+    /// The other end's.
+    pub server: (IpAddr, u16),
     /// When its last packet was seen.
-    pub last: Moment,
+    pub last: Timestamp,
     /// Whether a packet matched the focus.
     pub focused: bool,
     halves: [Half; 2],
@@ -52,7 +59,10 @@ pub struct Connection {
     syn_ack: Option<Moment>,
     established: bool,
     reset: bool,
-    after_fin: [u64; 2],
+    /// Ends of requests whose acknowledgement is to be reported.
+    watched: SmallVec<[u64; 2]>,
+    /// Octets that `[client, server]` sent after the other side's FIN, if any.
+    after_fin: Option<Box<[u64; 2]>>,
 }
 
 impl Connection {
@@ -61,16 +71,17 @@ impl Connection {
     pub fn new(id: ConnectionId, client: Endpoint, server: Endpoint, moment: Moment) -> Self {
         Self {
             id,
-            client,
-            server,
-            last: moment,
+            client: (client.ip(), client.port()),
+            server: (server.ip(), server.port()),
+            last: moment.at,
             focused: false,
             halves: [Half::default(), Half::default()],
             syn: None,
             syn_ack: None,
             established: false,
             reset: false,
-            after_fin: [0; 2],
+            watched: SmallVec::new(),
+            after_fin: None,
         }
     }
 
@@ -79,30 +90,37 @@ impl Connection {
     pub fn quoted(id: ConnectionId, client: Endpoint, server: Endpoint, sequence: u32, moment: Moment) -> Self {
         let mut connection = Self::new(id, client, server, moment);
         connection.syn = Some(moment);
-        connection.half_mut(Side::Client).base = Some(sequence.wrapping_add(1));
+        connection.half_mut(Side::Client).set_base(sequence.wrapping_add(1));
         connection
     }
 
     /// The event that opens it.
     #[must_use]
     pub fn opened(&self, first: FirstSeen, local: [Option<bool>; 2]) -> What {
-        What::Opened(Box::new(Opened { client: self.client, server: self.server, first, local }))
+        let [client, server] = self.ends();
+        What::Opened(Box::new(Opened { client, server, first, local }))
+    }
+
+    /// The opening end, and the other one.
+    #[must_use]
+    pub fn ends(&self) -> [Endpoint; 2] {
+        [self.client, self.server].map(Endpoint::from)
     }
 
     /// Whether a SYN with this sequence number begins another connection on the same ports.
     #[must_use]
     pub fn is_reused_by(&self, side: Side, sequence: u32) -> bool {
-        let same = self.half(side).base == Some(sequence.wrapping_add(1));
+        let same = self.half(side).base() == Some(sequence.wrapping_add(1));
         // RFC 9293 section 3.5: a SYN that answers a SYN opens the same connection from the other end.
         let crosses =
-            side == Side::Server && self.in_handshake() && !self.reset && self.half(Side::Server).base.is_none();
+            side == Side::Server && self.in_handshake() && !self.reset && self.half(Side::Server).base().is_none();
         !same && !crosses && (self.syn.is_some() || self.is_over() || self.half(side).seen)
     }
 
     /// Whether both sides closed, or one reset.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.reset || self.halves.iter().all(|half| half.fin.is_some())
+        self.reset || self.halves.iter().all(|half| half.fin().is_some())
     }
 
     /// Whether the handshake is still incomplete.
@@ -117,14 +135,13 @@ impl Connection {
         self.halves.iter().map(|half| half.assembler.held_octets()).sum()
     }
 
-    /// Asks for `What::Acknowledged` once the peer acknowledges `offset` of `sender`'s stream.
-    pub fn watch(&mut self, sender: Side, offset: u64, out: &mut impl FnMut(Output<'_>)) {
-        let half = self.half_mut(sender);
-        if half.acknowledged >= offset {
-            out(Output::Event(What::Acknowledged { sender, offset }));
-        } else if half.watched.len() < MOST_WATCHED {
-            half.watched.push(offset);
-        } else if let Some(last) = half.watched.last_mut() {
+    /// Asks for `What::Acknowledged` once the server acknowledges `offset` of the client's stream.
+    pub fn watch(&mut self, offset: u64, out: &mut impl FnMut(Output<'_>)) {
+        if self.half(Side::Client).acknowledged >= offset {
+            out(Output::Event(What::Acknowledged { sender: Side::Client, offset }));
+        } else if self.watched.len() < MOST_WATCHED {
+            self.watched.push(offset);
+        } else if let Some(last) = self.watched.last_mut() {
             // The end of a message that the snaplen cut moves on with each segment: the latest one counts.
             *last = offset;
         }
@@ -140,7 +157,7 @@ impl Connection {
         limits: &Limits,
         out: &mut impl FnMut(Output<'_>),
     ) {
-        self.last = moment;
+        self.last = moment.at;
         if segment.flags.syn() {
             self.synchronize(side, segment, moment, out);
         }
@@ -152,7 +169,7 @@ impl Connection {
             self.take_reset(side, segment, ttl, start, out);
             return;
         }
-        self.note_ttl(side, ttl);
+        self.half_mut(side).note_ttl(ttl);
         self.note_window(side, segment, out);
         if segment.length > 0 {
             self.take_data(side, segment, start, limits, out);
@@ -167,7 +184,7 @@ impl Connection {
 
     /// Takes an ICMP error about a packet that `quoted` sent.
     pub fn unreachable(&mut self, error: Unreachable, sequence: Option<u32>, out: &mut impl FnMut(Output<'_>)) {
-        let base = self.half(error.quoted).base;
+        let base = self.half(error.quoted).base();
         let quotes_syn = self.in_handshake() && error.quoted == Side::Client;
         let quotes_syn = quotes_syn && sequence.is_none_or(|sequence| base == Some(sequence.wrapping_add(1)));
         out(Output::Event(What::Unreachable(Box::new(Unreachable { quotes_syn, ..error }))));
@@ -196,7 +213,7 @@ impl Connection {
             why,
             sent: [client.high, server.high],
             acknowledged: [client.acknowledged, server.acknowledged],
-            after_fin: self.after_fin,
+            after_fin: self.after_fin.as_deref().copied().unwrap_or_default(),
             retransmitted: [client.retransmitted, server.retransmitted],
             segments: [client.segments, server.segments],
         })));
@@ -222,9 +239,9 @@ impl Connection {
     fn synchronize(&mut self, side: Side, segment: &Segment<'_>, moment: Moment, out: &mut impl FnMut(Output<'_>)) {
         let base = segment.sequence.wrapping_add(1);
         let half = self.half_mut(side);
-        let repeated = half.base == Some(base);
+        let repeated = half.base() == Some(base);
         if !repeated && half.high == 0 {
-            half.base = Some(base);
+            half.set_base(base);
         }
         half.seen = true;
         if side == Side::Client {
@@ -239,8 +256,10 @@ impl Connection {
             let rtt = self.syn.filter(|_| !repeated).map(|syn| moment.at.since(syn.at));
             out(Output::Event(What::SynAck { rtt, repeated, after_ack: self.established }));
             self.syn_ack = Some(moment);
-            if let (true, Some(client)) = (segment.flags.ack(), self.halves.first_mut()) {
-                client.base.get_or_insert(segment.acknowledgement);
+            if let (true, Some(client)) = (segment.flags.ack(), self.halves.first_mut())
+                && client.base().is_none()
+            {
+                client.set_base(segment.acknowledgement);
             }
         }
     }
@@ -248,7 +267,7 @@ impl Connection {
     /// The offset at which the segment's payload begins; `None` before the stream's beginning.
     fn place(&mut self, side: Side, segment: &Segment<'_>) -> Option<u64> {
         let first = segment.sequence.wrapping_add(u32::from(segment.flags.syn()));
-        if segment.flags.rst() && self.half(side).base.is_none() {
+        if segment.flags.rst() && self.half(side).base().is_none() {
             return Some(0);
         }
         u64::try_from(self.half_mut(side).offset(first)).ok()
@@ -265,17 +284,17 @@ impl Connection {
         let speaks = segment.length > 0 || segment.flags.fin() || segment.flags.rst();
         let half = self.half_mut(sender);
         let Ok(offset) = u64::try_from(half.offset(segment.acknowledgement)) else { return };
-        if half.fin.is_some_and(|fin| offset > fin) && !half.fin_acknowledged {
+        if half.fin().is_some_and(|fin| offset > fin) && !half.fin_acknowledged {
             half.fin_acknowledged = true;
             out(Output::Event(What::FinAcknowledged { sender }));
         }
-        let offset = half.fin.map_or(offset, |fin| offset.min(fin));
+        let offset = half.fin().map_or(offset, |fin| offset.min(fin));
         if offset <= half.acknowledged && !half.hole_acknowledged {
             return;
         }
         half.acknowledged = half.acknowledged.max(offset);
-        if !half.watched.is_empty() {
-            half.watched.retain(|watched| {
+        if sender == Side::Client && !self.watched.is_empty() {
+            self.watched.retain(|watched| {
                 let reached = *watched <= offset;
                 if reached {
                     out(Output::Event(What::Acknowledged { sender, offset: *watched }));
@@ -283,6 +302,7 @@ impl Connection {
                 !reached
             });
         }
+        let half = self.half_mut(sender);
         let missing = half.acknowledged > half.assembler.next();
         // Capture points reorder by microseconds: a bare acknowledgement may be seen before the octets that it is for.
         // Only what the peer says after it, or a second acknowledgement, makes the hole certain.
@@ -298,10 +318,10 @@ impl Connection {
         let half = self.half_mut(sender);
         // Most have timestamps and nothing else, which takes 12 octets.
         let known =
-            if segment.options.len() > 12 && half.base.is_some() { tcp::sacked(segment.options) } else { return };
+            if segment.options.len() > 12 && half.base().is_some() { tcp::sacked(segment.options) } else { return };
         let edges = known.into_iter().filter_map(|edge| u64::try_from(half.offset(edge)).ok());
         let ahead = edges.max().map_or(0, |edge| edge.saturating_sub(half.high));
-        if half.fin.is_none() && (1..LARGEST_WINDOW).contains(&ahead) {
+        if half.fin().is_none() && (1..LARGEST_WINDOW).contains(&ahead) {
             out(Output::Event(What::Ahead { sender, offset: half.high, length: ahead }));
             half.high += ahead;
         }
@@ -328,7 +348,7 @@ impl Connection {
         let Some(start) = start else { return };
         let length = u64::from(segment.length);
         let end = start.saturating_add(length);
-        let peer_closed = self.half(side.other()).fin.is_some();
+        let peer_closed = self.half(side.other()).fin().is_some();
         let half = self.half_mut(side);
         half.seen = true;
         let keep_alive_probe = length == 1 && end == half.acknowledged && half.assembler.next() >= end;
@@ -353,7 +373,10 @@ impl Connection {
         while half.assembler.held_octets() > limits.waiting_bytes_per_direction {
             half.assembler.give_up_hole(GapJudged::Unknown, &mut |piece| relay(side, piece, context, out));
         }
-        if peer_closed && let Some(after) = self.after_fin.get_mut(side.index()) {
+        if peer_closed
+            && fresh > 0
+            && let Some(after) = self.after_fin.get_or_insert_default().get_mut(side.index())
+        {
             *after = after.saturating_add(fresh);
         }
     }
@@ -361,96 +384,12 @@ impl Connection {
     /// A segment without payload whose sequence number is beyond everything seen: what lies between was sent before it.
     fn note_ahead(&mut self, side: Side, start: Option<u64>, out: &mut impl FnMut(Output<'_>)) {
         let half = self.half_mut(side);
-        let Some(start) = start.filter(|start| half.seen && half.fin.is_none() && *start > half.high) else { return };
+        let Some(start) = start.filter(|start| half.seen && half.fin().is_none() && *start > half.high) else { return };
         let (offset, length) = (half.high, start - half.high);
         if length < LARGEST_WINDOW {
             half.high = start;
             out(Output::Event(What::Ahead { sender: side, offset, length }));
         }
-    }
-
-    fn take_fin(
-        &mut self,
-        side: Side,
-        segment: &Segment<'_>,
-        ttl: u8,
-        start: Option<u64>,
-        out: &mut impl FnMut(Output<'_>),
-    ) {
-        let at = start.unwrap_or(0).saturating_add(u64::from(segment.length));
-        if self.half(side).fin.is_some() {
-            self.half_mut(side).retransmitted += 1;
-            return;
-        }
-        let closing = self.closing(side, segment, ttl, at);
-        let half = self.half_mut(side);
-        half.fin = Some(at);
-        half.high = half.high.max(at);
-        half.seen = true;
-        out(Output::Event(What::Fin(closing)));
-    }
-
-    fn take_reset(
-        &mut self,
-        side: Side,
-        segment: &Segment<'_>,
-        ttl: u8,
-        start: Option<u64>,
-        out: &mut impl FnMut(Output<'_>),
-    ) {
-        let closing = self.closing(side, segment, ttl, start.unwrap_or(0));
-        // Octets that wait behind a hole were sent before the reset: they are told first.
-        let first = !self.reset;
-        self.reset = true;
-        if first {
-            self.flush(side, out);
-        }
-        out(Output::Event(What::Reset(closing)));
-        if first {
-            for direction in [Side::Client, Side::Server] {
-                let half = self.half_mut(direction);
-                if !half.closed {
-                    half.closed = true;
-                    out(Output::Closed { side: direction, reset: true });
-                }
-            }
-        }
-    }
-
-    fn closing(&mut self, side: Side, segment: &Segment<'_>, ttl: u8, at: u64) -> Closing {
-        let in_handshake = self.in_handshake();
-        let peer = self.half_mut(side.other());
-        let with_ack = segment.flags.ack();
-        let acknowledged = if with_ack && peer.base.is_some() {
-            u64::try_from(peer.offset(segment.acknowledgement)).ok().map(|ack| peer.fin.map_or(ack, |fin| ack.min(fin)))
-        } else {
-            None
-        };
-        let refuses_syn = in_handshake
-            && side == Side::Server
-            && with_ack
-            && self.syn_ack.is_none()
-            && self.half(Side::Client).base == Some(segment.acknowledgement);
-        let half = self.half(side);
-        Closing {
-            by: side,
-            at,
-            acknowledged,
-            peer_sent: self.half(side.other()).high,
-            received: half.acknowledged,
-            ttl,
-            ttl_before: half.ttl,
-            after_fin: half.fin.is_some(),
-            in_handshake,
-            refuses_syn,
-        }
-    }
-
-    fn note_ttl(&mut self, side: Side, ttl: u8) {
-        let (least, greatest, count) = &mut self.half_mut(side).ttl;
-        *least = if *count == 0 { ttl } else { ttl.min(*least) };
-        *greatest = ttl.max(*greatest);
-        *count += 1;
     }
 
     fn note_window(&mut self, side: Side, segment: &Segment<'_>, out: &mut impl FnMut(Output<'_>)) {
@@ -475,14 +414,14 @@ impl Connection {
 
     fn close_if_reached(&mut self, side: Side, out: &mut impl FnMut(Output<'_>)) {
         let half = self.half_mut(side);
-        if !half.closed && half.fin.is_some_and(|fin| half.assembler.next() >= fin) {
+        if !half.closed && half.fin().is_some_and(|fin| half.assembler.next() >= fin) {
             half.closed = true;
             out(Output::Closed { side, reset: false });
         }
     }
 }
 
-/// Ends of messages of one direction whose acknowledgement is waited for.
+/// Ends of requests whose acknowledgement is waited for.
 const MOST_WATCHED: usize = 64;
 /// No sender can be further ahead than the largest scaled window (RFC 7323 section 2.3).
 const LARGEST_WINDOW: u64 = 1 << 30;

@@ -1,31 +1,32 @@
 //! What is known of one direction of a connection.
 
-use smallvec::SmallVec;
+use std::num::NonZeroU64;
 
 use crate::flow::assembler::Assembler;
 
-/// One direction.
+/// One direction. There are two of each connection, so it holds nothing that few of them need.
 #[derive(Debug, Default)]
 pub(super) struct Half {
     /// Sequence number of offset 0, once known.
-    pub(super) base: Option<u32>,
+    base: u32,
+    is_based: bool,
     /// Offset after the last octet sent.
     pub(super) high: u64,
     /// Offset up to which the peer acknowledged.
     pub(super) acknowledged: u64,
-    /// Offset of the FIN.
-    pub(super) fin: Option<u64>,
+    /// One more than the offset of the FIN.
+    fin: Option<NonZeroU64>,
     pub(super) fin_acknowledged: bool,
     pub(super) assembler: Assembler,
-    /// Ends of messages whose acknowledgement is to be reported.
-    pub(super) watched: SmallVec<[u64; 2]>,
     /// A segment of this direction was captured.
     pub(super) seen: bool,
     /// The peer acknowledged octets that are not in the capture (yet).
     pub(super) hole_acknowledged: bool,
     pub(super) window_closed: bool,
     pub(super) closed: bool,
-    pub(super) ttl: (u8, u8, u32),
+    ttl_least: u8,
+    ttl_greatest: u8,
+    ttl_count: u32,
     pub(super) retransmitted: u32,
     /// Data segments, the repeated ones included.
     pub(super) segments: u32,
@@ -34,9 +35,41 @@ pub(super) struct Half {
 impl Half {
     /// The offset of a sequence number, next to what was sent last; negative before offset 0.
     pub(super) fn offset(&mut self, sequence: u32) -> i64 {
-        let base = *self.base.get_or_insert(sequence);
-        let expected = base.wrapping_add(self.high as u32);
+        if !self.is_based {
+            self.set_base(sequence);
+        }
+        let expected = self.base.wrapping_add(self.high as u32);
         let distance = sequence.wrapping_sub(expected).cast_signed();
         self.high.cast_signed().saturating_add(i64::from(distance))
+    }
+
+    /// Sequence number of offset 0, once known.
+    pub(super) fn base(&self) -> Option<u32> {
+        self.is_based.then_some(self.base)
+    }
+
+    pub(super) fn set_base(&mut self, sequence: u32) {
+        (self.base, self.is_based) = (sequence, true);
+    }
+
+    /// Offset of the FIN.
+    pub(super) fn fin(&self) -> Option<u64> {
+        self.fin.map(|after| after.get() - 1)
+    }
+
+    pub(super) fn set_fin(&mut self, at: u64) {
+        self.fin = Some(NonZeroU64::MIN.saturating_add(at));
+    }
+
+    /// A packet came with this time to live.
+    pub(super) fn note_ttl(&mut self, ttl: u8) {
+        self.ttl_least = if self.ttl_count == 0 { ttl } else { ttl.min(self.ttl_least) };
+        self.ttl_greatest = ttl.max(self.ttl_greatest);
+        self.ttl_count += 1;
+    }
+
+    /// Least and greatest time to live, and of how many packets.
+    pub(super) fn ttl(&self) -> (u8, u8, u32) {
+        (self.ttl_least, self.ttl_greatest, self.ttl_count)
     }
 }

@@ -5,5 +5,6 @@ pub mod connection;
 pub mod defrag;
 pub mod duplicate;
 mod half;
+pub mod pieces;
 pub mod share;
 pub mod table;

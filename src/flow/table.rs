@@ -8,6 +8,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use crate::event::{ConnectionId, Endpoint, FirstSeen, GoneWhy, Moment, Side};
 use crate::flow::connection::Connection;
+use crate::flow::pieces::Pieces;
 use crate::flow::share::Share;
 use crate::limits::Limits;
 use crate::time::Timestamp;
@@ -24,7 +25,7 @@ type Opened = (FirstSeen, [Option<bool>; 2]);
 #[derive(Debug)]
 pub struct Table {
     limits: Limits,
-    slots: Slots,
+    slots: Pieces<Connection>,
     free: Vec<usize>,
     /// Where they are kept, by the hash of their keys.
     by_key: HashTable<u32>,
@@ -33,6 +34,10 @@ pub struct Table {
     servers: HashMap<Endpoint, ()>,
     opened: u64,
     swept: Timestamp,
+    /// Connections that nothing was heard of for a while.
+    resting: Vec<Slot>,
+    /// At the end: connections that have not left yet, the latest one first.
+    leaving: Vec<(ConnectionId, usize)>,
     evicted: u64,
 }
 
@@ -50,8 +55,7 @@ impl Key {
     }
 
     fn of(connection: &Connection) -> Self {
-        let [client, server] = [connection.client, connection.server].map(|end| (end.ip(), end.port()));
-        Self::new(client, server)
+        Self::new(connection.client, connection.server)
     }
 }
 
@@ -63,47 +67,6 @@ fn flat((address, port): (IpAddr, u16)) -> (u128, u16) {
     (address, port)
 }
 
-/// Connections in pieces of a fixed size: they never move, and no more memory is taken than they need.
-#[derive(Debug, Default)]
-struct Slots {
-    pieces: Vec<Vec<Option<Connection>>>,
-    len: usize,
-}
-
-impl Slots {
-    #[inline]
-    fn connection(&self, index: usize) -> Option<&Connection> {
-        self.pieces.get(index / PIECE)?.get(index % PIECE)?.as_ref()
-    }
-
-    #[inline]
-    fn slot_mut(&mut self, index: usize) -> Option<&mut Option<Connection>> {
-        self.pieces.get_mut(index / PIECE)?.get_mut(index % PIECE)
-    }
-
-    #[inline]
-    fn connection_mut(&mut self, index: usize) -> Option<&mut Connection> {
-        self.slot_mut(index)?.as_mut()
-    }
-
-    /// One more.
-    fn add(&mut self) -> usize {
-        if self.len.is_multiple_of(PIECE) {
-            self.pieces.push(Vec::with_capacity(PIECE));
-        }
-        if let Some(last) = self.pieces.last_mut() {
-            last.push(None);
-        }
-        self.len += 1;
-        self.len - 1
-    }
-
-    /// All that are taken, in no order that means anything.
-    fn taken(&self) -> impl Iterator<Item = (usize, &Connection)> {
-        self.pieces.iter().flatten().enumerate().filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
-    }
-}
-
 /// A connection that leaves, and whatever it still had to say.
 pub type Farewell<'f> = dyn FnMut(Slot, &mut Connection, GoneWhy) + 'f;
 
@@ -113,13 +76,15 @@ impl Table {
     pub fn new(limits: &Limits) -> Self {
         Self {
             limits: limits.clone(),
-            slots: Slots::default(),
+            slots: Pieces::default(),
             free: Vec::new(),
             by_key: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             servers: HashMap::new(),
             opened: 0,
             swept: Timestamp::default(),
+            resting: Vec::new(),
+            leaving: Vec::new(),
             evicted: 0,
         }
     }
@@ -143,7 +108,7 @@ impl Table {
         let key = Key::new(source, destination);
         if let Some(index) = self.index(&key) {
             let begins_anew = segment.flags.syn() && !segment.flags.ack();
-            if let Some(connection) = self.slots.connection_mut(index) {
+            if let Some(connection) = self.slots.get_mut(index) {
                 let side = side_of(connection, source);
                 if !begins_anew || !connection.is_reused_by(side, segment.sequence) {
                     return (Slot(index), side, None);
@@ -173,7 +138,7 @@ impl Table {
     /// The connection at a slot.
     #[must_use]
     pub fn connection(&mut self, slot: Slot) -> Option<&mut Connection> {
-        self.slots.connection_mut(slot.0)
+        self.slots.get_mut(slot.0)
     }
 
     /// Finds the connection that an ICMP error quotes, and who sent the quoted packet.
@@ -181,7 +146,7 @@ impl Table {
     pub fn quoted(&self, error: &IcmpError) -> Option<(Slot, Side)> {
         let source = (error.source, error.ports.0);
         let index = self.index(&Key::new(source, (error.destination, error.ports.1)))?;
-        let connection = self.slots.connection(index)?;
+        let connection = self.slots.get(index)?;
         Some((Slot(index), side_of(connection, source)))
     }
 
@@ -207,37 +172,61 @@ impl Table {
         if now.since(self.swept) < SWEEP && self.swept <= now {
             return;
         }
-        self.swept = now;
-        for index in 0..self.slots.len {
-            let Some(connection) = self.slots.connection_mut(index) else { continue };
+        let swept = std::mem::replace(&mut self.swept, now);
+        let Self { limits, slots, free, by_key, hasher, resting, .. } = self;
+        slots.sweep(now, |index, place| {
+            let connection = place.as_mut()?;
             let (limit, why) = if connection.is_over() {
-                (self.limits.linger, GoneWhy::Closed)
+                (limits.linger, GoneWhy::Closed)
             } else if connection.in_handshake() {
-                (self.limits.handshake, GoneWhy::Idle)
+                (limits.handshake, GoneWhy::Idle)
             } else {
-                (self.limits.idle, GoneWhy::Idle)
+                (limits.idle, GoneWhy::Idle)
             };
-            if now.since(connection.last.at) >= limit {
-                let key = Key::of(connection);
+            if now.since(connection.last) >= limit {
                 farewell(Slot(index), connection, why);
-                self.remove(index, &key);
+                let hash = hasher.hash_one(Key::of(connection));
+                if let Ok(entry) = by_key.find_entry(hash, |at| *at as usize == index) {
+                    entry.remove();
+                }
+                *place = None;
+                free.push(index);
+                return None;
             }
-        }
+            let rests = connection.last + REST;
+            if rests <= now && rests > swept {
+                resting.push(Slot(index));
+            }
+            let due = connection.last + limit;
+            Some(if rests > now { due.min(rests) } else { due })
+        });
     }
 
-    /// The capture ended: every connection leaves, in the order in which they were opened.
-    pub fn finish(&mut self, farewell: &mut Farewell<'_>) {
-        let mut order: Vec<(ConnectionId, usize)> =
-            self.slots.taken().map(|(index, connection)| (connection.id, index)).collect();
-        order.sort_unstable();
-        for (_, index) in order {
-            if let Some(connection) = self.slots.connection_mut(index) {
+    /// Connections of which nothing was heard for a while, each told once until something is.
+    pub fn resting(&mut self) -> impl Iterator<Item = Slot> {
+        self.resting.drain(..)
+    }
+
+    /// The capture ended: every connection leaves, in the order in which they were opened, at most so many at a time. Returns
+    /// whether there are more.
+    pub fn finish(&mut self, most: usize, farewell: &mut Farewell<'_>) -> bool {
+        if self.leaving.is_empty() {
+            let all = self.slots.taken().map(|(index, connection)| (connection.id, index));
+            self.leaving.extend(all);
+            self.leaving.sort_unstable_by(|one, other| other.cmp(one));
+        }
+        let rest = self.leaving.len().saturating_sub(most);
+        for (_, index) in self.leaving.drain(rest..).rev() {
+            if let Some(connection) = self.slots.get_mut(index) {
                 farewell(Slot(index), connection, GoneWhy::EndOfCapture);
             }
         }
-        self.slots = Slots::default();
-        self.free.clear();
-        self.by_key.clear();
+        if rest == 0 {
+            self.slots = Pieces::default();
+            self.free.clear();
+            self.by_key.clear();
+        }
+        rest > 0
     }
 
     fn role(&self, source: Endpoint, destination: Endpoint, segment: &Segment<'_>) -> (FirstSeen, Side) {
@@ -269,20 +258,20 @@ impl Table {
     fn insert(&mut self, connection: Connection) -> usize {
         let hash = self.hasher.hash_one(Key::of(&connection));
         let index = self.free.pop().unwrap_or_else(|| self.slots.add());
-        if let Some(slot) = self.slots.slot_mut(index) {
+        if let Some(slot) = self.slots.place_mut(index) {
             *slot = Some(connection);
         }
         // The bound of connections fits.
         let Self { by_key, hasher, slots, .. } = self;
         by_key.insert_unique(hash, index as u32, |at| {
-            slots.connection(*at as usize).map_or(0, |other| hasher.hash_one(Key::of(other)))
+            slots.get(*at as usize).map_or(0, |other| hasher.hash_one(Key::of(other)))
         });
         index
     }
 
     /// Where the connection of a key is kept.
     fn index(&self, key: &Key) -> Option<usize> {
-        let is_it = |at: &u32| self.slots.connection(*at as usize).map(Key::of).as_ref() == Some(key);
+        let is_it = |at: &u32| self.slots.get(*at as usize).map(Key::of).as_ref() == Some(key);
         self.by_key.find(self.hasher.hash_one(key), is_it).map(|at| *at as usize)
     }
 
@@ -290,7 +279,7 @@ impl Table {
         if let Ok(entry) = self.by_key.find_entry(self.hasher.hash_one(key), |at| *at as usize == index) {
             entry.remove();
         }
-        if let Some(slot) = self.slots.slot_mut(index)
+        if let Some(slot) = self.slots.place_mut(index)
             && slot.take().is_some()
         {
             self.free.push(index);
@@ -299,9 +288,9 @@ impl Table {
 
     /// Evicts the connections that a share does not hold.
     pub fn follow(&mut self, share: Share, farewell: &mut Farewell<'_>) {
-        for index in 0..self.slots.len {
-            let Some(connection) = self.slots.connection_mut(index) else { continue };
-            if share.holds(connection.client.port(), connection.server.port()) {
+        for index in 0..self.slots.len() {
+            let Some(connection) = self.slots.get_mut(index) else { continue };
+            if share.holds(connection.client.1, connection.server.1) {
                 continue;
             }
             let key = Key::of(connection);
@@ -317,7 +306,7 @@ impl Table {
             return;
         }
         let mut order: Vec<(bool, Timestamp, usize)> =
-            self.slots.taken().map(|(index, c)| (!(c.is_over() || c.in_handshake()), c.last.at, index)).collect();
+            self.slots.taken().map(|(index, c)| (!(c.is_over() || c.in_handshake()), c.last, index)).collect();
         let leaving = (self.limits.connections / 16).max(1).min(order.len());
         if leaving < order.len() {
             order.select_nth_unstable(leaving);
@@ -325,7 +314,7 @@ impl Table {
         }
         order.sort_unstable();
         for (_, _, index) in order {
-            let Some(connection) = self.slots.connection_mut(index) else { continue };
+            let Some(connection) = self.slots.get_mut(index) else { continue };
             let key = Key::of(connection);
             let over = connection.is_over();
             farewell(Slot(index), connection, if over { GoneWhy::Closed } else { GoneWhy::Evicted });
@@ -336,8 +325,8 @@ impl Table {
 }
 
 /// Which end of a connection one is.
-fn side_of(connection: &Connection, (address, port): (IpAddr, u16)) -> Side {
-    if connection.client.ip() == address && connection.client.port() == port { Side::Client } else { Side::Server }
+fn side_of(connection: &Connection, end: (IpAddr, u16)) -> Side {
+    if connection.client == end { Side::Client } else { Side::Server }
 }
 
 /// Whether octets begin like an HTTP request of a method that is in common use.
@@ -348,10 +337,10 @@ pub fn looks_like_request(octets: &[u8]) -> bool {
     METHODS.iter().any(|method| octets.starts_with(method))
 }
 
-/// Connections of a piece.
-const PIECE: usize = 256;
 /// How often the table is searched for what is over.
 const SWEEP: Duration = Duration::from_secs(1);
+/// Span after which a silent connection is at rest.
+const REST: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ mod cut;
 mod pairing;
 mod requests;
 mod responses;
+mod rest;
 
 use std::borrow::Cow;
 
@@ -18,6 +19,7 @@ use crate::limits::Limits;
 use crate::observe::chunks::Chunks;
 use crate::observe::http1::cut::Measure;
 use crate::observe::http1::pairing::Queue;
+pub use crate::observe::http1::rest::Rest;
 
 /// The observer of one connection.
 #[derive(Debug)]
@@ -136,23 +138,6 @@ impl Answer {
 }
 
 impl Http1 {
-    /// An observer for a connection; `from_start` where its beginning is in the capture.
-    #[must_use]
-    pub fn new(from_start: bool) -> Self {
-        Self {
-            mode: Mode::Sniffing,
-            requests: Reader::default(),
-            responses: Reader::default(),
-            outstanding: Queue::default(),
-            exchanges: 0,
-            unsure: !from_start,
-            answered_early: None,
-            mingled: false,
-            answer: Answer::default(),
-            server_end: 0,
-        }
-    }
-
     /// Takes the next piece of a direction.
     pub fn piece(
         &mut self,

@@ -18,7 +18,7 @@ use crate::flow::assembler::Piece;
 use crate::limits::Limits;
 use crate::observe::decrypted::{KeyRing, Now};
 use crate::observe::dns::Dns;
-use crate::observe::http1::Http1;
+use crate::observe::http1::{Http1, Rest};
 use crate::observe::tls::Tls;
 use crate::observe::veil::Veil;
 
@@ -27,6 +27,8 @@ use crate::observe::veil::Veil;
 pub enum Observer {
     /// HTTP/1, or nothing that was recognised yet.
     Http1(Box<Http1>),
+    /// The same while no message is under way and nothing was heard for a while, or yet.
+    Resting(Rest),
     /// TLS, or what may turn to it.
     Tls(Box<Veil>),
     /// Questions to a name server.
@@ -39,7 +41,7 @@ impl Observer {
     pub fn new(client: Endpoint, server: Endpoint, from_start: bool) -> Self {
         match server.port() {
             NAME_SERVER => Self::Dns(Box::new(Dns::new(client, server))),
-            _ => Self::Http1(Box::new(Http1::new(from_start))),
+            _ => Self::Resting(Rest::new(from_start)),
         }
     }
 
@@ -67,6 +69,10 @@ impl Observer {
                     self.hand_over(now, ring, tell);
                 }
             }
+            Self::Resting(rest) => {
+                *self = Self::Http1(Box::new(Http1::wake(*rest)));
+                self.piece(side, piece, now, ring, tell);
+            }
             Self::Tls(tls) => tls.piece(side, piece, now, ring, tell),
             Self::Dns(dns) => dns.piece(side, piece, &mut |told| tell(now.moment, What::Lookup(Box::new(told)))),
         }
@@ -84,7 +90,16 @@ impl Observer {
         match self {
             Self::Http1(http) => http.closed(side, reset, &mut |what| tell(moment, what)),
             Self::Tls(tls) => tls.closed(side, reset, moment, limits, tell),
-            Self::Dns(_) => {}
+            Self::Resting(_) | Self::Dns(_) => {}
+        }
+    }
+
+    /// Nothing was heard of the connection for a while: as little as can be is kept.
+    pub fn rest(&mut self) {
+        if let Self::Http1(http) = self
+            && let Some(rest) = http.rest()
+        {
+            *self = Self::Resting(rest);
         }
     }
 
@@ -119,6 +134,7 @@ impl Observer {
     pub fn held_octets(&self) -> usize {
         match self {
             Self::Http1(http) => http.held_octets(),
+            Self::Resting(_) => 0,
             Self::Tls(tls) => tls.held_octets(),
             Self::Dns(dns) => dns.held_octets(),
         }
@@ -128,6 +144,7 @@ impl Observer {
     pub fn give_up(&mut self, now: Now<'_>, tell: &mut impl FnMut(Moment, What)) {
         match self {
             Self::Http1(http) => http.give_up_heads(now.context),
+            Self::Resting(_) => {}
             Self::Tls(tls) => tls.give_up(now, tell),
             Self::Dns(dns) => dns.give_up(),
         }

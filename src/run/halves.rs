@@ -39,7 +39,9 @@ pub(super) fn run(analysis: Analysis<'_>, read: impl FnOnce(&mut Feed)) -> Repor
         let above = scope.spawn(move || judge(above, &batches, &emptied));
         let mut feed = Feed { below, full, empty };
         read(&mut feed);
-        feed.below.end();
+        while feed.below.end() {
+            feed.pass_on();
+        }
         feed.pass_on();
         let Feed { below, full, .. } = feed;
         drop(full);

@@ -123,7 +123,10 @@ pub fn follow(octets: &[u8]) {
         rest = after;
         events.clear();
     }
-    shard.finish(Moment { at: Timestamp::from_nanos(at_ns), frame: Frame::new(0, number) }, &mut events);
+    let moment = Moment { at: Timestamp::from_nanos(at_ns), frame: Frame::new(0, number) };
+    while shard.finish(moment, &mut events) {
+        events.clear();
+    }
 }
 
 #[expect(clippy::indexing_slicing, reason = "the index is masked to the length of the list")]

@@ -1,7 +1,7 @@
 use std::fmt::Write;
 
 use super::*;
-use crate::event::{Frame, GapJudged};
+use crate::event::{Closing, Frame, GapJudged};
 use crate::time::Timestamp;
 use crate::wire::packet::Flags;
 
@@ -93,9 +93,9 @@ impl Ladder {
         self.connection.unreachable(error, sequence, &mut |output| tell(told, &output));
     }
 
-    fn watch(&mut self, sender: Side, offset: u64) {
+    fn watch(&mut self, offset: u64) {
         let told = &mut self.told;
-        self.connection.watch(sender, offset, &mut |output| tell(told, &output));
+        self.connection.watch(offset, &mut |output| tell(told, &output));
     }
 
     fn leave(&mut self) {

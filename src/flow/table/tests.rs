@@ -237,8 +237,9 @@ fn at_the_end_all_leave_in_the_order_in_which_they_came() {
     ladder.take(0, ("192.0.2.1:40001", SERVER), segment(SYN, 1, b""));
     ladder.take(1, FORTH, segment(SYN, 2000, b""));
     ladder.farewells.clear();
-    let farewells = &mut ladder.farewells;
-    ladder.table.finish(&mut |_, connection, why| farewells.push((connection.id.0, why)));
+    let Ladder { table, farewells, .. } = &mut ladder;
+    let mut part = || table.finish(1, &mut |_, connection, why| farewells.push((connection.id.0, why)));
+    assert_eq!([part(), part()], [true, false]);
     assert_eq!(ladder.farewells, [(1, GoneWhy::EndOfCapture), (2, GoneWhy::EndOfCapture)]);
     assert_eq!(ladder.take(2, FORTH, segment(ACK, 1, b"")).0, 3, "nothing is left of them");
 }

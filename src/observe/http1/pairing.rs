@@ -66,6 +66,16 @@ impl Waiting {
 }
 
 impl Queue {
+    /// One in which nothing waits, and nothing was missed.
+    pub(super) fn at_rest(pipelined: bool) -> Self {
+        Self { pipelined, ..Self::default() }
+    }
+
+    /// Whether [`Queue::at_rest`] is the same.
+    pub(super) fn may_rest(&self) -> bool {
+        self.waiting.is_empty() && self.doubt.is_none()
+    }
+
     /// Adds a request. `server_read` tells whether the server's stream is followed, so that what waits is unanswered for sure.
     pub(super) fn push(&mut self, request: Outstanding, server_read: bool, most: usize) {
         let latest = self.waiting.last().map(|latest| latest.request.acknowledged);

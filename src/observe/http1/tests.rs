@@ -48,6 +48,13 @@ impl Ladder {
         Self { http: Http1::new(from_start), sent: [0; 2], acknowledged: [0; 2], frame: 0, events: Vec::new() }
     }
 
+    /// The connection rests, if it may.
+    fn rest(&mut self) {
+        if let Some(rest) = self.http.rest() {
+            self.http = Http1::wake(rest);
+        }
+    }
+
     /// A segment of the client that acknowledges nothing new.
     fn request_without_acknowledgement(&mut self, octets: &[u8]) {
         let piece = Piece::Data { at: self.sent[Side::Client.index()], octets };
@@ -102,6 +109,12 @@ impl Ladder {
 fn events(from_start: bool, steps: &[Step<'_>]) -> Vec<What> {
     let mut ladder = Ladder::new(from_start);
     steps.iter().for_each(|step| ladder.step(*step));
+    let mut resting = Ladder::new(from_start);
+    for step in steps {
+        resting.rest();
+        resting.step(*step);
+    }
+    assert_eq!(format!("{:?}", resting.events), format!("{:?}", ladder.events), "a rest changes nothing: {steps:?}");
     ladder.events
 }
 

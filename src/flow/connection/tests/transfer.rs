@@ -74,9 +74,9 @@ fn sequence_numbers_wrap() {
 fn the_acknowledgement_of_a_watched_offset_is_told_once() {
     let mut ladder = Ladder::opened();
     ladder.steps(&[(C, "A", 1, 1, b"abcd")]);
-    ladder.watch(C, 4);
+    ladder.watch(4);
     ladder.steps(&[(S, "A", 1, 3, b""), (S, "A", 1, 5, b""), (S, "A", 1, 5, b"x")]);
-    ladder.watch(C, 2);
+    ladder.watch(2);
     ladder.expect("C@0:abcd acked-C@4 S@0:x acked-C@2");
 }
 
