@@ -68,10 +68,12 @@ impl Disturbance {
 
     /// Whether an event is a disturbance, or the end.
     pub(super) fn is_one(what: &What) -> bool {
+        if let What::Tls(shown) = what {
+            return matches!(**shown, Tls::Alert(_));
+        }
         matches!(
             what,
-            What::Tls(_)
-                | What::SynRepeated
+            What::SynRepeated
                 | What::Unreachable(_)
                 | What::Fin(_)
                 | What::FinAcknowledged { .. }

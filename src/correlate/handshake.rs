@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use crate::correlate::conversation::Conversation;
 use crate::event::tls::{
     AlertDescription, AlertLevel, Carried, Certificate, Certificates, ClientHello, HandshakeDone, NotTls, SentAlert,
@@ -32,7 +30,7 @@ pub struct Handshake {
     /// The client sent what is as long as an empty list of certificates, encrypted.
     pub none_shown: Option<Moment>,
     /// Alerts, and what is as long as one: the first ones.
-    pub alerts: SmallVec<[(Moment, SentAlert); 2]>,
+    pub alerts: Vec<(Moment, SentAlert)>,
     /// When `[client, server]` had sent Finished.
     pub done: [Option<(Moment, HandshakeDone)>; 2],
     /// The server does not speak TLS.

@@ -211,8 +211,8 @@ impl Table {
     /// whether there are more.
     pub fn finish(&mut self, most: usize, farewell: &mut Farewell<'_>) -> bool {
         if self.leaving.is_empty() {
-            let all = self.slots.taken().map(|(index, connection)| (connection.id, index));
-            self.leaving.extend(all);
+            self.leaving.reserve_exact(self.by_key.len());
+            self.leaving.extend(self.slots.taken().map(|(index, connection)| (connection.id, index)));
             self.leaving.sort_unstable_by(|one, other| other.cmp(one));
         }
         let rest = self.leaving.len().saturating_sub(most);
