@@ -164,6 +164,7 @@
 //! | live: what is told is what the capture's reading says, and each failure in time | `tests/determinism.rs`; with real gateways `tests/lab/run.sh --live` |
 //! | files are read as another reader reads them, in pieces of any size | `capture`: `files_are_read_as_pcap_parser_reads_them`, `the_pieces_in_which_octets_arrive_do_not_matter` |
 //! | a small snaplen hides causes, and makes none up | `tests/snaplen.rs` |
+//! | what there are many of is small; an idle connection costs no more than it did | `tests/memory.rs` |
 //! | inside of TLS the same is found as clients saw, in every suite; no missing packet, cut or wrong key makes a failure up | `tests/decrypt.rs` |
 //! | a report shows no secret and no control character | `report`: tests of `redact` and `escape` |
 //!

@@ -5,7 +5,7 @@ use crate::correlate::missing::{Hole, Repeat};
 use crate::event::tls::{AlertDescription, SentAlert};
 use crate::event::{Closing, Endpoint, GapJudged, Gone, Moment, Side, Tls, Unreachable, What};
 
-/// What disturbed a connection. 620 octets, which only those have that were disturbed.
+/// What disturbed a connection. Some 600 octets, which only those have that were disturbed.
 #[derive(Debug)]
 pub struct Disturbance {
     /// The latest SYN that was repeated, and how many were.
