@@ -41,30 +41,27 @@ pub struct Table {
     evicted: u64,
 }
 
-/// Addresses and ports, the lower end first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    low: (u128, u16),
-    high: (u128, u16),
-}
+/// Address and port of one end.
+type End = (IpAddr, u16);
 
-impl Key {
-    fn new(a: (IpAddr, u16), b: (IpAddr, u16)) -> Self {
-        let (a, b) = (flat(a), flat(b));
-        if a <= b { Self { low: a, high: b } } else { Self { low: b, high: a } }
-    }
-
-    fn of(connection: &Connection) -> Self {
-        Self::new(connection.client, connection.server)
-    }
-}
-
-fn flat((address, port): (IpAddr, u16)) -> (u128, u16) {
-    let address = match address {
-        IpAddr::V4(v4) => 0xffff_0000_0000 | u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits(),
+/// What two ends are hashed by, whichever of them sends.
+#[inline]
+fn key([one, other]: [End; 2]) -> (u128, u128) {
+    let number = |(address, port): End| {
+        let address = match address {
+            IpAddr::V4(v4) => 0xffff_0000_0000 | u128::from(v4.to_bits()),
+            IpAddr::V6(v6) => v6.to_bits(),
+        };
+        address ^ u128::from(port) << 96
     };
-    (address, port)
+    let (one, other) = (number(one), number(other));
+    (one.wrapping_add(other), one ^ other)
+}
+
+/// The ends of a connection.
+#[inline]
+fn ends(connection: &Connection) -> [End; 2] {
+    [connection.client, connection.server]
 }
 
 /// A connection that leaves, and whatever it still had to say.
@@ -105,8 +102,7 @@ impl Table {
     ) -> (Slot, Side, Option<Opened>) {
         let source = (packet.source, segment.source_port);
         let destination = (packet.destination, segment.destination_port);
-        let key = Key::new(source, destination);
-        if let Some(index) = self.index(&key) {
+        if let Some(index) = self.index([source, destination]) {
             let begins_anew = segment.flags.syn() && !segment.flags.ack();
             if let Some(connection) = self.slots.get_mut(index) {
                 let side = side_of(connection, source);
@@ -115,7 +111,7 @@ impl Table {
                 }
                 farewell(Slot(index), connection, GoneWhy::Reused);
             }
-            self.remove(index, &key);
+            self.remove(index, [source, destination]);
         }
         self.make_room(farewell);
         let [source, destination] = [source, destination].map(SocketAddr::from);
@@ -145,7 +141,7 @@ impl Table {
     #[must_use]
     pub fn quoted(&self, error: &IcmpError) -> Option<(Slot, Side)> {
         let source = (error.source, error.ports.0);
-        let index = self.index(&Key::new(source, (error.destination, error.ports.1)))?;
+        let index = self.index([source, (error.destination, error.ports.1)])?;
         let connection = self.slots.get(index)?;
         Some((Slot(index), side_of(connection, source)))
     }
@@ -185,7 +181,7 @@ impl Table {
             };
             if now.since(connection.last) >= limit {
                 farewell(Slot(index), connection, why);
-                let hash = hasher.hash_one(Key::of(connection));
+                let hash = hasher.hash_one(key(ends(connection)));
                 if let Ok(entry) = by_key.find_entry(hash, |at| *at as usize == index) {
                     entry.remove();
                 }
@@ -256,7 +252,7 @@ impl Table {
     }
 
     fn insert(&mut self, connection: Connection) -> usize {
-        let hash = self.hasher.hash_one(Key::of(&connection));
+        let hash = self.hasher.hash_one(key(ends(&connection)));
         let index = self.free.pop().unwrap_or_else(|| self.slots.add());
         if let Some(slot) = self.slots.place_mut(index) {
             *slot = Some(connection);
@@ -264,19 +260,24 @@ impl Table {
         // The bound of connections fits.
         let Self { by_key, hasher, slots, .. } = self;
         by_key.insert_unique(hash, index as u32, |at| {
-            slots.get(*at as usize).map_or(0, |other| hasher.hash_one(Key::of(other)))
+            slots.get(*at as usize).map_or(0, |other| hasher.hash_one(key(ends(other))))
         });
         index
     }
 
-    /// Where the connection of a key is kept.
-    fn index(&self, key: &Key) -> Option<usize> {
-        let is_it = |at: &u32| self.slots.get(*at as usize).map(Key::of).as_ref() == Some(key);
-        self.by_key.find(self.hasher.hash_one(key), is_it).map(|at| *at as usize)
+    /// Where the connection between two ends is kept.
+    #[inline]
+    fn index(&self, between: [End; 2]) -> Option<usize> {
+        let [one, other] = between;
+        let is_it = |at: &u32| {
+            self.slots.get(*at as usize).map(ends).is_some_and(|ends| ends == between || ends == [other, one])
+        };
+        self.by_key.find(self.hasher.hash_one(key(between)), is_it).map(|at| *at as usize)
     }
 
-    fn remove(&mut self, index: usize, key: &Key) {
-        if let Ok(entry) = self.by_key.find_entry(self.hasher.hash_one(key), |at| *at as usize == index) {
+    fn remove(&mut self, index: usize, between: [End; 2]) {
+        let hash = self.hasher.hash_one(key(between));
+        if let Ok(entry) = self.by_key.find_entry(hash, |at| *at as usize == index) {
             entry.remove();
         }
         if let Some(slot) = self.slots.place_mut(index)
@@ -293,10 +294,10 @@ impl Table {
             if share.holds(connection.client.1, connection.server.1) {
                 continue;
             }
-            let key = Key::of(connection);
+            let between = ends(connection);
             let over = connection.is_over();
             farewell(Slot(index), connection, if over { GoneWhy::Closed } else { GoneWhy::LeftOut });
-            self.remove(index, &key);
+            self.remove(index, between);
         }
     }
 
@@ -315,17 +316,17 @@ impl Table {
         order.sort_unstable();
         for (_, _, index) in order {
             let Some(connection) = self.slots.get_mut(index) else { continue };
-            let key = Key::of(connection);
+            let between = ends(connection);
             let over = connection.is_over();
             farewell(Slot(index), connection, if over { GoneWhy::Closed } else { GoneWhy::Evicted });
             self.evicted += u64::from(!over);
-            self.remove(index, &key);
+            self.remove(index, between);
         }
     }
 }
 
 /// Which end of a connection one is.
-fn side_of(connection: &Connection, end: (IpAddr, u16)) -> Side {
+fn side_of(connection: &Connection, end: End) -> Side {
     if connection.client == end { Side::Client } else { Side::Server }
 }
 
