@@ -26,7 +26,7 @@ impl Patience {
         let limit = waits.iter().copied().filter(|one| alike(*one) >= ENOUGH).max();
         let own = alike(waited);
         let found = limit
-            .filter(|limit| waited < *limit - near(*limit) * 10 && own + 1 < ENOUGH)
+            .filter(|limit| waited + near(*limit) * 10 < *limit && own + 1 < ENOUGH)
             .map(|limit| (limit, alike(limit)));
         if waits.len() >= MOST_WAITS {
             waits.pop_front();
@@ -95,6 +95,11 @@ mod tests {
     #[test]
     fn a_second_limit_strays_only_until_it_is_known() {
         assert_eq!(strays(&[2000, 2001, 2000, 500, 500, 501, 500]), [false, false, false, true, true, false, false]);
+    }
+
+    #[test]
+    fn spans_as_short_as_what_a_timer_may_differ_by_are_no_limit() {
+        assert_eq!(strays(&[5, 5, 5, 1, 5]), [false; 5]);
     }
 
     #[test]
