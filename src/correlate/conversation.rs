@@ -362,6 +362,23 @@ impl Exchange {
             })
     }
 
+    /// Whether it went as it should: a whole request, and behind it a whole answer that is no error of the server's and that no
+    /// gateway has a reason to reject.
+    #[must_use]
+    pub fn is_in_order(&self) -> bool {
+        let good = |response: &&Response| (200..500).contains(&response.status) && !response.cut;
+        let asked = self.request_end.map(|(end, _)| end);
+        let (Some(answer), Some(asked), Some(start)) =
+            (self.response.as_deref().filter(good), asked, self.response_start.as_ref())
+        else {
+            return false;
+        };
+        self.defect.is_none()
+            && self.response_end.is_some_and(|end| matches!(end.how, Ending::Complete | Ending::Closed))
+            && asked.frame < start.moment.frame
+            && answer.head_end.saturating_sub(answer.start) < SMALLEST_HEAD_LIMIT
+    }
+
     /// When it could be passed on at the earliest: its header section.
     #[must_use]
     pub fn ready(&self) -> Moment {
@@ -376,5 +393,7 @@ impl Exchange {
     }
 }
 
+/// No gateway has a smaller default limit for a response's header section, in octets.
+pub const SMALLEST_HEAD_LIMIT: u64 = 4000;
 /// Octets of a response of which the beginning is told.
 const FIRST_OCTETS: u8 = 64;

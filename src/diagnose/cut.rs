@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use crate::correlate::conversation::Exchange;
+use crate::correlate::conversation::{Exchange, SMALLEST_HEAD_LIMIT};
 use crate::correlate::{Case, Pairing};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{Attempt, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade, Leg};
 use crate::diagnose::product;
-use crate::diagnose::response::{SMALLEST_LIMIT, how, rejected, server_moved_first};
+use crate::diagnose::response::{how, rejected, server_moved_first};
 use crate::event::{Ending, Moment, Response};
 
 /// How an attempt failed whose response goes on behind a hole; `None` if nothing shows that it did.
@@ -119,7 +119,7 @@ fn refused(attempt: &Attempt<'_>, response: &Response, until: Moment) -> Verdict
     let sent = attempt.gateway_close().map(|(_, closing, _)| closing.peer_sent);
     let sent = sent.or(attempt.exchange.response_end.map(|end| end.end)).unwrap_or(0).saturating_sub(response.start);
     let limit =
-        attempt.product.and_then(product::response_header_limit_bytes).map_or(SMALLEST_LIMIT, |(limit, _)| limit);
+        attempt.product.and_then(product::response_header_limit_bytes).map_or(SMALLEST_HEAD_LIMIT, |(limit, _)| limit);
     let (cause, other, what) = if response.cut && sent > limit {
         let what = "something in the cut octets that HTTP does not allow";
         (Cause::ResponseHeaderTooLarge, Cause::MalformedResponse, what)

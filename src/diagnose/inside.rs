@@ -12,10 +12,11 @@
 
 use std::time::Duration;
 
+use crate::correlate::conversation::SMALLEST_HEAD_LIMIT;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Coverage, Given, Outside, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade};
-use crate::diagnose::response::{SMALLEST_LIMIT, describe, how, server_moved_first};
+use crate::diagnose::response::{describe, how, server_moved_first};
 use crate::event::{DefectKind, Ending, Moment, Side};
 
 /// How an attempt failed of whose answer nothing but octets is seen; `None` if nothing shows that it did.
@@ -210,7 +211,7 @@ impl<'a> Seen<'a> {
     /// The gateway closed on the answer at once.
     fn refused(&self) -> Verdict {
         let server = self.server();
-        let too_large = (SMALLEST_LIMIT..=LARGEST_HEAD).contains(&self.octets);
+        let too_large = (SMALLEST_HEAD_LIMIT..=LARGEST_HEAD).contains(&self.octets);
         let (cause, other) = if too_large {
             (Cause::ResponseHeaderTooLarge, Cause::MalformedResponse)
         } else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Coverage, Verdict, span};
-use crate::diagnose::incident::{Actor, Grade};
+use crate::diagnose::incident::{Actor, Grade, Leg};
 use crate::diagnose::request;
 use crate::diagnose::response::{how, server_moved_first};
 use crate::diagnose::tls;
@@ -115,11 +115,13 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let in_time = attempt.answered_in_time();
-    let in_body = exchange.response.is_some() && in_time;
+    let closed = attempt.gateway_close().filter(|_| attempt.gateway_closed_first());
+    // A header section that was completed only behind the gateway's close was none to it.
+    let complete = |response: &Response| closed.is_none_or(|(_, closing, _)| response.head_end <= closing.peer_sent);
+    let in_body = in_time && exchange.response.as_deref().is_some_and(complete);
     if in_body && exchange.response_end.is_some_and(|end| end.how != Ending::Truncated) {
         return None;
     }
-    let closed = attempt.gateway_close().filter(|_| attempt.gateway_closed_first());
     let answered = attempt.given.filter(|given| given.status.is_none_or(|status| status >= 500));
     let until =
         closed.map(|(moment, ..)| moment).into_iter().chain(answered.map(|given| given.at)).min_by_key(|m| m.frame)?;
@@ -150,6 +152,19 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     if let Some(lost) = lost_answer(attempt, &why) {
         return Some(lost);
+    }
+    if let Some(interim) = last.filter(|_| !in_time && waited < SHORTEST_WAIT) {
+        return Some(dropped_on_interim(attempt, interim, until));
+    }
+    let hardly_waited = waited < SHORTEST_WAIT;
+    // Who lets go of its client alone has not given up on the upstream; and nothing was missing to who was served.
+    let served = attempt.given.is_some_and(|given| given.whole && given.status.is_some_and(|status| status < 500));
+    if hardly_waited && (served || !ended && !visible && attempt.given.is_some()) {
+        return None;
+    }
+    let has_nothing = !in_time || in_body;
+    if let Some((closed, ..)) = closed.filter(|_| hardly_waited && attempt.given.is_none() && has_nothing) {
+        return Some(let_go(attempt, closed, waited, in_body));
     }
     let summary = if in_body {
         format!("{server} stopped sending in the middle of its response; the gateway gave up after {}", span(waited))
@@ -189,6 +204,80 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
             "the gateway closed so soon that a time-out is unlikely: a reload, a limit, or its client leaving",
         );
     }
+    Some(verdict)
+}
+
+/// The gateway closed although it had hardly waited, and its client's leg is not visible: most likely the client left.
+fn let_go(attempt: &Attempt<'_>, closed: Moment, waited: Duration, in_body: bool) -> Verdict {
+    let server = attempt.conversation.server;
+    let (other, doing) = match in_body {
+        true => (Cause::StalledBody, "was sending its response"),
+        false => (Cause::ResponseTimeout, "had the request"),
+    };
+    let verdict = Verdict::new(
+        Cause::ClientAbort,
+        Grade::Consistent,
+        format!("the gateway closed after no more than {}", span(waited)),
+        format!(
+            "{server} {doing}, and the gateway closed after no more than {}: most likely its client had left",
+            span(waited)
+        ),
+    )
+    .proof(attempt.exchange.started, Actor::Gateway, "the request begins")
+    .proof(closed, Actor::Gateway, "closes first")
+    .rules_out(Cause::ClosedWithoutResponse, "the upstream did not close first", Some(closed.frame))
+    .or_else(Some(other), "a time-out, if the gateway's is as short as that")
+    .or_else(None, "the gateway had no use for the rest of the answer: a copy of a request, a limit, a reload");
+    verdict.unknown("what the client did: its leg is not visible")
+}
+
+/// All that came was an interim response (RFC 9110 section 15.2), and the gateway gave up right behind it.
+fn dropped_on_interim(attempt: &Attempt<'_>, interim: Moment, until: Moment) -> Verdict {
+    let server = attempt.conversation.server;
+    let waited = span(until.at.since(interim.at));
+    Verdict::new(
+        Cause::Unknown,
+        Grade::Undetermined,
+        format!("an interim response (1xx), and the gateway gave up {waited} later"),
+        format!(
+            "{server} sent an interim response (1xx), and the gateway gave up {waited} later, before the final one came"
+        ),
+    )
+    .proof(attempt.exchange.started, Actor::Gateway, "the request begins")
+    .proof(interim, Actor::Upstream, "an interim response")
+    .or_else(None, "the gateway does not understand interim responses such as 103 (Early Hints)")
+    .or_else(None, "a reload or a limit of the gateway's: its error log tells")
+}
+
+/// The answer was whole, and the gateway said all the same that it had waited too long: its time had run out before it looked.
+pub(super) fn came_too_late(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let exchange = attempt.exchange;
+    let start = exchange.response_start.as_ref()?.moment;
+    let given = attempt.given.filter(|given| given.status == Some(GATEWAY_TIMEOUT))?;
+    let waited = start.at.since(attempt.request_sent().at);
+    if exchange.status().is_none_or(|status| status >= 500)
+        || waited < SHORTEST_WAIT
+        || given.at.frame < start.frame
+        || given.at.at.since(start.at) > AT_ONCE
+    {
+        return None;
+    }
+    let server = attempt.conversation.server;
+    let verdict = Verdict::new(
+        Cause::ResponseTimeout,
+        Grade::Consistent,
+        format!("answered after {}; the gateway had given up", span(waited)),
+        format!(
+            "{server} answered after {}, when the gateway's time had run out: it answered 504 all the same",
+            span(waited)
+        ),
+    )
+    .proof(exchange.started, Actor::Gateway, "the request begins")
+    .proof(start, Actor::Upstream, format!("the response begins, {} after the request", span(waited)))
+    .proof_on(Leg::Downstream, given.at, Actor::Gateway, "answers 504")
+    .rules_out(Cause::ClosedWithoutResponse, "a response came", Some(start.frame))
+    .or_else(None, "a rule of the gateway's own: its error log tells")
+    .unknown("what the upstream was doing: see its log and its dependencies");
     Some(verdict)
 }
 
@@ -358,3 +447,7 @@ const SMALLEST_FULL: u64 = 1000;
 const LONGEST_UNREAD: Duration = Duration::from_secs(1);
 /// A gateway that gives up sooner than this hardly does so for waiting.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+/// The status of a gateway that waited for too long.
+const GATEWAY_TIMEOUT: u16 = 504;
+/// Who answers within this span had not waited for the answer that came.
+const AT_ONCE: Duration = Duration::from_millis(150);

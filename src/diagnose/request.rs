@@ -20,6 +20,7 @@ pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
         Some((moment, closing, reset)) => lost_before(attempt, moment)
             .or_else(|| forged(attempt, moment, &closing, reset))
             .or_else(|| race(attempt, moment, &closing, reset))
+            .or_else(|| stopped_reading(attempt, moment, reset))
             .or_else(|| reset_at_once(attempt, moment, &closing, reset)),
         None => {
             let until = attempt.gateway_close().map(|(moment, ..)| moment).or(attempt.given.map(|given| given.at))?;
@@ -211,6 +212,10 @@ fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
     if covered || late || attempt.conversation.syn_ack_repeated.is_some() {
         return None;
     }
+    // Nobody gives up for one repetition that was hardly on its way.
+    if closed.is_none() && until.at.since(first.at) < FIRST_REPEAT {
+        return None;
+    }
     let server = attempt.conversation.server;
     let idle = exchange.idle.filter(|idle| *idle >= LONG_IDLE);
     let (cause, grade, story) = match idle {
@@ -242,19 +247,24 @@ fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
             verdict.or_else(Some(Cause::RequestLost), "loss on the path that has nothing to do with the idle time");
         return Some(path::forgotten_by(idle, verdict));
     }
+    if let Some(full) = was_full(attempt, first) {
+        verdict.lower(Grade::Consistent, "whether the repeated octets were lost, or had no room at the upstream");
+        verdict = verdict
+            .proof(full, Actor::Upstream, "receive window 0")
+            .or_else(Some(Cause::UpstreamNotReading), "the upstream took what had room, and no more");
+    }
     Some(path::too_large(attempt, until, path::rejected(attempt, until, verdict)))
+}
+
+/// When the upstream said that it has no room, after the request was repeated for the first time.
+fn was_full(attempt: &Attempt<'_>, first: Moment) -> Option<Moment> {
+    let shut = attempt.conversation.window_closed.get(Side::Server.index()).copied().flatten();
+    shut.filter(|shut| shut.frame > first.frame)
 }
 
 /// The upstream's receive window stayed shut.
 fn not_reading(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
-    let since = attempt.conversation.window_closed.get(Side::Server.index()).copied().flatten()?;
-    let whole = attempt.exchange.acknowledged.is_some();
-    if whole
-        || since.at > until.at
-        || attempt.exchange.request_end.is_some() && since.frame < attempt.exchange.started.frame
-    {
-        return None;
-    }
+    let since = shut_since(attempt, until)?;
     let server = attempt.conversation.server;
     let shut = until.at.since(since.at);
     Some(
@@ -270,6 +280,45 @@ fn not_reading(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
         .proof(since, Actor::Upstream, "receive window 0")
         .rules_out(Cause::RequestLost, "the upstream acknowledges, with its window shut", Some(since.frame)),
     )
+}
+
+/// The upstream's receive window stayed shut until the upstream itself closed: the gateway waited longer than that.
+fn stopped_reading(attempt: &Attempt<'_>, closed: Moment, reset: bool) -> Option<Verdict> {
+    let since = shut_since(attempt, closed)?;
+    let shut = closed.at.since(since.at);
+    if shut < SHORTEST_STALL {
+        return None;
+    }
+    let server = attempt.conversation.server;
+    let how = if reset { "RST" } else { "FIN" };
+    let other = if reset { Cause::ResetWithoutResponse } else { Cause::ClosedWithoutResponse };
+    Some(
+        sent(
+            attempt,
+            Verdict::new(
+                Cause::UpstreamNotReading,
+                Grade::Consistent,
+                format!("receive window shut for {}, then {how}", span(shut)),
+                format!(
+                    "{server} stopped reading the request, and closed after {} with its window still shut",
+                    span(shut)
+                ),
+            ),
+        )
+        .detail(if reset { "rst" } else { "fin" })
+        .proof(since, Actor::Upstream, "receive window 0")
+        .proof(closed, Actor::Upstream, format!("{how}, the request incomplete"))
+        .rules_out(Cause::RequestLost, "the upstream acknowledges, with its window shut", Some(since.frame))
+        .or_else(Some(other), "the process ended for a reason that has nothing to do with its not reading"),
+    )
+}
+
+/// Since when the upstream's window was shut at `until`, with the request incomplete.
+fn shut_since(attempt: &Attempt<'_>, until: Moment) -> Option<Moment> {
+    let since = attempt.conversation.window_closed.get(Side::Server.index()).copied().flatten()?;
+    let exchange = attempt.exchange;
+    let before = exchange.request_end.is_some() && since.frame < exchange.started.frame;
+    (exchange.acknowledged.is_none() && since.at <= until.at && !before).then_some(since)
 }
 
 /// A fresh connection was reset before anything of the request was acknowledged.
@@ -329,5 +378,7 @@ pub(super) const GONE: &str =
 const LONG_IDLE: Duration = Duration::from_secs(60);
 /// TCP repeats what is not acknowledged after this span at the earliest.
 const FIRST_REPEAT: Duration = Duration::from_millis(200);
+/// A window that is shut for less than this is that of a process which reads in turns.
+const SHORTEST_STALL: Duration = Duration::from_secs(1);
 /// A connection that waited this long for its first request was opened in advance.
 const IN_ADVANCE: Duration = Duration::from_millis(20);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::correlate::conversation::SMALLEST_HEAD_LIMIT;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{self, Attempt, Coverage, Outside, Verdict};
 use crate::diagnose::incident::{Actor, Grade};
@@ -27,7 +28,8 @@ pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
             .or_else(|| upgrade(attempt))
             .or_else(|| relayed(attempt))
             .or_else(|| cut::judge(attempt))
-            .or_else(|| no_answer::gave_up(attempt));
+            .or_else(|| no_answer::gave_up(attempt))
+            .or_else(|| no_answer::came_too_late(attempt));
     }
     no_answer::silent_close(attempt).or_else(|| no_answer::gave_up(attempt))
 }
@@ -252,7 +254,9 @@ fn truncated(attempt: &Attempt<'_>) -> Option<Verdict> {
     let no_status_line = exchange
         .defect
         .is_some_and(|(_, defect)| matches!(defect.kind, DefectKind::NotHttp | DefectKind::BadStatusLine));
-    if no_status_line && !rejected(attempt) {
+    // Nor does a length that nobody can read tell where a response ends.
+    let no_length = exchange.defect.is_some_and(|(_, defect)| defect.kind == DefectKind::BadContentLength);
+    if (no_status_line || no_length) && !rejected(attempt) {
         return None;
     }
     let server = attempt.conversation.server;
@@ -310,7 +314,7 @@ fn too_large(attempt: &Attempt<'_>) -> Option<Verdict> {
     let start = exchange.response_start.as_ref()?.moment;
     let complete = attempt.head_octets();
     let octets = complete.unwrap_or_else(|| attempt.response_octets());
-    if octets < SMALLEST_LIMIT || attempt.was_passed_on() || !rejected(attempt) {
+    if octets < SMALLEST_HEAD_LIMIT || attempt.was_passed_on() || !rejected(attempt) {
         return None;
     }
     let last = exchange.last_response.unwrap_or(start);
@@ -421,7 +425,5 @@ pub fn remark(attempt: &Attempt<'_>) -> Option<String> {
 
 /// The gateway acts on what it does not like within this span.
 const AT_ONCE: Duration = Duration::from_millis(150);
-/// No product has a smaller default limit for a response's header section.
-pub(super) const SMALLEST_LIMIT: u64 = 4000;
 /// Why a gateway may close after a good response.
 const NO_USE: &str = "the gateway accepted the response and closed for a reason of its own: a full pool, a limit of requests per connection";

@@ -64,7 +64,8 @@ pub(super) const UPSTREAM_NOT_READING: Explanation = Explanation {
     proof: "A window of zero from the upstream while the request is incomplete, the gateway's probes, and no \
         opening before the gateway closes.",
     look_alikes: "Loss leaves the window open. An upstream that has read everything and does not answer is \
-        response_timeout.",
+        response_timeout. Where the upstream itself closes in the end, its window still shut, it may have died for another \
+        reason: then the verdict is consistent.",
     todo: "The upstream's program is stuck or overloaded: `ss -tn` on it shows the octets waiting in Recv-Q; take a \
         stack trace of the worker. Large uploads to a slow disk do this as well.",
 };
