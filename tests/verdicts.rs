@@ -637,3 +637,155 @@ fn a_reset_behind_an_answer_that_was_not_captured_is_no_refusal_to_read() {
     assert_ne!(incident.cause, Cause::ConnectReset, "{}", summary(&incident));
     assert_ne!(incident.grade, Grade::Proven, "{}", summary(&incident));
 }
+
+/// How a gateway fails that took an answer with an unreadable length for one that ends with its connection.
+#[test]
+fn a_length_that_nobody_can_read_does_not_make_a_response_that_was_served_too_short() {
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 50_000), APP);
+    scene.at(10);
+    down.ask(&mut scene, &get("/length"));
+    up.ask(&mut scene, &get("/length"));
+    up.answer(&mut scene, "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nok");
+    up.server_closes(&mut scene, "FA");
+    down.answer(&mut scene, OK);
+    let told: Vec<String> = scene.incidents().iter().map(summary).collect();
+    assert!(told.is_empty(), "{told:#?}");
+}
+
+#[test]
+fn an_answer_that_comes_as_the_gateway_s_time_runs_out_came_too_late() {
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 50_000), APP);
+    scene.at(10);
+    down.ask(&mut scene, &get("/late"));
+    up.ask(&mut scene, &get("/late"));
+    scene.at(3200);
+    up.answer(&mut scene, OK);
+    down.answer(&mut scene, "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 3\r\n\r\nbad");
+    let incident = scene.incident();
+    assert_eq!((incident.cause, incident.grade), (Cause::ResponseTimeout, Grade::Consistent), "{}", summary(&incident));
+}
+
+/// The last packet's receive window becomes 0.
+fn shut(scene: &mut Scene) {
+    let window = scene.packets.last_mut().and_then(|packet| packet.octets.get_mut(48..50)).unwrap();
+    window.fill(0);
+}
+
+#[test]
+fn an_upstream_that_resets_with_its_window_shut_had_stopped_reading() {
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 50_000), APP);
+    let head = "POST /upload HTTP/1.1\r\nHost: app.lab\r\nX-Request-ID: upload-1\r\nContent-Length: 3000\r\n\r\n";
+    scene.at(10);
+    for way in [&mut down, &mut up] {
+        way.ask(&mut scene, head);
+        way.ask(&mut scene, &"p".repeat(1000));
+    }
+    scene.send((APP, (BACK, 50_000)), "A", (up.answered, up.sent), b"");
+    shut(&mut scene);
+    scene.at(8000);
+    up.server_closes(&mut scene, "RA");
+    down.answer(&mut scene, BAD_GATEWAY);
+    let incident = scene.incident();
+    let said = (incident.cause, incident.grade);
+    assert_eq!(said, (Cause::UpstreamNotReading, Grade::Consistent), "{}", summary(&incident));
+    assert!(is_candidate(&incident, Cause::ResetWithoutResponse));
+}
+
+/// The gateway closes on its client alone, right behind the repetition of a segment that the upstream had no room for.
+#[test]
+fn a_segment_that_is_sent_twice_is_no_lost_request() {
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 50_000), APP);
+    let head = "POST /upload HTTP/1.1\r\nHost: app.lab\r\nX-Request-ID: upload-1\r\nContent-Length: 1000\r\n\r\n";
+    scene.at(10);
+    for way in [&mut down, &mut up] {
+        way.ask(&mut scene, head);
+        way.ask(&mut scene, &"p".repeat(1000));
+    }
+    let again = ((BACK, 50_000), APP);
+    scene.send(again, "PA", (up.sent - 1000, up.answered), "p".repeat(1000).as_bytes());
+    down.server_closes(&mut scene, "FA");
+    scene.send((APP, (BACK, 50_000)), "A", (up.answered, up.sent), b"");
+    let incident = scene.incident();
+    assert_ne!(incident.cause, Cause::RequestLost, "{}", summary(&incident));
+}
+
+#[test]
+fn a_client_that_leaves_while_the_gateway_tries_on_left() {
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 49_000), APP);
+    down.ask(&mut scene, &get("/before"));
+    up.ask(&mut scene, &get("/before"));
+    up.answer(&mut scene, OK);
+    down.answer(&mut scene, OK);
+    scene.at(10);
+    down.ask(&mut scene, &get("/wait"));
+    scene.refuse((BACK, 50_000), APP);
+    scene.at(500);
+    down.client_closes(&mut scene, "FA");
+    scene.at(501);
+    down.server_closes(&mut scene, "FA");
+    let incident = scene.incident();
+    let said = (incident.kind, incident.cause, incident.grade);
+    assert_eq!(said, (Kind::ClientAbort, Cause::ClientAbort, Grade::Consistent), "{}", summary(&incident));
+    assert!(is_candidate(&incident, Cause::ConnectRefused));
+}
+
+/// Two exchanges at once; the gateway closes on one client in silence, and goes on with its attempt.
+#[test]
+fn a_gateway_that_goes_on_with_its_attempts_did_not_die() {
+    let mut scene = Scene::default();
+    let mut others: Vec<Talk> = Vec::new();
+    for port in 0..3 {
+        let mut other = scene.connect((CLIENT, 41_000 + port), FRONT);
+        other.ask(&mut scene, &get(&format!("/other-{port}")));
+        let mut up = scene.connect((BACK, 51_000 + port), APP);
+        up.ask(&mut scene, &get(&format!("/other-{port}")));
+        others.push(other);
+    }
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 50_000), APP);
+    scene.at(10);
+    down.ask(&mut scene, &get("/dropped"));
+    up.ask(&mut scene, &get("/dropped"));
+    scene.at(700);
+    down.server_closes(&mut scene, "FA");
+    for other in &mut others {
+        other.server_closes(&mut scene, "FA");
+    }
+    scene.at(2000);
+    up.answer(&mut scene, OK);
+    let incidents = scene.incidents();
+    let dropped = incidents
+        .iter()
+        .find(|incident| incident.downstream.as_ref().is_some_and(|leg| leg.target.as_deref() == Some("/dropped")));
+    assert_ne!(dropped.unwrap().cause, Cause::GatewayCrash, "{}", summary(dropped.unwrap()));
+}
+
+#[test]
+fn a_header_section_that_is_completed_after_the_gateway_gave_up_was_incomplete() {
+    let mut scene = Scene::default();
+    let mut down = scene.connect((CLIENT, 40_000), FRONT);
+    let mut up = scene.connect((BACK, 50_000), APP);
+    scene.at(10);
+    down.ask(&mut scene, &get("/slow-head"));
+    up.ask(&mut scene, &get("/slow-head"));
+    up.answer(&mut scene, "HTTP/1.1 200 OK\r\nContent-");
+    up.acknowledge(&mut scene);
+    scene.at(2010);
+    up.client_closes(&mut scene, "FA");
+    down.answer(&mut scene, BAD_GATEWAY);
+    scene.at(8000);
+    up.answer(&mut scene, "Length: 20\r\n\r\n");
+    let incident = scene.incident();
+    let said = (incident.cause, incident.detail);
+    assert_eq!(said, (Cause::ResponseTimeout, Some("head_incomplete")), "{}", summary(&incident));
+}

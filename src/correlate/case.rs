@@ -51,6 +51,8 @@ pub struct Case<'a> {
     pub role: Role,
     /// The attempts made for it, in the order of time; those of a gateway behind the gateway follow the attempt they are for.
     pub attempts: SmallVec<[Try<'a>; 2]>,
+    /// What the gateway asked of upstreams for it beside the attempts, and behind these: of an authorisation service, of a mirror.
+    pub beside: SmallVec<[Try<'a>; 2]>,
     /// Whether attempts of this gateway were seen at all.
     pub upstream_visible: bool,
     /// How many other connections the gateway closed with requests in flight when it closed this one.

@@ -81,6 +81,12 @@ impl Correlator {
             }
             _ => start,
         };
+        // A connection that fails before it carries a request is opened soon after the client's request; or it is the last of
+        // several, whose failure the gateway answers soon.
+        let bare = candidate.key.number == 0 && window.next.is_none() && window.opening == Opening::Request;
+        if bare && start > LATE && end.is_some_and(|end| end > SOON) {
+            return None;
+        }
         let (start, end) = (surprise(start), end.map_or(UNRESOLVED, surprise));
         Some(Fit { cost: start + end + penalty, tighter: start.min(end), key: candidate.key })
     }
@@ -94,6 +100,10 @@ impl Correlator {
     }
 }
 
+/// A gateway acts within this span, even when it is busy.
+const SOON: Duration = Duration::from_millis(20);
+/// Who begins later than this has waited for something.
+const LATE: Duration = Duration::from_millis(200);
 /// No gateway waits less than this for an answer.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
 /// The cost of an attempt that nothing has come of.

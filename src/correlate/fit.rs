@@ -62,6 +62,10 @@ pub(super) fn mismatch(front: &Exchange, candidate: &Exchange, window: Window) -
         let passed_as_is = candidate.status().is_none() && candidate.defect.is_some();
         return passed_as_is.then_some(penalty + 3000);
     }
+    // Who answers well, wholly and soon gives a gateway no reason to fail, nor to ask once more.
+    if (!success && front.status().is_some() || success && !front.attempts.is_empty()) && is_good(candidate, window) {
+        return None;
+    }
     if candidate.is_answered() && candidate.status() != front.status() {
         penalty += 4000;
     }
@@ -74,7 +78,17 @@ pub(super) fn mismatch(front: &Exchange, candidate: &Exchange, window: Window) -
     Some(penalty)
 }
 
+/// Whether a candidate had a good answer soon, and by the end of a window.
+fn is_good(candidate: &Exchange, window: Window) -> bool {
+    let start = candidate.response_start.as_ref().map(|start| start.moment.at);
+    let asked = candidate.request_end.map(|(end, _)| end.at);
+    let soon = asked.zip(start).is_some_and(|(asked, start)| start.since(asked) < SOON && start <= window.until);
+    soon && candidate.is_in_order() && candidate.status().is_some_and(|status| status < 400)
+}
+
 /// What a gateway takes to react.
 const USUAL_SLACK: Duration = Duration::from_micros(100);
+/// No gateway waits for less than this before it gives up on an answer.
+const SOON: Duration = Duration::from_secs(1);
 /// The cost of an end that fits closely: some 200 µs.
 const TIGHT: u32 = 1100;

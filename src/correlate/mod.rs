@@ -5,6 +5,7 @@
 //! (`pair`). Every exchange takes part, the successful ones too: what they take is no candidate for others.
 
 mod again;
+mod beside;
 mod books;
 mod case;
 pub mod conversation;
@@ -51,6 +52,7 @@ use crate::correlate::order::Answers;
 pub use crate::correlate::pairing::Pairing;
 use crate::correlate::places::Places;
 use crate::correlate::provisional::Provisional;
+use crate::correlate::settle::CutShort;
 use crate::event::lookup::NAME_SERVER;
 use crate::event::{
     ConnectionId, Ending, Event, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Side, Spent, What,
@@ -87,7 +89,7 @@ pub struct Correlator {
     /// Addresses that opened connections which carry something that is not read.
     opaque_clients: BTreeSet<IpAddr>,
     /// Closes with requests in flight: when, whose, which connection.
-    cut_short: VecDeque<(Timestamp, IpAddr, ConnectionId)>,
+    cut_short: VecDeque<CutShort>,
     /// When exchanges whose attempts were found by time were open.
     guessed: VecDeque<(ExchangeKey, Timestamp, Timestamp)>,
     /// Since when, and until when, not all connections are followed.

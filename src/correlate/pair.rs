@@ -67,6 +67,11 @@ impl Correlator {
             attempts.push((fit, pairing));
             attempts.sort_by_key(|(attempt, _)| self.books.exchange(*attempt).map(|attempt| attempt.started.at));
         }
+        if let Some((last, pairing)) = attempts.last_mut()
+            && self.may_have_gone_on(key, *last)
+        {
+            *pairing = Pairing::Likely.min(*pairing);
+        }
         // Where one link of the chain is a guess, time alone does not make another one certain.
         if attempts.iter().any(|(_, pairing)| *pairing == Pairing::Possible) {
             self.doubt(key);
@@ -77,6 +82,16 @@ impl Correlator {
             }
         }
         attempts
+    }
+
+    /// Whether another request was made between an exchange's last attempt, which time alone tells, and the answer: it may have
+    /// been the last one.
+    fn may_have_gone_on(&self, key: ExchangeKey, last: ExchangeKey) -> bool {
+        let (Some(front), Some(last)) = (self.books.exchange(key), self.books.exchange(last)) else { return false };
+        let whole = self.whole(front);
+        let Some(failed) = self.outcome(last, whole.until).filter(|_| !last.identified) else { return false };
+        let rest = Window { from: failed.at, ..whole };
+        self.orphans_within(front, rest).any(|other| other.number > 0 && other != last.key)
     }
 
     /// An exchange got an attempt by time: what was open meanwhile may have got the wrong one.

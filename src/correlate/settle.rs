@@ -1,13 +1,14 @@
 //! When an exchange has settled, and what is then said of it: the case, with the attempts made for it.
 
 use std::cmp::Reverse;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use smallvec::SmallVec;
 
 use crate::correlate::books::Page;
-use crate::correlate::{Case, Correlator, Finding, Pairing, Role, Try};
+use crate::correlate::{Case, Correlator, Finding, Pairing, Role, Try, beside};
 use crate::event::{ConnectionId, Ending, GoneWhy, Moment, Side};
 use crate::time::Timestamp;
 
@@ -182,7 +183,8 @@ impl Correlator {
             let left_out = party.conversation.gone.is_some_and(|(_, gone)| gone.why == GoneWhy::LeftOut);
             (!left_out).then_some(Try { party, pairing: *pairing, hop: *hop })
         };
-        let attempts: SmallVec<[Try<'_>; 2]> = tries.iter().filter_map(party).collect();
+        let mut attempts: SmallVec<[Try<'_>; 2]> = tries.iter().filter_map(party).collect();
+        let beside = beside::set_apart(root, &mut attempts);
         Some(Case {
             root,
             role: self.role(exchange, !attempts.is_empty()),
@@ -199,6 +201,7 @@ impl Correlator {
             neighbours: &self.neighbours,
             resolutions: self.resolutions(exchange, &attempts),
             attempts,
+            beside,
         })
     }
 
@@ -237,13 +240,15 @@ impl Correlator {
         let Some(Page { conversation, open }) = self.books.page(connection) else { return };
         let in_flight = open
             .iter()
-            .any(|exchange| exchange.key.number > 0 && exchange.over.is_none() && exchange.request_head.is_some());
-        if in_flight && conversation.first_close().is_none() {
+            .find(|exchange| exchange.key.number > 0 && exchange.over.is_none() && exchange.request_head.is_some());
+        if let Some(since) =
+            in_flight.map(|exchange| exchange.started.at).filter(|_| conversation.first_close().is_none())
+        {
             let whose = if by == Side::Client { conversation.client } else { conversation.server };
             if self.cut_short.len() >= MOST_CUT_SHORT {
                 self.cut_short.pop_front();
             }
-            self.cut_short.push_back((moment.at, whose.ip(), connection));
+            self.cut_short.push_back(CutShort { since, at: moment.at, whose: whose.ip(), connection });
         }
     }
 
@@ -254,14 +259,30 @@ impl Correlator {
                 || attempts.iter().any(|attempt| attempt.party.exchange.key.connection == *connection)
         };
         let Some(over) = exchange.over.filter(|_| exchange.response_start.is_none()) else { return 0 };
-        self.cut_short
-            .iter()
-            .filter(|(at, whose, connection)| {
-                let span = at.since(over.at).max(over.at.since(*at));
-                span <= AT_ONE_MOMENT && !own(connection) && self.gateways.same(exchange.server.ip(), *whose)
-            })
-            .count()
+        let age = over.at.since(exchange.started.at);
+        // What has waited equally long has come to the same time-out.
+        let timed_out = |other: &CutShort| {
+            age >= SHORTEST_TIMEOUT && other.at.since(other.since).abs_diff(age) <= (age / 20).max(AT_ONE_MOMENT)
+        };
+        let with_it = |other: &&CutShort| {
+            let span = other.at.since(over.at).max(over.at.since(other.at));
+            span <= AT_ONE_MOMENT
+                && !own(&other.connection)
+                && !timed_out(other)
+                && self.gateways.same(exchange.server.ip(), other.whose)
+        };
+        self.cut_short.iter().filter(with_it).count()
     }
+}
+
+/// A connection that a side closed with a request in flight.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CutShort {
+    /// When the request had begun.
+    since: Timestamp,
+    at: Timestamp,
+    whose: IpAddr,
+    connection: ConnectionId,
 }
 
 /// An attempt, how sure it is that it belongs to the exchange, and behind how many gateways it stands.
@@ -278,3 +299,5 @@ const MOST_HOPS: u8 = 4;
 const MOST_CUT_SHORT: usize = 1024;
 /// Connections that are closed within this span are closed at one moment.
 const AT_ONE_MOMENT: Duration = Duration::from_millis(50);
+/// Hardly a gateway gives up sooner than this.
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);

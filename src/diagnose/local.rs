@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::correlate::{Case, Pairing, Party};
 use crate::diagnose::cause::{Cause, Phase};
+use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{Given, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade, Incident, Leg};
 use crate::diagnose::pools::Outage;
@@ -153,15 +154,19 @@ pub fn nothing_sent(case: &Case<'_>, outage: &Outage, hold_down: Duration) -> Ve
             verdict
         }
         None => {
-            let verdict = Verdict::new(
+            let what = if exchange.status().is_some() { "answered by itself" } else { "closed without an answer" };
+            let mut verdict = Verdict::new(
                 Cause::NoUpstreamAttempt,
                 Grade::Undetermined,
                 "nothing was sent; candidates: unix socket, no live upstream, ports",
-                format!(
-                    "the gateway answered by itself after {}: nothing was sent upstream for this request",
-                    span(waited)
-                ),
+                format!("the gateway {what} after {}: nothing was sent upstream for this request", span(waited)),
             );
+            if exchange.status().is_none() && exchange.reused && waited < AT_ONCE {
+                verdict = verdict.or_else(
+                    None,
+                    "the gateway was closing this connection when the request came: a limit of requests or of idle time, or HTTP/1.0",
+                );
+            }
             if outage.failures.is_empty() {
                 verdict.or_else(
                     None,
@@ -308,6 +313,8 @@ impl SilentWaits {
 
 /// A gateway that does not try any upstream answers within this span.
 const AT_ONCE: Duration = Duration::from_millis(100);
+/// What a process closes when it ends it closes within this span.
+const AT_ONE_MOMENT: Duration = Duration::from_millis(50);
 /// Upstreams that are named one by one.
 const MOST_NAMED: usize = 3;
 /// Shorter silences are not worth a word.
@@ -338,6 +345,22 @@ pub fn unknown(case: &Case<'_>) -> Verdict {
         verdict = verdict.proof_on(Leg::Downstream, start.moment, Actor::Gateway, "the gateway's answer");
     }
     verdict.unknown("why the gateway did not pass on what it received: see its error log")
+}
+
+/// Whether the gateway's process may have ended when it closed on its client at `at`: then it let go of its attempts as well,
+/// and for no other reason.
+#[must_use]
+pub(super) fn may_have_died(case: &Case<'_>, judged: &[Judged<'_>], at: Moment) -> bool {
+    let Party { exchange, .. } = case.root;
+    // Who has answered once and closes as soon as it is asked again was about to close.
+    let crossed = exchange.reused && case.attempts.is_empty() && at.at.since(exchange.started.at) < AT_ONCE;
+    let mut own = judged.iter().filter(|judged| judged.attempt.hop == 0);
+    !crossed
+        && own.all(|judged| {
+            let let_go = judged.view.gateway_close().is_some_and(|(close, ..)| close.at <= at.at + AT_ONE_MOMENT);
+            let stalled = judged.verdict.as_ref().is_some_and(|verdict| verdict.cause == Cause::UpstreamNotReading);
+            let_go && !stalled
+        })
 }
 
 /// The gateway dropped a request in flight, and many other connections at the same moment.

@@ -204,11 +204,7 @@ impl Diagnoser {
         }
         let given = evidence::given(case)?;
         let mut judged = self.judge_attempts(case, Some(given));
-        let failed_before = judged
-            .iter()
-            .filter(|judged| judged.attempt.hop == 0 && judged.verdict.is_some())
-            .filter_map(|judged| judged.verdict.as_ref()?.evidence.last().map(|proof| proof.moment))
-            .next_back();
+        let failed_before = verdicts::failed_before(&judged, given);
         let error = exchange.status().is_some_and(|status| self.is_asked(status));
         let no_answer = exchange.status().is_none() && !exchange.is_answered();
         if let Some(verdict) =
@@ -219,7 +215,10 @@ impl Diagnoser {
                 // A client that merely stopped sending may have had its answer.
                 self.doubt_absence(&mut verdict, exchange.started.at, given.at.at);
             }
-            let failed = judged.iter().filter(|judged| judged.view.given.is_some_and(|given| given.retried));
+            let failed = judged.iter().filter(|judged| {
+                let bare = judged.attempt.party.exchange.key.number == 0 && judged.attempt.hop == 0;
+                bare || judged.view.given.is_some_and(|given| given.retried)
+            });
             if let Some(before) = failed.filter_map(|judged| judged.verdict.as_ref()).next_back() {
                 verdict
                     .lower(Grade::Consistent, "whether the client would have stayed if no attempt had failed before");
@@ -272,7 +271,8 @@ impl Diagnoser {
             .last()
             .map(|last| last.attempt.party.exchange)
             .is_none_or(|last| last.key.number > 0 && last.defect.is_none())
-            && judged.iter().all(|judged| judged.view.server_close().is_none() || judged.view.gateway_closed_first());
+            && judged.iter().all(|judged| judged.view.server_close().is_none() || judged.view.gateway_closed_first())
+            && local::may_have_died(case, &judged, given.at);
         let verdict = match kind {
             Kind::GatewayError if exchange.response_start.is_none() && case.closed_with_it >= 2 && gateway_first => {
                 local::crash(case, given.at, case.closed_with_it)
@@ -302,6 +302,7 @@ impl Diagnoser {
             },
         };
         self.remember_lookup(case, &verdict);
+        let verdict = if kind == Kind::Masked { verdict } else { verdicts::doubt_twin(case, verdict) };
         Some(self.incident(kind, case, judged, verdict))
     }
 
@@ -342,6 +343,7 @@ impl Diagnoser {
             root: attempt.party,
             role: Role::Downstream,
             attempts: smallvec::SmallVec::new(),
+            beside: smallvec::SmallVec::new(),
             upstream_visible: true,
             closed_with_it: 0,
             upstream_opaque: case.upstream_opaque,
@@ -442,8 +444,9 @@ impl Diagnoser {
             return None;
         }
         let taken = Taken::of(exchange, conversation, verdict.is_some());
-        // That a connection cannot be read is no failure.
-        let verdict = verdict.filter(|verdict| !unheard && verdict.cause != Cause::Unknown);
+        // That a connection cannot be read is no failure; nor did a client leave where all are visible, and none waited for this.
+        let is_none = |cause| cause == Cause::Unknown || known && cause == Cause::ClientAbort;
+        let verdict = verdict.filter(|verdict| !unheard && !is_none(verdict.cause));
         let cause = verdict.as_ref().map(|verdict| verdict.cause);
         if !self.lone.note(case, known, taken, cause) {
             stats.take(exchange.server, &taken);

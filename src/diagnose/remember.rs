@@ -20,6 +20,9 @@ use crate::stats::{self, Stats};
 impl Diagnoser {
     /// What came of a case's attempts.
     pub(super) fn note_attempts(&mut self, case: &Case<'_>, judged: &[Judged<'_>], stats: &mut Stats) {
+        for asked in &case.beside {
+            stats.attempt(asked.party.exchange, asked.party.conversation, false);
+        }
         let failed = judged.iter().all(|judged| judged.verdict.is_some());
         for Judged { attempt, verdict, view } in judged {
             let Party { exchange, conversation } = attempt.party;

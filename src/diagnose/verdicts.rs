@@ -1,13 +1,15 @@
 //! The rules in the order of the phases, and which attempt's verdict speaks for the case.
 
-use crate::correlate::Pairing;
-use crate::correlate::conversation::Hole;
+use std::time::Duration;
+
+use crate::correlate::conversation::{Exchange, Hole};
+use crate::correlate::{Case, Pairing};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{Attempt, Given, Outside, Verdict};
 use crate::diagnose::incident::Grade;
 use crate::diagnose::{connect, no_answer, request, response, tls, whole};
-use crate::event::{Endpoint, Side};
+use crate::event::{Endpoint, Moment, Side};
 use crate::time::Timestamp;
 
 /// Whether the first failing attempt was ended by the gateway, and only after the client had closed.
@@ -113,6 +115,35 @@ pub(super) fn looks_in_order(judged: &[Judged<'_>]) -> bool {
     in_order && view.pairing < Pairing::Certain
 }
 
+/// When an attempt had failed that explains why the gateway let go of its client.
+pub(super) fn failed_before(judged: &[Judged<'_>], given: Given) -> Option<Moment> {
+    // Who learns that a connection failed answers at once, or goes on trying: then it is the client that gave up.
+    let goes_on = |judged: &Judged<'_>, failed: Moment| {
+        let bare = judged.attempt.party.exchange.key.number == 0;
+        bare && given.client_closed.is_some_and(|closed| closed.at.since(failed.at) > REACTION)
+    };
+    let own = judged.iter().filter(|judged| judged.attempt.hop == 0);
+    let failed = own.filter_map(|judged| Some((judged, judged.verdict.as_ref()?.evidence.last()?.moment)));
+    failed.filter(|(judged, failed)| !goes_on(judged, *failed)).map(|(_, failed)| failed).next_back()
+}
+
+/// With a doubt where a request that was made beside the last attempt asked for the same and failed as well.
+pub(super) fn doubt_twin(case: &Case<'_>, mut verdict: Verdict) -> Verdict {
+    let Some(last) = case.attempts.iter().rfind(|attempt| attempt.hop == 0) else { return verdict };
+    let asks_the_same = |asked: &Exchange| match (&asked.request, &last.party.exchange.request) {
+        (Some(asked), Some(last)) => asked.target() == last.target(),
+        _ => true,
+    };
+    let mut beside = case.beside.iter().filter(|asked| asked.hop == 0).map(|asked| asked.party.exchange);
+    if beside.any(|asked| !asked.is_in_order() && asks_the_same(asked)) {
+        verdict.lower(
+            Grade::Consistent,
+            "which of two requests that the gateway made at the same time, and that both failed, its client waited for",
+        );
+    }
+    verdict
+}
+
 /// Leaves out connections that carried no request, and that time alone places before the attempt that served this one, where
 /// they led to an upstream of other requests: failures of these that fell into the same moment.
 pub(super) fn leave_out_foreign(judged: &mut Vec<Judged<'_>>, is_foreign: impl Fn(Endpoint) -> bool) {
@@ -157,6 +188,9 @@ pub(super) fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verd
     }
     judged.get(chosen).and_then(|judged| judged.verdict.clone())
 }
+
+/// A gateway that has its reason answers its client within this span.
+const REACTION: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
