@@ -85,6 +85,7 @@ stories! {
     haproxy_tls_reset
     haproxy_tls_self_signed
     haproxy_tls_version
+    nginx_authorised_and_mirrored
     nginx_client_abort
     nginx_closed_without_response
     nginx_connect_refused

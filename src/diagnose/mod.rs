@@ -215,10 +215,7 @@ impl Diagnoser {
                 // A client that merely stopped sending may have had its answer.
                 self.doubt_absence(&mut verdict, exchange.started.at, given.at.at);
             }
-            let failed = judged.iter().filter(|judged| {
-                let bare = judged.attempt.party.exchange.key.number == 0 && judged.attempt.hop == 0;
-                bare || judged.view.given.is_some_and(|given| given.retried)
-            });
+            let failed = judged.iter().filter(|judged| verdicts::failed_by_itself(judged));
             if let Some(before) = failed.filter_map(|judged| judged.verdict.as_ref()).next_back() {
                 verdict
                     .lower(Grade::Consistent, "whether the client would have stayed if no attempt had failed before");

@@ -212,8 +212,9 @@ fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
     if covered || late || attempt.conversation.syn_ack_repeated.is_some() {
         return None;
     }
-    // Nobody gives up for one repetition that was hardly on its way.
-    if closed.is_none() && until.at.since(first.at) < FIRST_REPEAT {
+    // Who keeps the connection has not given up for one repetition that was hardly on its way.
+    let kept = closed.is_none() && attempt.gateway_close().is_none();
+    if kept && until.at.since(first.at) < FIRST_REPEAT {
         return None;
     }
     let server = attempt.conversation.server;

@@ -127,6 +127,13 @@ pub(super) fn failed_before(judged: &[Judged<'_>], given: Given) -> Option<Momen
     failed.filter(|(judged, failed)| !goes_on(judged, *failed)).map(|(_, failed)| failed).next_back()
 }
 
+/// Whether an attempt's failure is no work of a client that left: it was followed by another one, or never got as far as a
+/// request.
+pub(super) fn failed_by_itself(judged: &Judged<'_>) -> bool {
+    let bare = judged.attempt.party.exchange.key.number == 0 && judged.attempt.hop == 0;
+    bare || judged.view.given.is_some_and(|given| given.retried)
+}
+
 /// With a doubt where a request that was made beside the last attempt asked for the same and failed as well.
 pub(super) fn doubt_twin(case: &Case<'_>, mut verdict: Verdict) -> Verdict {
     let Some(last) = case.attempts.iter().rfind(|attempt| attempt.hop == 0) else { return verdict };
