@@ -15,7 +15,8 @@ use netwatch502::diagnose::Question;
 use netwatch502::diagnose::incident::Grade;
 use netwatch502::limits::Limits;
 use netwatch502::report::{ExchangeRow, Report};
-use netwatch502::wire::tls::keylog::{Entry, Reader};
+use netwatch502::wire::tls::agreed;
+use netwatch502::wire::tls::keylog::{Entry, Label, Reader};
 use packets::Packet;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -97,6 +98,36 @@ fn with(secrets: &[Entry]) -> impl FnMut(usize, &mut Analysis<'_>) {
             analysis.learn(secrets);
         }
     }
+}
+
+/// The secrets of TLS 1.2 and before, by the session's id in the ServerHello instead of the random in the ClientHello before it,
+/// and the same by the random.
+fn by_session(packets: &[Packet], secrets: &[Entry]) -> [Vec<Entry>; 2] {
+    let mut client = None;
+    let mut named = [Vec::new(), Vec::new()];
+    for packet in packets {
+        for record in (0..packet.octets.len()).filter_map(|at| packet.octets.get(at..)?.strip_prefix(&[22, 3])) {
+            let message = record.get(3..).unwrap_or_default();
+            client = agreed::client_random(message).or(client);
+            let chosen = agreed::chosen(message).filter(|chosen| chosen.version < 0x0304);
+            let Some((random, session)) = client.zip(chosen.and_then(|chosen| chosen.session)) else { continue };
+            for entry in secrets.iter().filter(|entry| entry.random == random && entry.label == Label::Master) {
+                named[0].push(Entry { random: session, of_session: true, ..*entry });
+                named[1].push(*entry);
+            }
+        }
+    }
+    named
+}
+
+#[test]
+fn secrets_that_sessions_name_open_the_same() {
+    let (packets, secrets) = handshakes();
+    let [by_session, by_random] = by_session(&packets, &secrets);
+    assert!(!by_session.is_empty());
+    let [found, expected] = [by_session, by_random].map(|some| exchanges(&analyse(&packets, false, with(&some)).0));
+    assert!(!found.is_empty());
+    assert_eq!(found, expected);
 }
 
 #[test]

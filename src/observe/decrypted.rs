@@ -316,6 +316,7 @@ impl Decrypted {
                     self.hello(&messages);
                     let is_new = side == Side::Client && self.keys.client.is_some() && self.keys.chosen.is_none();
                     match self.keys.session(&ring.secrets) {
+                        None if is_new && ring.secrets.name_sessions() => {}
                         None if is_new && ring.secrets.are_growing() => self.state = State::Waiting,
                         None if is_new => self.veil(moment, tell),
                         _ => {}

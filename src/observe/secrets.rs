@@ -16,6 +16,8 @@ pub struct Secrets {
     learned: u64,
     forgotten: u64,
     may_grow: bool,
+    /// Some are named by sessions.
+    of_sessions: bool,
 }
 
 /// The secrets of a connection. TLS 1.2 has one, TLS 1.3 four or five.
@@ -48,6 +50,7 @@ impl Secrets {
             learned: 0,
             forgotten: 0,
             may_grow: false,
+            of_sessions: false,
         }
     }
 
@@ -58,7 +61,8 @@ impl Secrets {
 
     /// Takes a line. Of two that differ the later one counts.
     pub fn learn(&mut self, entry: &Entry) {
-        let Entry { random, label, secret } = entry;
+        let Entry { random, of_session, label, secret } = entry;
+        self.of_sessions |= of_session;
         let session = self.sessions.entry(*random).or_default();
         let before = if session.secrets.is_empty() { 0 } else { session.weight() };
         match session.secrets.iter_mut().find(|(of, _)| of == label) {
@@ -80,7 +84,13 @@ impl Secrets {
         }
     }
 
-    /// The secrets of the connection whose ClientHello has this random.
+    /// Whether some are named by the id of a session, which only the ServerHello tells.
+    #[must_use]
+    pub const fn name_sessions(&self) -> bool {
+        self.of_sessions
+    }
+
+    /// The secrets of the connection whose ClientHello has this random, or whose session has this id.
     #[must_use]
     pub fn of(&self, random: &Random) -> Option<&Session> {
         self.sessions.get(random)
@@ -119,7 +129,7 @@ mod tests {
     use super::*;
 
     fn entry(random: u8, label: Label, octet: u8) -> Entry {
-        Entry { random: [random; 32], label, secret: Secret::new(&[octet; 48]).unwrap() }
+        Entry { random: [random; 32], of_session: false, label, secret: Secret::new(&[octet; 48]).unwrap() }
     }
 
     #[test]

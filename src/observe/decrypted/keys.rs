@@ -83,10 +83,13 @@ impl Keys {
     /// would tell a wrong story.
     pub(super) fn session<'s>(&self, secrets: &'s Secrets) -> Option<&'s Session> {
         let is_there = |session: &&Session, label| session.get(label).is_some();
-        secrets.of(self.client.as_ref()?).filter(|session| {
+        let named = secrets.of(self.client.as_ref()?).filter(|session| {
             is_there(session, Label::Master)
                 || is_there(session, Label::ClientApplication) && is_there(session, Label::ServerApplication)
-        })
+        });
+        // In TLS 1.3 the id is the client's, echoed, and names nothing.
+        let session = self.chosen.filter(|chosen| chosen.version < TLS_1_3).and_then(|chosen| chosen.session);
+        named.or_else(|| secrets.of(session.as_ref()?).filter(|session| is_there(session, Label::Master)))
     }
 
     /// Whether a direction is given up.

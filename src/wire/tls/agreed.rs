@@ -1,13 +1,15 @@
 //! What of a handshake decides how records are protected: of ClientHello and ServerHello (RFC 8446 section 4.1, RFC 5246
 //! section 7.4.1) the randoms, the version, the suite, and whether the MAC covers the ciphertext.
 
-use super::keylog::Random;
+use super::keylog::{self, Random};
 
 /// What a ServerHello chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chosen {
     /// Its random.
     pub random: Random,
+    /// What its session's id names secrets by, where it has one.
+    pub session: Option<Random>,
     /// The version, by its extension where there is one.
     pub version: u16,
     /// The cipher suite's number.
@@ -31,10 +33,13 @@ pub fn chosen(message: &[u8]) -> Option<Chosen> {
     let (SERVER_HELLO, body) = split(message)? else { return None };
     let (version, rest) = number(body)?;
     let (random, rest) = rest.split_first_chunk::<32>()?;
-    let (session, rest) = rest.split_first()?;
-    let (suite, rest) = number(rest.get(usize::from(*session)..)?)?;
+    let (session_octets, rest) = rest.split_first()?;
+    let (session, rest) = rest.split_at_checked(usize::from(*session_octets))?;
+    let (suite, rest) = number(rest)?;
     let (compression, rest) = rest.split_first()?;
-    let mut chosen = Chosen { random: *random, version, suite, encrypt_then_mac: false, compressed: *compression != 0 };
+    let session = keylog::session(session);
+    let compressed = *compression != 0;
+    let mut chosen = Chosen { random: *random, session, version, suite, encrypt_then_mac: false, compressed };
     for (code, value) in extensions(rest) {
         match (code, value) {
             (SUPPORTED_VERSIONS, [v0, v1]) => chosen.version = u16::from_be_bytes([*v0, *v1]),

@@ -3,12 +3,23 @@
 //!
 //! ```text
 //! CLIENT_RANDOM 31 octets more … 32, as hexadecimal digits  master secret, 48 octets
+//! RSA Session-ID:up to 32 octets  Master-Key:master secret
 //! ```
+//!
+//! The second form is older: it names the session, by the id in the ServerHello of TLS 1.2 and before.
 
 use std::fmt;
 
-/// The random of a ClientHello, which names a connection's secrets.
+/// The random of a ClientHello, which names a connection's secrets; or a session's id, see [`session`].
 pub type Random = [u8; 32];
+
+/// The name that a session's id gives to its secrets, filled up with zeros; `None` where it is none (RFC 5246 section 7.4.1.2).
+#[must_use]
+pub fn session(id: &[u8]) -> Option<Random> {
+    let mut name = [0; 32];
+    name.get_mut(..id.len())?.copy_from_slice(id);
+    (!id.is_empty()).then_some(name)
+}
 
 /// What a secret is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,8 +70,10 @@ impl fmt::Debug for Secret {
 /// A line's secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The ClientHello's random.
+    /// The ClientHello's random, or what stands for the session's id.
     pub random: Random,
+    /// Whether it is that of a session.
+    pub of_session: bool,
     /// What the secret is for.
     pub label: Label,
     /// The secret.
@@ -185,6 +198,7 @@ fn parse(line: &[u8]) -> Line {
         b"SERVER_HANDSHAKE_TRAFFIC_SECRET" => Label::ServerHandshake,
         b"CLIENT_TRAFFIC_SECRET_0" => Label::ClientApplication,
         b"SERVER_TRAFFIC_SECRET_0" => Label::ServerApplication,
+        b"RSA" if random.starts_with(SESSION_ID) => return of_session(random, secret),
         b"RSA" | b"PMS_CLIENT_RANDOM" => return Line::PreMaster,
         other => {
             return if is_label(other) && is_digits(random) && is_digits(secret) { Line::Other } else { Line::Bad };
@@ -194,7 +208,19 @@ fn parse(line: &[u8]) -> Line {
     let (Some(32), Some(length)) = (digits(random, &mut name), digits(secret, &mut octets)) else { return Line::Bad };
     let possible = if label == Label::Master { length == 48 } else { matches!(length, 32 | 48) };
     match octets.get(..length).filter(|_| possible).and_then(Secret::new) {
-        Some(secret) => Line::Entry(Entry { random: name, label, secret }),
+        Some(secret) => Line::Entry(Entry { random: name, of_session: false, label, secret }),
+        None => Line::Bad,
+    }
+}
+
+/// The words behind `RSA`, where they name a session and its master secret.
+fn of_session(id: &[u8], secret: &[u8]) -> Line {
+    let (mut name, mut octets) = ([0; 32], [0; MOST_OCTETS]);
+    let id = id.strip_prefix(SESSION_ID).and_then(|id| digits(id, &mut name));
+    let random = id.and_then(|octets| session(name.get(..octets)?));
+    let whole = secret.strip_prefix(MASTER_KEY).and_then(|secret| digits(secret, &mut octets)) == Some(MOST_OCTETS);
+    match random.zip(Secret::new(&octets).filter(|_| whole)) {
+        Some((random, secret)) => Line::Entry(Entry { random, of_session: true, label: Label::Master, secret }),
         None => Line::Bad,
     }
 }
@@ -216,6 +242,9 @@ fn digits(word: &[u8], octets: &mut [u8]) -> Option<usize> {
     }
     Some(pairs.len())
 }
+
+const SESSION_ID: &[u8] = b"Session-ID:";
+const MASTER_KEY: &[u8] = b"Master-Key:";
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -256,6 +285,26 @@ mod tests {
             let (entries, _) = read(&[line(label, octets).as_bytes()]);
             let [entry] = entries.as_slice() else { panic!("{label}: {entries:?}") };
             assert_eq!((entry.label, entry.random[31], entry.secret.octets()), (expected, 31, &*vec![0xab; octets]));
+        }
+    }
+
+    #[test]
+    fn a_session_has_the_master_secret_of_its_line() {
+        let text = |id: &str| format!("RSA Session-ID:{id} Master-Key:{}", "aB".repeat(48));
+        let (entries, _) = read(&[text("0a0b").as_bytes()]);
+        let [entry] = entries.as_slice() else { panic!("{entries:?}") };
+        assert_eq!((Some(entry.random), entry.of_session, entry.label), (session(&[10, 11]), true, Label::Master));
+        assert_eq!(entry.secret.octets(), [0xab; 48]);
+        let long = "00".repeat(33);
+        for bad in [
+            text(""),
+            text("0"),
+            text(&long),
+            text("0a").replace("Master", "Monster"),
+            "RSA Session-ID:0a Master-Key:00".to_owned(),
+        ] {
+            let (entries, tally) = read(&[bad.as_bytes()]);
+            assert_eq!((entries.len(), tally.bad), (0, 1), "{bad}");
         }
     }
 
