@@ -92,6 +92,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("md5", &["wire/tls/protect/schedule.rs", "wire/tls/protect/stream.rs"]),
     ("rc4", &["wire/tls/protect/stream.rs"]),
     ("tls_parser", &["wire/tls/hello.rs", "wire/tls/suite.rs"]),
+    ("loona_hpack", &[]),
     ("x509_parser", &["wire/tls/certificate.rs"]),
 ];
 

@@ -1,7 +1,9 @@
 //! Bytes to values: total functions without state. What cannot be read is an error that says where and why.
 
 pub mod dns;
+pub mod hpack;
 pub mod http1;
+pub mod http2;
 mod icmp;
 mod ip;
 pub mod link;

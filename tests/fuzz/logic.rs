@@ -8,7 +8,7 @@ use netwatch502::time::Timestamp;
 use netwatch502::wire::link::LinkType;
 use netwatch502::wire::tls::certificate::Certificate;
 use netwatch502::wire::tls::{Alert, Header, handshake, hello, ja4, record};
-use netwatch502::wire::{dns, http1, packet, pcap, pcapng};
+use netwatch502::wire::{dns, hpack, http1, http2, packet, pcap, pcapng};
 
 /// Reads a pcap file to its end. Every record must end within the file and step forward.
 pub fn read_pcap(octets: &[u8]) {
@@ -65,6 +65,24 @@ pub fn read_http1(octets: &[u8]) {
     let response = http1::response(octets, &mut room);
     let _ = http1::framing(response.fields);
     let _ = http1::status_line_prefix_defect(octets);
+}
+
+/// Reads the octets as a run of frames, and what they hold of header blocks with one table. No list is longer than is allowed.
+pub fn read_http2(octets: &[u8]) {
+    const MOST: usize = 4096;
+    let mut table = hpack::Decoder::default();
+    let mut rest = octets;
+    while let Some(header) = http2::Header::parse(rest) {
+        let behind = rest.get(http2::Header::OCTETS..).unwrap_or_default();
+        let payload = behind.get(..header.length as usize).unwrap_or(behind);
+        if let Some(Ok(lines)) = header.fragment(payload).map(|block| table.decode(block, MOST)) {
+            assert!(lines.iter().map(|(name, value)| name.len() + value.len() + 32).sum::<usize>() <= MOST);
+        }
+        let _ = (http2::reset(payload), http2::goaway(payload));
+        rest = behind.get(payload.len()..).unwrap_or_default();
+    }
+    let _ = (http2::is_server_preface(octets), table.decode(octets, MOST));
+    assert!(table.held_octets() <= hpack::MOST_TABLE + octets.len() * 2 + MOST);
 }
 
 /// Reads the octets as all that TLS has: records, messages, hellos, certificates.
