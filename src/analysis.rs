@@ -11,7 +11,7 @@ mod rows;
 use std::net::IpAddr;
 
 use crate::analysis::news::Desk;
-use crate::analysis::notes::{decryption_note, differ_note, snaplen_note};
+use crate::analysis::notes::{decryption_note, differ_note, http2_note, snaplen_note};
 use crate::analysis::rows::{latency, row, upstreams};
 
 use crate::correlate::gateway::Gateways;
@@ -76,7 +76,7 @@ struct Findings<'r> {
     /// Exchanges of the downstream legs whose response is of unknown length.
     unmeasured: u64,
     opaque_tls: u64,
-    decrypted_tls: u64,
+    decrypted_and_lost: (u64, u64),
     /// While live. It gives identifiers in the order in which it tells.
     desk: Option<Desk>,
     exchange_row: Option<TakeRow<'r>>,
@@ -103,7 +103,7 @@ impl<'r> Analysis<'r> {
                     cut_heads: [0; 2],
                     unmeasured: 0,
                     opaque_tls: 0,
-                    decrypted_tls: 0,
+                    decrypted_and_lost: (0, 0),
                     desk: None,
                     exchange_row,
                 },
@@ -294,7 +294,7 @@ impl Above<'_> {
             mut totals,
             cut_heads,
             unmeasured,
-            decrypted_tls,
+            decrypted_and_lost: (decrypted_tls, lost_http2),
             desk,
             ..
         } = self.findings;
@@ -323,7 +323,7 @@ impl Above<'_> {
             .take(MOST_REMARKS)
             .map(|(remark, count)| format!("{remark} ({count} ×)"))
             .collect();
-        notes.extend(snaplen_note(cut_heads, unmeasured));
+        notes.extend(snaplen_note(cut_heads, unmeasured).into_iter().chain(http2_note(lost_http2)));
         notes.extend(decryption_note(passed.secrets, decrypted_tls, coverage.opaque_tls_connections));
         if counters.evicted > 0 {
             notes.push(format!(
@@ -408,7 +408,8 @@ impl Findings<'_> {
             }
             What::Gap { judged: GapJudged::Capture | GapJudged::Snaplen, .. } => self.gaps += 1,
             What::Opaque(Opaque::Tls) => self.opaque_tls += 1,
-            What::Decrypted => self.decrypted_tls += 1,
+            What::Opaque(Opaque::Http2) => self.decrypted_and_lost.1 += 1,
+            What::Decrypted => self.decrypted_and_lost.0 += 1,
             _ => {}
         }
     }

@@ -4,6 +4,7 @@
 //! Offsets are 64-bit positions in one direction's byte stream, 0 = the first octet after the SYN (or the first octet
 //! seen, where the capture began in the middle of the connection).
 
+pub mod http2;
 pub mod lookup;
 mod message;
 mod signs;
@@ -12,6 +13,7 @@ pub mod tls;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+pub use crate::event::http2::{ErrorCode, GoAway, StreamReset};
 pub use crate::event::message::{ForwardedFor, Request, Response, Signature, Spent};
 pub use crate::event::signs::Signs;
 pub use crate::event::tls::{Tls, Veiled};
@@ -216,7 +218,13 @@ pub enum What {
     Focused,
     /// The connection carries TLS, and its records are opened with the user's keys: what is told of messages stood in them.
     Decrypted,
-    /// The bytes are not HTTP/1; nothing above TCP will be reported.
+    /// The connection speaks HTTP/2: its exchanges run side by side, and end in any order.
+    Multiplexed,
+    /// A stream of HTTP/2 was given up.
+    StreamReset(StreamReset),
+    /// A side of an HTTP/2 connection takes no new streams.
+    GoAway(GoAway),
+    /// The bytes are not HTTP, or cannot be followed any more; nothing above TCP will be reported from here on.
     Opaque(Opaque),
     /// The connection left the table.
     Gone(Gone),
@@ -344,12 +352,12 @@ pub struct Unreachable {
     pub quotes_syn: bool,
 }
 
-/// What a connection carries that is not HTTP/1.
+/// What a connection carries that is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Opaque {
     /// TLS records.
     Tls,
-    /// HTTP/2 with prior knowledge.
+    /// HTTP/2 behind a hole, or otherwise broken: header blocks cannot be read without those before them.
     Http2,
     /// FastCGI records.
     FastCgi,

@@ -24,8 +24,8 @@
 //!    \  [wire]     octets -> Packet -> Segment | IcmpError         /    stateless
 //!     \ [flow]     copies out, fragments together, connections,   /     per connection,
 //!      \           octets in order, gaps declared                /      bounded by limits
-//!       \ [observe] messages and defects of HTTP/1, in the      /
-//!        \         clear or inside of TLS; TLS; DNS            /
+//!       \ [observe] messages and defects of HTTP/1 and HTTP/2,  /
+//!        \         in clear or inside of TLS; TLS; DNS         /
 //!         \        (the three together are a [shard])         /
 //!          '----------------------+---------------------------'
 //!                            Vec<Event>        [event]: the waist, plain data
@@ -115,6 +115,11 @@
 //!   is told in offsets of the TCP stream: an octet begins with its record and ends with it ([`observe::decrypted`]).
 //! - **What opens is what was sent.** Which keys a record needs is found by its tag, not by following the handshake: holes and
 //!   secrets that a log lacks cannot lead astray.
+//! - **A stream is an exchange.** Of HTTP/2 the same events are told as of HTTP/1, in offsets of the TCP stream, so that rules on
+//!   acknowledgements hold; those that rest on one request at a time have to look at [`correlate::multiplexed`]. Where octets are
+//!   missing, nothing is guessed: the connection is not followed any more ([`observe::http2`]).
+//! - **Our own HPACK.** Of the crates that decode it one builds its Huffman table anew for every string, another one indexes past
+//!   what is cut. [`wire::hpack`] is bounded, and its tests hold it against one of them.
 //! - **Roles do not change.** Who is client and who server is settled by SYN, SYN-ACK, or what the first octets say.
 //! - **Pairing is a matching, not a search.** Successful exchanges take part, because what they take is a candidate no
 //!   more. Values that stand on both legs and nowhere else count most, then request and length, then time.
@@ -141,7 +146,7 @@
 //! - [`analysis`] stands above `report` although it does no I/O: what it composes is a report, and the order of the
 //!   stages should stand in one place.
 //! - `DefectKind`, what HTTP/1 forbids, is defined in [`wire::http1`], where it is found; the waist uses it. So it does with
-//!   the messages of [`wire::dns`] and of [`wire::neighbour`].
+//!   the error codes of [`wire::http2`], and the messages of [`wire::dns`] and of [`wire::neighbour`].
 //! - Queries meet their answers above the waist, in `correlate::lookups`: a stub and the server behind it are asked on
 //!   different flows.
 //! - `etherparse` is also named in `wire/ip.rs`: extension headers are walked there with it, for both of its callers.

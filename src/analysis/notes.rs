@@ -22,6 +22,17 @@ pub(super) fn snaplen_note([requests, responses]: [u64; 2], unmeasured: u64) -> 
     })
 }
 
+/// What cannot be told of HTTP/2 behind missing octets.
+pub(super) fn http2_note(lost: u64) -> Option<String> {
+    let connections = if lost == 1 { "1 connection" } else { &format!("{lost} connections") };
+    (lost > 0).then(|| {
+        format!(
+            "octets of {connections} of HTTP/2 are missing or cannot be read: what came behind them is not known, since header \
+             blocks refer to those before them"
+        )
+    })
+}
+
 /// What could not be compared for want of memory.
 pub(super) fn differ_note(beyond: u64) -> Option<String> {
     (beyond > 0).then(|| format!("upstreams or paths of requests were one too many to be compared {beyond} ×"))

@@ -50,7 +50,8 @@ impl Page {
         for exchange in self.open.iter_mut().rev() {
             match exchange.request_end_offset() {
                 Some(end) if end == offset => exchange.acknowledged = Some(moment),
-                Some(end) if end < offset => return,
+                // Requests of HTTP/2 end in any order.
+                Some(end) if end < offset && self.conversation.multiplexed.is_none() => return,
                 _ => {}
             }
         }
@@ -111,7 +112,11 @@ impl Books {
         if known.is_none() {
             conversation.highest = conversation.highest.max(key.number);
             self.exchanges += 1;
-            open.push(Box::new(Exchange::new(key, conversation, moment)));
+            let mut exchange = Exchange::new(key, conversation, moment);
+            if conversation.multiplexed.is_some() && open.iter().any(|other| other.over.is_none()) {
+                exchange.idle = None;
+            }
+            open.push(Box::new(exchange));
         }
         Some((open.get_mut(at)?, known.is_none()))
     }

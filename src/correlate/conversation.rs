@@ -13,7 +13,7 @@ pub use crate::correlate::missing::{Hole, Repeat};
 use crate::correlate::places::Place;
 use crate::event::{
     Closing, ConnectionId, Defect, Ending, Endpoint, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Response,
-    Side, Veiled, What,
+    Side, StreamReset, Veiled, What,
 };
 use crate::time::Span;
 
@@ -47,7 +47,7 @@ pub struct Conversation {
     pub syn_ack: Option<(Moment, Option<Span>)>,
     /// When the handshake was complete.
     pub established: Option<Moment>,
-    /// What it carries, if not HTTP/1.
+    /// What it carries, if not HTTP.
     pub opaque: Option<Opaque>,
     /// What was seen of its TLS handshake, where it has one.
     pub handshake: Option<Box<Handshake>>,
@@ -113,8 +113,8 @@ pub struct Exchange {
     pub response_end: Option<ResponseEnd>,
     /// The first defect.
     pub defect: Option<(Moment, Defect)>,
-    /// The first octets of a response that has one, at most 64.
-    pub first_octets: Box<[u8]>,
+    /// What was out of order, if anything was.
+    pub trouble: Option<Box<Trouble>>,
     /// Latest frame with octets of the response.
     pub last_response: Option<Moment>,
     /// Whether it is over, and when it became so.
@@ -131,6 +131,15 @@ pub struct Exchange {
     pub attempts: SmallVec<[ExchangeKey; 2]>,
     /// Octets of text and marks that it holds.
     pub weight: usize,
+}
+
+/// What few exchanges have.
+#[derive(Clone, Debug, Default)]
+pub struct Trouble {
+    /// The first octets of a response that has a defect, at most 64.
+    pub first_octets: Box<[u8]>,
+    /// Which side gave up its stream of HTTP/2, and when.
+    pub stream_reset: Option<(Moment, StreamReset)>,
 }
 
 /// The beginning of a response.
@@ -218,7 +227,12 @@ impl Conversation {
             }
             What::Established { .. } => self.established = Some(moment),
             What::Focused => self.focused = true,
-            What::Opaque(opaque) => self.opaque = Some(*opaque),
+            What::Opaque(opaque) if self.multiplexed.is_none() => self.opaque = Some(*opaque),
+            What::Opaque(_) | What::GoAway(_) => self.disturb(moment, what),
+            What::Multiplexed => {
+                self.opaque = None;
+                self.disturb(moment, what);
+            }
             what if Disturbance::is_one(what) => self.disturb(moment, what),
             _ => {}
         }
@@ -326,7 +340,7 @@ impl Exchange {
             response: None,
             response_end: None,
             defect: None,
-            first_octets: Box::default(),
+            trouble: None,
             last_response: None,
             over: None,
             parent: None,
@@ -377,6 +391,24 @@ impl Exchange {
             && self.response_end.is_some_and(|end| matches!(end.how, Ending::Complete | Ending::Closed))
             && asked.frame < start.moment.frame
             && answer.head_end.saturating_sub(answer.start) < SMALLEST_HEAD_LIMIT
+    }
+
+    /// When a side gave up its stream, and why.
+    #[must_use]
+    pub fn reset_by(&self, side: Side) -> Option<(Moment, StreamReset)> {
+        self.stream_reset().filter(|(_, reset)| reset.by == side)
+    }
+
+    /// Which side gave up its stream of HTTP/2, and when.
+    #[must_use]
+    pub fn stream_reset(&self) -> Option<(Moment, StreamReset)> {
+        self.trouble.as_deref()?.stream_reset
+    }
+
+    /// The first octets of a response that has a defect, at most 64.
+    #[must_use]
+    pub fn first_octets(&self) -> &[u8] {
+        self.trouble.as_deref().map_or(&[], |trouble| &trouble.first_octets)
     }
 
     /// When it could be passed on at the earliest: its header section.

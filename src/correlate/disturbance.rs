@@ -2,6 +2,7 @@
 //! million of them.
 
 use crate::correlate::missing::{Hole, Repeat};
+use crate::correlate::multiplexed::Multiplexed;
 use crate::event::tls::{AlertDescription, SentAlert};
 use crate::event::{Closing, Endpoint, GapJudged, Gone, Moment, Side, Tls, Unreachable, What};
 
@@ -40,6 +41,8 @@ pub struct Disturbance {
     pub notified: [Option<Moment>; 2],
     /// The client that a PROXY protocol header names.
     pub speaks_for: Option<Endpoint>,
+    /// What is known of it where it speaks HTTP/2.
+    pub multiplexed: Option<Box<Multiplexed>>,
     /// How it left, once it did.
     pub gone: Option<(Moment, Gone)>,
 }
@@ -63,6 +66,7 @@ impl Disturbance {
         unsolicited: None,
         notified: [None; 2],
         speaks_for: None,
+        multiplexed: None,
         gone: None,
     };
 
@@ -93,6 +97,12 @@ impl Disturbance {
     /// Takes one.
     pub(super) fn take(&mut self, moment: Moment, what: &What) {
         match what {
+            What::Multiplexed => self.multiplexed = Some(Box::default()),
+            What::GoAway(_) | What::Opaque(_) => {
+                if let Some(multiplexed) = &mut self.multiplexed {
+                    multiplexed.take(moment, what);
+                }
+            }
             What::SynRepeated => {
                 let count = self.syn_repeated.map_or(0, |(_, count)| count);
                 self.syn_repeated = Some((moment, count + 1));

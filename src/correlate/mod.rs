@@ -23,6 +23,7 @@ pub mod lookup;
 pub mod lookups;
 mod marks;
 mod missing;
+pub mod multiplexed;
 pub mod neighbours;
 mod nesting;
 mod numbering;
@@ -328,7 +329,14 @@ impl Correlator {
                 if let Some(exchange) = page.exchange_mut(defect.exchange).filter(|exchange| exchange.defect.is_none())
                 {
                     exchange.defect = Some((moment, defect));
-                    exchange.first_octets = first;
+                    exchange.trouble.get_or_insert_default().first_octets = first;
+                }
+            }
+            What::StreamReset(reset) => {
+                let key = ExchangeKey { connection, number: reset.exchange };
+                if let Some(exchange) = page.exchange_mut(reset.exchange).filter(|exchange| exchange.over.is_none()) {
+                    exchange.trouble.get_or_insert_default().stream_reset = Some((moment, reset));
+                    self.end(key, moment);
                 }
             }
             What::Opaque(carried) if carried != Opaque::Switched && self.opaque_clients.len() < MOST_PROBED => {
@@ -362,7 +370,8 @@ impl Correlator {
     /// Begins an exchange that is not yet among those without a parent; `true` where it is new.
     fn open(&mut self, key: ExchangeKey, moment: Moment) -> Option<bool> {
         let page = self.books.page(key.connection)?;
-        let oldest = page.open.first().filter(|_| page.open.len() >= MOST_OPEN).map(|exchange| exchange.key);
+        let most = if page.conversation.multiplexed.is_some() { MOST_STREAMS } else { MOST_OPEN };
+        let oldest = page.open.first().filter(|_| page.open.len() >= most).map(|exchange| exchange.key);
         if let Some(oldest) = oldest {
             self.end(oldest, moment);
         }
@@ -432,5 +441,7 @@ impl Correlator {
 
 /// Exchanges of one connection that may be open; beyond it the oldest one ends without an answer.
 const MOST_OPEN: usize = 64;
+/// The same where they are streams of HTTP/2, of which servers allow some hundred at once.
+const MOST_STREAMS: usize = 1024;
 /// Addresses remembered whose connections are not read.
 const MOST_PROBED: usize = 4096;

@@ -93,7 +93,8 @@ pub(super) fn compose(
 
 /// Where the gateway's answer begins, or its close without one.
 fn answer(case: &Case<'_>) -> Option<Moment> {
-    let closed = || case.root.conversation.close(Side::Server).map(|(moment, ..)| moment);
+    let given_up = case.root.exchange.reset_by(Side::Server).map(|(moment, _)| moment);
+    let closed = || given_up.or(case.root.conversation.close(Side::Server).map(|(moment, ..)| moment));
     case.root.exchange.response_start.as_ref().map(|start| start.moment).or_else(closed)
 }
 
@@ -165,6 +166,7 @@ fn attempt(judged: &Judged<'_>) -> incident::Attempt {
         exchange: exchange.key.number,
         reused: exchange.reused && exchange.key.number > 0,
         protocol: match &exchange.request {
+            Some(_) if conversation.multiplexed.is_some() => "http/2",
             Some(request) if request.minor_version == 0 => "http/1.0",
             Some(_) => "http/1.1",
             None if exchange.veiled.is_some() || conversation.handshake.is_some() => "tls",

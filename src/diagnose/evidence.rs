@@ -398,13 +398,17 @@ fn dropped_for_client(case: &Case<'_>) -> Option<Moment> {
 pub fn given_on(party: Party<'_>) -> Option<Given> {
     let Party { exchange, conversation } = party;
     let began = exchange.response_start.as_ref().map(|start| start.moment);
-    let closed = conversation.close(Side::Server).map(|(moment, ..)| moment);
+    let given_up = |side| exchange.reset_by(side).map(|(moment, _)| moment);
+    let closed = given_up(Side::Server).or(conversation.close(Side::Server).map(|(moment, ..)| moment));
     let at = began.or(closed).or(exchange.over)?;
     let whole = exchange.is_answered();
-    let client = conversation.ended(Side::Client);
+    // A stream that was given up is as good as a connection that was.
+    let client = given_up(Side::Client).or(conversation.ended(Side::Client));
     // A client that closed for good answers what still comes with a RST, or has said so inside of TLS; one that merely stopped
     // sending reads on.
-    let went_away = conversation.reset(Side::Client).is_some() || client == conversation.notified(Side::Client);
+    let went_away = exchange.stream_reset().is_some()
+        || conversation.reset(Side::Client).is_some()
+        || client == conversation.notified(Side::Client);
     let defective = exchange.defect.map(|(moment, _)| moment);
     // A client that was sent what the capture does not hold may have had its answer.
     let missing = conversation.gaps.iter().any(|gap| {
@@ -420,7 +424,7 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
         let before = |moment: Moment| client.frame < moment.frame;
         let unanswered = match exchange.response_end {
             Some(end) if whole => went_away && before(end.moment) && began.is_none_or(before),
-            _ => conversation.ended(Side::Server).is_none_or(before),
+            _ => given_up(Side::Server).or(conversation.ended(Side::Server)).is_none_or(before),
         };
         unanswered && defective.is_none_or(before) && client.frame > exchange.started.frame
     });

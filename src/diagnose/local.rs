@@ -7,10 +7,11 @@ use std::time::Duration;
 use crate::correlate::{Case, Pairing, Party};
 use crate::diagnose::cause::{Cause, Phase};
 use crate::diagnose::compose::Judged;
-use crate::diagnose::evidence::{Given, Verdict, span};
+use crate::diagnose::evidence::{self, Given, Verdict, span};
+use crate::diagnose::http2;
 use crate::diagnose::incident::{Actor, Grade, Incident, Leg};
 use crate::diagnose::pools::Outage;
-use crate::event::{Endpoint, Moment, Side};
+use crate::event::{Endpoint, GapJudged, Moment, Side};
 use crate::time::Timestamp;
 
 /// A recent failure of an upstream, by which a gateway may have taken it out of service.
@@ -46,6 +47,9 @@ pub fn left(case: &Case<'_>, closed: Moment) -> Verdict {
     let Party { exchange, conversation } = case.root;
     let reset = conversation.fin(Side::Client).is_none_or(|(fin, _)| fin.frame > closed.frame);
     let (how, detail) = match reset {
+        _ if exchange.reset_by(Side::Client).is_some_and(|(moment, _)| moment == closed) => {
+            ("RST_STREAM", "rst_stream")
+        }
         _ if conversation.notified(Side::Client) == Some(closed) => ("close_notify", "close_notify"),
         true => ("RST", "rst"),
         false => ("FIN", "fin"),
@@ -72,6 +76,30 @@ pub fn left(case: &Case<'_>, closed: Moment) -> Verdict {
         verdict = verdict.or_else(None, "the upstream had failed before, on a leg that cannot be seen");
     }
     verdict.unknown("the client's own time limit")
+}
+
+/// Whether a request got no answer, and it was the gateway that closed.
+#[must_use]
+pub fn closed_without_answer(case: &Case<'_>) -> bool {
+    let Party { exchange, conversation } = case.root;
+    let missing = conversation.gaps.iter().any(|gap| {
+        gap.sender == Side::Server && gap.moment.frame >= exchange.started.frame && gap.judged != GapJudged::Network
+    });
+    if exchange.request_head.is_none() || missing || evidence::is_unread(case.root) {
+        return false;
+    }
+    // What stands where a response must, and is none, is no answer either.
+    let left = || {
+        exchange.defect.is_some() || exchange.response_start.is_some() || {
+            let closed = conversation.close(Side::Server);
+            // A close that crossed the request on an idle connection is the client's race with the gateway.
+            closed.is_some_and(|(moment, closing, _)| {
+                let unread = exchange.request_start.zip(closing.acknowledged).is_some_and(|(start, ack)| ack <= start);
+                moment.frame > exchange.started.frame && !unread
+            })
+        }
+    };
+    http2::left_without_answer(case).unwrap_or_else(left)
 }
 
 /// Nothing was sent to an upstream for this request.

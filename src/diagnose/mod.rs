@@ -12,6 +12,7 @@ pub mod endpoints;
 pub mod episode;
 pub mod evidence;
 pub mod explain;
+pub mod http2;
 pub mod incident;
 mod inside;
 mod instants;
@@ -59,7 +60,7 @@ use crate::diagnose::pools::Pools;
 use crate::diagnose::product::Recognition;
 use crate::diagnose::recognition::Products;
 use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, take_verdict};
-use crate::event::{Endpoint, GapJudged, Moment, Side};
+use crate::event::{Endpoint, Moment, Side};
 use crate::stats::{self, Stats, Taken};
 use crate::time::Timestamp;
 
@@ -242,7 +243,7 @@ impl Diagnoser {
                 if error { stats.failed_wait.note(wait) } else { stats.client_wait.note(wait) }
             }
         }
-        let kind = if error || (no_answer && self.closed_without_answer(case)) {
+        let kind = if error || (no_answer && local::closed_without_answer(case)) {
             Kind::GatewayError
         } else if no_answer {
             return None;
@@ -306,26 +307,6 @@ impl Diagnoser {
     fn remark(&mut self, remark: String) {
         if self.remarks.len() < MOST_REMARKS || self.remarks.contains_key(&remark) {
             *self.remarks.entry(remark).or_default() += 1;
-        }
-    }
-
-    /// Whether a request got no answer, and it was the gateway that closed.
-    fn closed_without_answer(&self, case: &Case<'_>) -> bool {
-        let Party { exchange, conversation } = case.root;
-        let missing = conversation.gaps.iter().any(|gap| {
-            gap.sender == Side::Server && gap.moment.frame >= exchange.started.frame && gap.judged != GapJudged::Network
-        });
-        if exchange.request_head.is_none() || missing || evidence::is_unread(case.root) {
-            return false;
-        }
-        // What stands where a response must, and is none, is no answer either.
-        exchange.defect.is_some() || exchange.response_start.is_some() || {
-            let closed = conversation.close(Side::Server);
-            // A close that crossed the request on an idle connection is the client's race with the gateway.
-            closed.is_some_and(|(moment, closing, _)| {
-                let unread = exchange.request_start.zip(closing.acknowledged).is_some_and(|(start, ack)| ack <= start);
-                moment.frame > exchange.started.frame && !unread
-            })
         }
     }
 

@@ -425,7 +425,7 @@ pub fn opaque(attempt: &Attempt<'_>) -> Option<Verdict> {
         Opaque::Tls => "TLS",
         Opaque::Http2 => "HTTP/2",
         Opaque::FastCgi => "FastCGI",
-        Opaque::Switched | Opaque::Other => "something that is not HTTP/1",
+        Opaque::Switched | Opaque::Other => "something that is not HTTP",
     };
     let mut verdict = Verdict::new(
         Cause::Unknown,

@@ -186,7 +186,7 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
         verdict = verdict.proof(
             start.moment,
             Actor::Upstream,
-            format!("the response begins: {}", quote(&attempt.exchange.first_octets)),
+            format!("the response begins: {}", quote(attempt.exchange.first_octets())),
         );
     }
     verdict = verdict.proof(moment, Actor::Upstream, format!("{said}, {} octets into the response", defect.within));
@@ -205,7 +205,7 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
 
 /// The request in clear was answered by a TLS alert record: the port speaks TLS.
 fn tls_alert(attempt: &Attempt<'_>, moment: Moment) -> Option<Verdict> {
-    let [0x15, 0x03, _, 0, 2, level, description, ..] = *attempt.exchange.first_octets else { return None };
+    let [0x15, 0x03, _, 0, 2, level, description, ..] = *attempt.exchange.first_octets() else { return None };
     let server = attempt.conversation.server;
     Some(
         Verdict::new(

@@ -11,10 +11,13 @@ impl Diagnoser {
     /// and what was said and done stands in clear.
     fn is_served(&self, case: &Case<'_>) -> bool {
         let Party { exchange, conversation } = case.root;
-        let parties = || case.attempts.iter().map(|attempt| attempt.party).chain([case.root]);
+        let mut parties = case.attempts.iter().map(|attempt| attempt.party).chain([case.root]);
+        let in_clear = |Party { exchange, conversation }: Party<'_>| {
+            exchange.veiled.is_none() && conversation.handshake.is_none() && conversation.multiplexed.is_none()
+        };
         case.served
             && exchange.status().is_some_and(|status| status < 400 && !self.is_asked(status))
-            && parties().all(|party| party.exchange.veiled.is_none() && party.conversation.handshake.is_none())
+            && parties.all(in_clear)
             && conversation.notified(Side::Client).is_none()
             && local::silent_wait(case).is_none()
     }

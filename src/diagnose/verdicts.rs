@@ -8,7 +8,7 @@ use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{Attempt, Given, Outside, Verdict};
 use crate::diagnose::incident::Grade;
-use crate::diagnose::{connect, no_answer, request, response, tls, whole};
+use crate::diagnose::{connect, http2, no_answer, request, response, tls, whole};
 use crate::event::{Endpoint, Moment, Side};
 use crate::time::Timestamp;
 
@@ -38,8 +38,10 @@ pub(super) fn judge_attempt(view: &Attempt<'_>) -> Option<Verdict> {
         .or_else(|| no_answer::closed_before_request(view))
         .or_else(|| tls::judge(view))
         .or_else(|| no_answer::opaque(view))
-        .or_else(|| request::judge(view))
-        .or_else(|| response::judge(view))?;
+        .or_else(|| match view.conversation.multiplexed {
+            Some(_) => http2::judge(view),
+            None => request::judge(view).or_else(|| response::judge(view)),
+        })?;
     // Who was served in full was served by this attempt: if its response is not there, the capture misses it.
     let served = view.given.is_some_and(|given| given.whole && given.status.is_some_and(|status| status < 500));
     if served && view.exchange.status() != view.given.and_then(|given| given.status) {

@@ -52,6 +52,9 @@ pub(super) fn has_answered_unseen(attempt: &Attempt<'_>) -> bool {
     let exchange = attempt.exchange;
     let Some(read) = exchange.read else { return false };
     let ahead = attempt.conversation.server_ahead.is_some_and(|(moment, _)| moment.frame >= exchange.started.frame);
+    if attempt.conversation.multiplexed.is_some() {
+        return ahead && !attempt.answered_in_time() || has_frames_unseen(attempt);
+    }
     if let Some(start) = &exchange.response_start {
         return start.at > read || ahead && !attempt.answered_in_time();
     }
@@ -61,11 +64,19 @@ pub(super) fn has_answered_unseen(attempt: &Attempt<'_>) -> bool {
     sent || received || ahead
 }
 
+/// Whether the server of a connection of HTTP/2 sent octets after the request began that were not seen: what comes by may be any
+/// stream's, so that it is of no use to know where the response begins.
+fn has_frames_unseen(attempt: &Attempt<'_>) -> bool {
+    let skipped = attempt.conversation.server_skipped;
+    skipped.is_some_and(|(moment, ..)| moment.frame >= attempt.exchange.started.frame)
+        || attempt.gateway_close().is_some_and(|(_, closing, _)| closing.acknowledged > Some(closing.peer_sent))
+}
+
 /// Whether the server closed first, behind octets of its response that were not seen.
 fn is_cut_short_unseen(attempt: &Attempt<'_>) -> bool {
     let exchange = attempt.exchange;
     let is_last = attempt.conversation.highest == exchange.key.number;
-    let began = is_last && exchange.response_start.is_some();
+    let began = is_last && exchange.response_start.is_some() && attempt.conversation.multiplexed.is_none();
     let Some((_, closing, _)) = response::server_moved_first(attempt).filter(|_| began) else { return false };
     exchange.response_end.is_none_or(|end| end.how != Ending::Unmeasured && closing.at > end.end)
 }

@@ -214,7 +214,7 @@ impl Decrypted {
         self.records.iter_mut().for_each(Records::give_up);
         self.messages = Default::default();
         self.early.held = Vec::new();
-        self.inside.give_up(now.context);
+        self.inside.give_up(now, tell);
         if self.state == State::Waiting {
             self.veil(now.moment, tell);
         }

@@ -20,6 +20,7 @@ use crate::observe::chunks::Chunks;
 use crate::observe::http1::cut::Measure;
 use crate::observe::http1::pairing::Queue;
 pub use crate::observe::http1::rest::Rest;
+use crate::observe::http2::Http2;
 
 /// The observer of one connection.
 #[derive(Debug)]
@@ -38,7 +39,12 @@ pub struct Http1 {
     answer: Answer,
     /// Offset after the server's latest octets.
     server_end: u64,
+    /// The latest request asked for HTTP/2, and is answered in that.
+    upgraded: bool,
 }
+
+/// What was recognised as something else, for who reads that: of each side the offset of the first octet, and the octets.
+pub type Unread = [(u64, Vec<u8>); 2];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -237,6 +243,21 @@ impl Http1 {
     #[must_use]
     pub fn unread(&self) -> (u64, &[u8]) {
         (self.requests.start, &self.requests.buffer)
+    }
+
+    /// The observer of the HTTP/2 that this turned out to be, and what it has to read first.
+    #[must_use]
+    pub fn to_http2(&mut self) -> Option<(Box<Http2>, Unread)> {
+        let Mode::Opaque(Opaque::Http2) = self.mode else { return None };
+        let unread =
+            [&mut self.requests, &mut self.responses].map(|reader| (reader.start, std::mem::take(&mut reader.buffer)));
+        Some((Box::new(Http2::new(self.exchanges, self.upgraded)), unread))
+    }
+
+    /// Exchanges so far.
+    #[must_use]
+    pub const fn exchanges(&self) -> u32 {
+        self.exchanges
     }
 
     fn opaque(&mut self, what: Opaque, tell: &mut impl FnMut(What)) {

@@ -6,6 +6,7 @@ pub mod decrypted;
 pub mod dns;
 pub mod head;
 pub mod http1;
+pub mod http2;
 pub mod secrets;
 mod signs;
 pub mod sniff;
@@ -19,6 +20,7 @@ use crate::limits::Limits;
 use crate::observe::decrypted::{KeyRing, Now};
 use crate::observe::dns::Dns;
 use crate::observe::http1::{Http1, Rest};
+use crate::observe::http2::Http2;
 use crate::observe::tls::Tls;
 use crate::observe::veil::Veil;
 
@@ -29,6 +31,8 @@ pub enum Observer {
     Http1(Box<Http1>),
     /// The same while no message is under way and nothing was heard for a while, or yet.
     Resting(Rest),
+    /// HTTP/2 in clear.
+    Http2(Box<Http2>),
     /// TLS, or what may turn to it.
     Tls(Box<Veil>),
     /// Questions to a name server.
@@ -60,8 +64,13 @@ impl Observer {
                 let Now { moment, context, limits } = now;
                 let may_open = ring.may_open();
                 http.piece(side, piece, moment, context, limits, &mut |what| {
-                    // Who decrypts says whether it is opaque.
-                    if !(may_open && matches!(what, What::Opaque(Opaque::Tls))) {
+                    // Who decrypts says whether it is opaque, and who reads HTTP/2 that it is not.
+                    let by_other = match what {
+                        What::Opaque(Opaque::Http2) => true,
+                        What::Opaque(Opaque::Tls) => may_open,
+                        _ => false,
+                    };
+                    if !by_other {
                         tell(moment, what);
                     }
                 });
@@ -73,7 +82,15 @@ impl Observer {
                 *self = Self::Http1(Box::new(Http1::wake(*rest)));
                 self.piece(side, piece, now, ring, tell);
             }
-            Self::Tls(tls) => tls.piece(side, piece, now, ring, tell),
+            Self::Http2(http2) => {
+                http2.piece(side, piece, now, &mut |what| tell(now.moment, what));
+            }
+            Self::Tls(tls) => {
+                tls.piece(side, piece, now, ring, tell);
+                if let Some(exchanges) = tls.turns_to_http2(side, piece) {
+                    self.begin_http2(Box::new(Http2::new(exchanges, false)), side, piece, now, tell);
+                }
+            }
             Self::Dns(dns) => dns.piece(side, piece, &mut |told| tell(now.moment, What::Lookup(Box::new(told)))),
         }
     }
@@ -89,6 +106,7 @@ impl Observer {
     ) {
         match self {
             Self::Http1(http) => http.closed(side, reset, &mut |what| tell(moment, what)),
+            Self::Http2(http2) => http2.closed(side, &mut |what| tell(moment, what)),
             Self::Tls(tls) => tls.closed(side, reset, moment, limits, tell),
             Self::Resting(_) | Self::Dns(_) => {}
         }
@@ -135,6 +153,7 @@ impl Observer {
         match self {
             Self::Http1(http) => http.held_octets(),
             Self::Resting(_) => 0,
+            Self::Http2(http2) => http2.held_octets(),
             Self::Tls(tls) => tls.held_octets(),
             Self::Dns(dns) => dns.held_octets(),
         }
@@ -145,18 +164,25 @@ impl Observer {
         match self {
             Self::Http1(http) => http.give_up_heads(now.context),
             Self::Resting(_) => {}
+            Self::Http2(http2) => http2.give_up(&mut |what| tell(now.moment, what)),
             Self::Tls(tls) => tls.give_up(now, tell),
             Self::Dns(dns) => dns.give_up(),
         }
     }
 
-    /// The octets are not HTTP/1, or no longer: TLS is, or may come.
+    /// The octets are not HTTP/1, or no longer: HTTP/2 or TLS is, or may come.
     #[cold]
     fn hand_over(&mut self, now: Now<'_>, ring: &mut KeyRing, tell: &mut impl FnMut(Moment, What)) {
         let Self::Http1(http) = self else { return };
+        if let Some((mut http2, unread)) = http.to_http2() {
+            tell(now.moment, What::Multiplexed);
+            http2.read(&unread, now, &mut |what| tell(now.moment, what));
+            *self = Self::Http2(http2);
+            return;
+        }
         let mut tls = match http.carried() {
             Some(Opaque::Tls) => Veil::new(Tls::new(http.is_from_start()), ring.may_open()),
-            Some(Opaque::Switched | Opaque::Other) => Veil::awaiting(Tls::awaiting()),
+            Some(Opaque::Switched | Opaque::Other) => Veil::awaiting(Tls::awaiting(), http.exchanges()),
             _ => return,
         };
         let (at, octets) = http.unread();
@@ -164,5 +190,20 @@ impl Observer {
             tls.piece(Side::Client, &Piece::Data { at, octets }, now, ring, tell);
         }
         *self = Self::Tls(Box::new(tls));
+    }
+
+    /// HTTP/2 begins with a piece.
+    #[cold]
+    fn begin_http2(
+        &mut self,
+        mut http2: Box<Http2>,
+        side: Side,
+        piece: &Piece<'_>,
+        now: Now<'_>,
+        tell: &mut impl FnMut(Moment, What),
+    ) {
+        tell(now.moment, What::Multiplexed);
+        http2.piece(side, piece, now, &mut |what| tell(now.moment, what));
+        *self = Self::Http2(http2);
     }
 }

@@ -83,6 +83,12 @@ impl Tls {
         Self { mode: Mode::Awaiting, ..Self::new(true) }
     }
 
+    /// Whether TLS has not begun yet.
+    #[must_use]
+    pub fn is_awaiting(&self) -> bool {
+        self.mode == Mode::Awaiting
+    }
+
     /// Takes the next piece of a direction.
     pub fn piece(
         &mut self,

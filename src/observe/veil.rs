@@ -8,6 +8,7 @@ use crate::flow::assembler::Piece;
 use crate::limits::Limits;
 use crate::observe::decrypted::{Decrypted, Fate, KeyRing, Now};
 use crate::observe::tls::Tls;
+use crate::wire::http2;
 
 /// The observer of one connection with TLS.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Veil {
     decrypted: Option<Box<Decrypted>>,
     /// TLS has not begun yet: what is shown tells when it does.
     awaiting: bool,
+    /// Exchanges of HTTP/1 that came before.
+    exchanges: u32,
     /// What was inferred while it is not known whether the connection is decrypted.
     inferred: Vec<(Moment, What)>,
 }
@@ -24,13 +27,25 @@ impl Veil {
     /// An observer for a connection that speaks TLS; `may_open` where there are secrets, or may come to be.
     #[must_use]
     pub fn new(shown: Tls, may_open: bool) -> Self {
-        Self { shown, decrypted: may_open.then(Box::default), awaiting: false, inferred: Vec::new() }
+        Self { shown, decrypted: may_open.then(Box::default), awaiting: false, exchanges: 0, inferred: Vec::new() }
     }
 
-    /// An observer for a connection that speaks something else and may turn to TLS.
+    /// An observer for a connection that speaks something else, behind so many exchanges of HTTP/1, and may turn to TLS.
     #[must_use]
-    pub fn awaiting(shown: Tls) -> Self {
-        Self { awaiting: true, ..Self::new(shown, false) }
+    pub fn awaiting(shown: Tls, exchanges: u32) -> Self {
+        Self { awaiting: true, exchanges, ..Self::new(shown, false) }
+    }
+
+    /// Whether a piece begins HTTP/2 where TLS was waited for, in a tunnel of CONNECT; behind how many exchanges.
+    #[must_use]
+    pub fn turns_to_http2(&self, side: Side, piece: &Piece<'_>) -> Option<u32> {
+        let Piece::Data { octets, .. } = piece else { return None };
+        let begins = self.awaiting
+            && match side {
+                Side::Client => octets.starts_with(http2::PREFACE),
+                Side::Server => http2::is_server_preface(octets) == Some(true),
+            };
+        (begins && self.shown.is_awaiting()).then_some(self.exchanges)
     }
 
     /// Takes the next piece of a direction. What is told belongs to the moment that is told with it.

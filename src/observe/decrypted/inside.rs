@@ -1,11 +1,11 @@
-//! What is inside of the records: plaintext in, the events of HTTP/1 out, in offsets of the stream.
+//! What is inside of the records: plaintext in, the events of HTTP out, in offsets of the stream.
 //!
 //! How much plaintext a hole holds is known where the sequence numbers tell how many records are missing, and each has as many
 //! octets more than its plaintext. Else nothing is known of it.
 
 use std::ops::Range;
 
-use crate::event::{GapJudged, Moment, Side, What};
+use crate::event::{GapJudged, Moment, Opaque, Side, What};
 use crate::flow::assembler::Piece;
 use crate::flow::connection::Context;
 use crate::observe::decrypted::Now;
@@ -13,11 +13,14 @@ use crate::observe::decrypted::keys::{Follow, Opened};
 use crate::observe::decrypted::offsets::{Offsets, inside, outside};
 use crate::observe::decrypted::records::{Lost, Whole};
 use crate::observe::http1::Http1;
+use crate::observe::http2::Http2;
 
-/// HTTP/1, and where its octets stand in the stream.
+/// HTTP, and where its octets stand in the stream.
 #[derive(Debug)]
 pub(super) struct Inside {
     http: Http1,
+    /// What it turned out to be.
+    http2: Option<Box<Http2>>,
     offsets: [Offsets; 2],
     sides: [Flow; 2],
     /// Some records are longer than they need be: how much of a hole is plaintext cannot be told.
@@ -36,7 +39,13 @@ struct Flow {
 
 impl Default for Inside {
     fn default() -> Self {
-        Self { http: Http1::new(true), offsets: Default::default(), sides: Default::default(), padded: false }
+        Self {
+            http: Http1::new(true),
+            http2: None,
+            offsets: Default::default(),
+            sides: Default::default(),
+            padded: false,
+        }
     }
 }
 
@@ -120,17 +129,26 @@ impl Inside {
     }
 
     pub(super) fn closed(&mut self, side: Side, reset: bool, now: Now<'_>, tell: &mut impl FnMut(Moment, What)) {
-        let Self { http, offsets, .. } = self;
-        http.closed(side, reset, &mut |what| tell(now.moment, known(outside(offsets, what))));
+        let Self { http, http2, offsets, .. } = self;
+        let tell = &mut |what| tell(now.moment, known(outside(offsets, what)));
+        match http2 {
+            Some(http2) => http2.closed(side, tell),
+            None => http.closed(side, reset, tell),
+        }
     }
 
     /// There is no room for header sections that are not complete.
-    pub(super) fn give_up(&mut self, context: Context) {
-        self.http.give_up_heads(inside(&self.offsets, context));
+    pub(super) fn give_up(&mut self, now: Now<'_>, tell: &mut impl FnMut(Moment, What)) {
+        let Self { http, http2, offsets, .. } = self;
+        match http2 {
+            Some(http2) => http2.give_up(&mut |what| tell(now.moment, known(outside(offsets, what)))),
+            None => http.give_up_heads(inside(offsets, now.context)),
+        }
     }
 
     pub(super) fn held_octets(&self) -> usize {
-        self.http.held_octets() + self.offsets.iter().map(Offsets::held_octets).sum::<usize>()
+        let http2 = self.http2.as_ref().map_or(0, |http2| http2.held_octets());
+        self.http.held_octets() + http2 + self.offsets.iter().map(Offsets::held_octets).sum::<usize>()
     }
 
     fn gap(
@@ -157,10 +175,22 @@ impl Inside {
     }
 
     fn piece(&mut self, side: Side, piece: &Piece<'_>, now: Now<'_>, tell: &mut impl FnMut(Moment, What)) {
-        let Self { http, offsets, .. } = self;
+        let Self { http, http2, offsets, .. } = self;
         let context = inside(offsets, now.context);
-        let tell = &mut |what| tell(now.moment, known(outside(offsets, what)));
-        http.piece(side, piece, now.moment, context, now.limits, tell);
+        let mut tell = |what| tell(now.moment, known(outside(offsets, what)));
+        if let Some(http2) = http2 {
+            return http2.piece(side, piece, Now { context, ..now }, &mut tell);
+        }
+        http.piece(side, piece, now.moment, context, now.limits, &mut |what| {
+            if !matches!(what, What::Opaque(Opaque::Http2)) {
+                tell(what);
+            }
+        });
+        if let Some((mut begun, unread)) = http.to_http2() {
+            tell(What::Multiplexed);
+            begun.read(&unread, Now { context, ..now }, &mut tell);
+            *http2 = Some(begun);
+        }
     }
 
     fn flow_mut(&mut self, side: Side) -> &mut Flow {

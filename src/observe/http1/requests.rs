@@ -122,7 +122,9 @@ impl Http1 {
                     }
                     return Taken::More;
                 }
-                Guess::Opaque(what) if self.mode == Mode::Sniffing && (!self.unsure || what == Opaque::Tls) => {
+                Guess::Opaque(what)
+                    if self.mode == Mode::Sniffing && (!self.unsure || matches!(what, Opaque::Tls | Opaque::Http2)) =>
+                {
                     let start = self.requests.start;
                     self.opaque(what, tell);
                     self.requests = Reader { start, buffer: head.to_vec(), ..Reader::default() };

@@ -7,7 +7,8 @@ use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::Method;
 use crate::observe::http1::{Answer, Arrived, FIRST_OCTETS, Http1, Mode, Reader, State};
 use crate::observe::tls::alert_instead;
-use crate::wire::http1::{self, Fields, Framing, ResponseHead};
+use crate::wire::http1::{self, Field, Fields, Framing, ResponseHead};
+use crate::wire::http2;
 
 impl Http1 {
     pub(super) fn server_data(&mut self, arrived: Arrived<'_>, tell: &mut impl FnMut(What)) {
@@ -71,6 +72,9 @@ impl Http1 {
             at += taken as u64;
             octets = octets.get(taken..).unwrap_or_default();
         }
+        if self.carried() == Some(Opaque::Http2) {
+            self.responses = Reader { start: at, buffer: octets.to_vec(), ..Reader::default() };
+        }
     }
 
     /// The server's octets came before any of the client's, or before those could be made out. Returns whether to read them.
@@ -82,6 +86,12 @@ impl Http1 {
             }
         } else if self.unsure {
             self.responses.state = State::Lost;
+            return false;
+        } else if http2::is_server_preface(octets) == Some(true) {
+            let Reader { start, buffer, .. } = std::mem::take(&mut self.requests);
+            self.opaque(Opaque::Http2, tell);
+            self.requests = Reader { start, buffer, ..Reader::default() };
+            self.responses = Reader { start: at, buffer: octets.to_vec(), ..Reader::default() };
             return false;
         } else {
             self.opaque(Opaque::Other, tell);
@@ -228,6 +238,14 @@ impl Http1 {
         let exchange = self.responses.exchange;
         let Some(first) = self.responses.first else { return };
         let place = Place { exchange, start, end, first };
+        if parsed.status == Some(101) && self.outstanding.answered(exchange).is_some_and(|request| request.upgrade) {
+            let is_http2 = |field: &Field<'_>| field.is("upgrade") && field.value.eq_ignore_ascii_case(b"h2c");
+            if self.exchanges == exchange && parsed.fields.iter().any(is_http2) {
+                // RFC 7540 section 3.2: the answer proper follows, in HTTP/2.
+                self.upgraded = true;
+                return self.opaque(Opaque::Http2, tell);
+            }
+        }
         let response = head::response(parsed, framing, place, self.answer.request_sent, self.answer.solicited);
         let status = response.status;
         self.answer.content_start = end;

@@ -43,6 +43,7 @@ impl Http1 {
             mingled: false,
             answer: Answer::default(),
             server_end: 0,
+            upgraded: false,
         }
     }
 

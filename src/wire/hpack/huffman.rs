@@ -128,7 +128,7 @@ mod tests {
             let row = CODE.lengths[length - 1];
             bits.push_str(&format!("{:0length$b}", row.first as usize + nth - usize::from(row.before)));
         }
-        while bits.len() % 8 != 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push('1');
         }
         bits.as_bytes()
