@@ -63,6 +63,7 @@ macro_rules! stories {
 stories! {
     apache_bad_header
     apache_chunk_broken
+    apache_h2_upstream_speaks_http1
     apache_name_not_found
     apache_plaintext_to_tls
     apache_refused_503
@@ -76,6 +77,10 @@ stories! {
     chain_haproxy_nginx_refused
     haproxy_bad_status_line
     haproxy_connect_refused
+    haproxy_h2_healthy
+    haproxy_h2_refused
+    haproxy_h2_upstream_connection
+    haproxy_h2_upstream_streams
     haproxy_health_checks_down
     haproxy_name_disappears
     haproxy_race_silent_close
@@ -91,6 +96,8 @@ stories! {
     nginx_connect_refused
     nginx_deploy_wave
     nginx_early_413
+    nginx_h2_client_abort
+    nginx_h2_closed_without_response
     nginx_header_too_large
     nginx_healthy_idle_closes
     nginx_healthy_lets_go_first

@@ -12,7 +12,7 @@ import textwrap
 APACHE_MODULES = pathlib.Path("/usr/lib/apache2/modules")
 APACHE_LOADED = (
     "mpm_event", "authz_core", "headers", "slotmem_shm", "lbmethod_byrequests", "proxy", "proxy_http", "proxy_balancer",
-    "unique_id", "ssl",
+    "unique_id", "ssl", "http2", "proxy_http2",
 )
 # What gateways log of their own start and end, whatever happens in between.
 HOUSEKEEPING = re.compile(r"\[(mpm_event|core):notice\]|\[notice\]|Proxy .* stopped|AH01873|AH01882")
@@ -46,14 +46,14 @@ class Gateway:
         return "\n".join(line for line in lines if not HOUSEKEEPING.search(line))
 
 
-def nginx(pool, location, directory, port=8080, tls=False):
+def nginx(pool, location, directory, port=8080, tls=False, protocol=""):
     """nginx: `pool` is the `upstream` block, `location` what stands inside the `server`."""
     group = grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
     temporary = "".join(
         f"    {module}_temp_path {directory}/nginx-{module};\n"
         for module in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    listen = f"listen {port};"
+    listen = f"listen {port} {protocol}".strip() + ";"
     if tls:
         certificate, key = self_signed(directory)
         listen = f"listen {port} ssl;\nssl_certificate {certificate};\nssl_certificate_key {key};"

@@ -125,6 +125,15 @@ class Lab:
         self.note(f"upstream {address} started: {origin.version}")
         return process
 
+    def start_http2_upstream(self, *behaviours, address=APP):
+        """Starts the server that speaks HTTP/2 and misbehaves; `behaviours` are those of its streams, in their order."""
+        log = self.directory / f"upstream-{len(self.upstreams) + 1}.out"
+        self.upstreams.append(log)
+        process = self.start("upstream", ["python3", str(HERE / "http2_upstream.py"), address, *behaviours], log)
+        wait_until(lambda: "listening" in log.read_text(), START_LIMIT_S, "the upstream to listen")
+        self.note(f"upstream {address} started, with HTTP/2")
+        return process
+
     def start_node(self, address):
         """Starts Node's HTTP server as it comes."""
         log = self.directory / f"upstream-{len(self.upstreams) + 1}.out"
@@ -218,6 +227,15 @@ class Lab:
     def session(self, *requests):
         """Sends requests on one client connection, one after the other, and checks their statuses."""
         self.finish(self.begin_session(*requests))
+
+    def http2_session(self, *requests, together=False):
+        """Sends requests on one client connection of HTTP/2, and checks their statuses."""
+        address = f"{GATEWAY}:{self.gateways[-1].port}"
+        steps = json.dumps([request.step() for request in requests])
+        command = ["python3", str(HERE / "http2_client.py"), address, steps, *(["together"] if together else [])]
+        process = subprocess.Popen(self.inside("client", command), stdout=subprocess.PIPE, text=True)
+        self.end_with_the_lab(process)
+        self.finish((process, requests))
 
     def begin_session(self, *requests, stay_s=0, place="client", address=None):
         """Begins a session that runs while the story goes on; it ends `stay_s` after the last answer at the latest."""
