@@ -22,7 +22,11 @@ program=${2:-$lab/../../target/release/netwatch502}
 export SOAK_DELAY_MS=${SOAK_DELAY_MS:-20}
 
 world=nw502-soak-$$
+places=(client gateway)
 work=
+
+# shellcheck source=tests/lab/places.sh
+source "$lab/places.sh"
 
 main() {
     check_needs
@@ -35,7 +39,7 @@ main() {
     start_watching
     start_load
     # In the background, so that a signal ends it at once.
-    within gateway python3 "$lab/soak/memory.py" "$watching" "$seconds" &
+    start gateway python3 "$lab/soak/memory.py" "$watching" "$seconds"
     wait $!
     stop_load
     end_watching
@@ -44,44 +48,28 @@ main() {
 
 # Two namespaces: client 10.50.1.2 ---- veth ---- 10.50.1.1 gateway, with its upstreams on loopback.
 make_world() {
+    make_places
     local place
-    for place in client gateway; do
-        ip netns add "$world-$place"
+    for place in "${places[@]}"; do
         within "$place" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
-        ip -n "$world-$place" link set lo up
     done
-    ip -n "$world-client" link add to-gateway type veth peer name to-client netns "$world-gateway"
-    ip -n "$world-client" addr add 10.50.1.2/24 dev to-gateway
-    ip -n "$world-gateway" addr add 10.50.1.1/24 dev to-client
-    ip -n "$world-client" link set to-gateway up
-    ip -n "$world-gateway" link set to-client up
-}
-
-within() {
-    local place=$1
-    shift
-    ip netns exec "$world-$place" "$@"
+    join_gateway client 1
 }
 
 start_servers() {
     sed "s|@WORK@|$work|g" "$lab/soak/nginx.conf" >"$work/nginx.conf"
-    within gateway nginx -e "$work/nginx-error.log" -c "$work/nginx.conf" &
-    within gateway python3 "$lab/upstream.py" 127.0.0.1:9001 --behave /close=close --behave /reset=reset \
-        --behave /cut=cut_head --behave /slow=slow:2 >/dev/null &
-    await "nginx and the upstream to listen" listening
-}
-
-listening() {
-    (($(within gateway ss -Hltn '( sport = :8080 or sport = :9000 or sport = :9001 )' | wc -l) == 3))
+    start gateway nginx -e "$work/nginx-error.log" -c "$work/nginx.conf"
+    start gateway python3 "$lab/upstream.py" 127.0.0.1:9001 --behave /close=close --behave /reset=reset \
+        --behave /cut=cut_head --behave /slow=slow:2 >/dev/null
+    await "nginx and the upstream to listen" listening gateway 8080 9000 9001
 }
 
 start_watching() {
     mkdir "$work/kept"
     chown nobody "$work/kept"
-    # Not in a function, which would have a shell of its own: the number is to be the program's.
-    SUDO_UID='' ip netns exec "$world-gateway" "$program" -i any --ndjson --metrics 127.0.0.1:9502 \
+    SUDO_UID='' start gateway "$program" -i any --ndjson --metrics 127.0.0.1:9502 \
         -w "$work/kept/all.pcapng" -b filesize:20480 -b files:4 --record "$work/kept/failures.pcapng" \
-        port 8080 >"$work/told.ndjson" 2>"$work/said" &
+        port 8080 >"$work/told.ndjson" 2>"$work/said"
     watching=$!
     await "the program to capture" grep -q '^netwatch502: capturing on any' "$work/said"
 }
@@ -93,7 +81,7 @@ start_load() {
     loads+=($!)
     rounds 5s -c 12 -H 'Connection: close' http://10.50.1.1:8080/short &
     loads+=($!)
-    ip netns exec "$world-client" python3 "$lab/soak/failing.py" 10.50.1.1:8080 20 &
+    start client python3 "$lab/soak/failing.py" 10.50.1.1:8080 20
     failing=$!
 }
 
@@ -123,50 +111,17 @@ end_watching() {
     ((status == 1)) || { cat "$work/said" >&2; die "the program ended with status $status"; }
 }
 
-await() {
-    local what=$1 try
-    shift
-    for ((try = 0; try < 100; try++)); do
-        "$@" 2>/dev/null && return
-        sleep 0.1
-    done
-    [[ ! -e $work/said ]] || cat "$work/said" >&2
-    die "waited ten seconds for $what"
-}
-
 check_needs() {
-    ((EUID == 0)) || die "run it as root: it makes network namespaces"
-    local need tool package
-    local -a missing=()
-    for need in nginx:nginx wrk:wrk ip:iproute2 ss:iproute2 python3:python3 capinfos:wireshark-common; do
-        tool=${need%%:*}
-        package=${need#*:}
-        command -v "$tool" >/dev/null || missing+=("$package")
-    done
-    ((${#missing[@]} == 0)) || die "install these packages first: ${missing[*]}"
+    check_tools nginx:nginx wrk:wrk ip:iproute2 ss:iproute2 python3:python3 capinfos:wireshark-common
     [[ -x $program ]] || die "$program is missing: cargo build --release"
 }
 
-# Ends what runs in the namespaces, which can only be what was started here, and removes them.
 end_world() {
     [[ -n $work ]] || return 0
     touch "$work/over"
-    local place pid
-    # The shell would announce each death.
-    disown -a
-    for place in client gateway; do
-        for pid in $(ip netns pids "$world-$place" 2>/dev/null); do
-            kill -KILL "$pid" 2>/dev/null || true
-        done
-        ip netns del "$world-$place" 2>/dev/null || true
-    done
+    end_places
     rm -rf "$work"
     work=
-}
-
-die() {
-    echo "soak: $*" >&2
-    exit 1
 }
 
 main
