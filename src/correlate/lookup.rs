@@ -259,7 +259,17 @@ impl Lookup {
         if forwarded && before.all(|other| other.client.ip() == query.client.ip()) {
             return true;
         }
-        if self.client.ip() != query.client.ip() || moment.at.since(self.last.at) > LONGEST_PAUSE {
+        let (waited, paused) = (moment.at.since(self.began.at), moment.at.since(self.last.at));
+        if self.client.ip() != query.client.ip() || paused > LONGEST_PAUSE || waited > LONGEST_WAIT {
+            return false;
+        }
+        // Who keeps its port repeats a query with its number: another number there is another lookup.
+        let anew = |other: &Query| {
+            (other.client, other.server, other.kind) == (query.client, query.server, query.kind)
+                && other.id != query.id
+                && other.is_open()
+        };
+        if waited > AT_ONCE && alike().any(anew) {
             return false;
         }
         let mut same = alike().filter(|other| other.kind == query.kind).peekable();
@@ -321,5 +331,7 @@ const MOST_PUTS: usize = 16;
 const AT_ONCE: Duration = Duration::from_millis(100);
 /// The next search domain is tried within this span.
 const SEARCH_PAUSE: Duration = Duration::from_millis(100);
+/// Nobody asks for longer than this.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// The longest pause before a query is put again: twice the 5 s of most resolvers.
 const LONGEST_PAUSE: Duration = Duration::from_secs(11);

@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 use smallvec::{SmallVec, smallvec};
 
 use crate::correlate::gateway::Gateways;
-use crate::correlate::lookup::{Lookup, Query, has_address, is_forwarded};
+use crate::correlate::lookup::{LONGEST_WAIT, Lookup, Query, has_address, is_forwarded};
 use crate::event::Moment;
 use crate::event::lookup::{Code, Message, RecordKind, Rejected, Told};
 use crate::mark::mark;
@@ -283,8 +283,6 @@ impl Lookups {
 
 /// A message with the same number that comes later is another one.
 const AGAIN: Duration = Duration::from_secs(30);
-/// No gateway waits longer for a name.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Lookups that are remembered: 700 octets each, with the names.
 const MOST_LOOKUPS: usize = 4096;
 /// Of them, those among which the query is sought that an ICMP error quotes.

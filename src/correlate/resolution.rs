@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::fit::surprise;
 use crate::correlate::index::LAST;
-use crate::correlate::lookup::{Lookup, Outcome};
+use crate::correlate::lookup::{LONGEST_WAIT, Lookup, Outcome};
 use crate::correlate::{Correlator, Finding, Pairing, Try};
 use crate::event::Moment;
 use crate::event::lookup::Told;
@@ -199,8 +199,6 @@ fn given(exchange: &Exchange) -> Option<Moment> {
     exchange.response_start.as_ref().map(|start| start.moment).or(exchange.over)
 }
 
-/// No gateway waits longer for a name.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// No gateway waits less than this for an answer.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
 /// The cost of an end at which nothing came.

@@ -117,17 +117,37 @@ fn a_family_that_fails_is_why_although_the_other_one_is_merely_empty() {
 #[test]
 fn repetitions_are_the_same_lookup_and_new_questions_are_not() {
     let mut ladder = Ladder::default();
-    for (ms, id) in [(0, 1), (5000, 1), (10_000, 2)] {
-        ladder.ask(ms, (GATEWAY, SERVER), id, "A app.lab");
+    for (ms, client, id) in [(0, GATEWAY, 1), (5000, GATEWAY, 1), (10_000, "10.0.0.1:4001", 2)] {
+        ladder.ask(ms, (client, SERVER), id, "A app.lab");
     }
     assert_eq!(ladder.told(12_000), ["A app.lab, A app.lab (3 ×): silent"]);
-    ladder.look_up(12_000, 2, "A app.lab", Code::NXDOMAIN, &[]);
+    ladder.answer(12_000, ("10.0.0.1:4001", SERVER), 2, "A app.lab", Code::NXDOMAIN, &[]);
     ladder.look_up(12_010, 3, "A app.lab", Code::NXDOMAIN, &[]);
     assert_eq!(
         ladder.told(12_020),
-        ["A app.lab, A app.lab (4 ×): no name", "A app.lab (1 ×): no name"],
+        ["A app.lab, A app.lab (3 ×): no name", "A app.lab (1 ×): no name"],
         "what was answered is asked anew"
     );
+}
+
+#[test]
+fn another_number_from_the_same_port_asks_anew() {
+    let mut ladder = Ladder::default();
+    for (ms, id) in [(0, 1), (2200, 3), (4400, 5), (9400, 5)] {
+        ladder.ask(ms, (GATEWAY, SERVER), id, "A app.lab");
+        ladder.ask(ms, (GATEWAY, SERVER), id + 1, "AAAA app.lab");
+    }
+    let told = ["A app.lab, AAAA app.lab (1 ×): silent", "A app.lab, AAAA app.lab (1 ×): silent"];
+    assert_eq!(ladder.told(9500), [told[0], told[1], "A app.lab, AAAA app.lab (2 ×): silent"]);
+}
+
+#[test]
+fn nobody_waits_for_longer_than_a_gateway_may() {
+    let mut ladder = Ladder::default();
+    for nth in 0..40 {
+        ladder.ask(nth * 5000, (&format!("10.0.0.1:{}", 4000 + nth), SERVER), nth as u16, "A app.lab");
+    }
+    assert_eq!(ladder.told(200_000).len(), 2, "a name server that is away for minutes is no one lookup");
 }
 
 #[test]
