@@ -18,6 +18,8 @@ pub struct Gateways {
     /// Addresses of the capturing host, and the same in order.
     local: HashSet<u128>,
     sorted: Vec<IpAddr>,
+    /// Those of them of which it is not known whose they are.
+    strangers: SmallVec<[IpAddr; 4]>,
     /// Addresses that answered requests for which an attempt was seen.
     fronts: HashSet<u128>,
     told: bool,
@@ -49,6 +51,10 @@ impl Gateways {
             }
             self.members.entry(number(front)).or_insert_with(|| vec![front]).extend(joined);
         }
+        if !self.strangers.is_empty() {
+            let parents = &self.parents;
+            self.strangers.retain(|stranger| !parents.contains_key(&number(*stranger)));
+        }
     }
 
     /// The addresses that may be one gateway with this one: all for which [`Gateways::same`] holds, and maybe more.
@@ -74,7 +80,16 @@ impl Gateways {
         if local && self.local.len() < MOST_LOCAL && self.local.insert(number(address)) {
             let place = self.sorted.partition_point(|known| *known < address);
             self.sorted.insert(place, address);
+            if !self.told && !self.is_known(address) && self.strangers.len() < MOST_STRANGERS {
+                self.strangers.push(address);
+            }
         }
+    }
+
+    /// Addresses of the capturing host that may be any gateway's there, in the order in which they were first seen.
+    #[must_use]
+    pub fn strangers(&self) -> &[IpAddr] {
+        &self.strangers
     }
 
     /// Whether an address is the capturing host's; `None` where nothing tells.
@@ -131,8 +146,9 @@ impl Gateways {
     }
 }
 
-/// Addresses of the capturing host that are remembered.
+/// Addresses of the capturing host that are remembered, and of them, those of which it is not known whose they are.
 const MOST_LOCAL: usize = 1024;
+const MOST_STRANGERS: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -150,5 +166,8 @@ mod tests {
         assert!(gateways.same(front, back));
         assert!(!gateways.same(front, other));
         assert_eq!(gateways.groups(), [vec![front, back]]);
+        assert_eq!(gateways.strangers(), [other]);
+        gateways.join(front, other);
+        assert!(gateways.same(front, other) && gateways.strangers().is_empty());
     }
 }

@@ -2,10 +2,12 @@
 //! request is seen.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
+use crate::correlate::index::LAST;
 use crate::correlate::marks::of_client;
 use crate::correlate::{Correlator, Pairing, Party};
 use crate::event::{Endpoint, Side};
@@ -26,6 +28,7 @@ impl Correlator {
         }
         let Some((parent, front, back)) = self.identified_parent(key, client) else { return false };
         self.gateways.join(front, back);
+        self.note_other_family(front, key);
         if let (Some(outer), Some(inner)) = (self.books.exchange(parent), self.books.exchange(key)) {
             self.places.note_attempt(outer.place, inner.place);
         }
@@ -38,6 +41,35 @@ impl Correlator {
         let Party { exchange, conversation } = self.books.party(key)?;
         let forwarded = exchange.request.as_ref().and_then(|request| request.forwarded_for);
         conversation.speaks_for.or_else(|| forwarded.and_then(|client| Some((client.address, client.port?).into())))
+    }
+
+    /// A gateway that is refused at one address of its upstream turns to the next at once: another host's, or one of the other
+    /// family, for which it has another address of its own. Nothing else may ever come from that.
+    pub(super) fn note_other_family(&mut self, front: IpAddr, key: ExchangeKey) {
+        if key.number != 1 || self.gateways.strangers().is_empty() {
+            return;
+        }
+        let served = self.books.exchange(key);
+        let opened = self.books.conversation(key.connection).map(|conversation| conversation.opened.at);
+        let (Some(served), Some(opened)) = (served, opened) else { return };
+        let server = served.server;
+        let turned_from = |refused: &Exchange| {
+            let at_once = refused.over.is_some_and(|over| over.at <= opened && opened.since(over.at) <= TURNS);
+            at_once
+                && refused.key.number == 0
+                && refused.server.port() == server.port()
+                && refused.server.ip() != server.ip()
+        };
+        let of = |stranger: IpAddr| self.orphans.between(stranger, opened - LONGEST_REFUSAL, (opened, LAST));
+        let found = self
+            .gateways
+            .strangers()
+            .iter()
+            .copied()
+            .find(|stranger| of(*stranger).filter_map(|entry| self.books.exchange(entry.key)).any(turned_from));
+        if let Some(stranger) = found {
+            self.gateways.join(front, stranger);
+        }
     }
 
     fn identified_parent(&self, key: ExchangeKey, client: Option<Endpoint>) -> Option<(ExchangeKey, IpAddr, IpAddr)> {
@@ -138,3 +170,7 @@ impl Correlator {
 
 /// A mark that more open requests bear than this does not identify.
 const RARE: usize = 8;
+/// Who is refused turns to the next address within this span; the link may have to be asked for that first.
+const TURNS: Duration = Duration::from_millis(50);
+/// A connection is refused within this span, or given up.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(2);

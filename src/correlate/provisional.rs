@@ -69,6 +69,7 @@ impl Correlator {
             let (server, client, window) = (front.server.ip(), back.client.ip(), self.whole(front));
             if pairing >= Pairing::Likely {
                 self.gateways.join(server, client);
+                self.note_other_family(server, attempt);
             }
             if first {
                 self.note_guess(key, window);
