@@ -81,6 +81,10 @@ impl Talk {
         self.answered += response.len() as u32;
     }
 
+    fn let_go(&mut self, scene: &mut Scene) {
+        scene.send((self.client, self.server), "FA", (self.sent, self.answered), b"");
+    }
+
     fn close(&mut self, scene: &mut Scene) {
         scene.send((self.server, self.client), "FA", (self.answered, self.sent), b"");
     }
@@ -136,6 +140,47 @@ fn a_refusal_that_explains_a_failure_is_not_told_of_what_was_served_meanwhile() 
     let incidents = scene.incidents();
     let told: Vec<_> = incidents.iter().map(|incident| (incident.kind, incident.cause)).collect();
     assert_eq!(told, [(Kind::GatewayError, Cause::ConnectRefused)]);
+}
+
+/// Requests that come in clear, while the gateway asks its upstream for the same on account of somebody inside of TLS. `order`
+/// says in which order the upstream answers the two.
+fn beside_what_nobody_sees(order: [usize; 2], closes_late: bool) -> Vec<Incident> {
+    let mut scene = Scene::default();
+    for nth in 0..3 {
+        scene.serve(nth, FAST);
+    }
+    let request = "GET /number-9-of-them HTTP/1.1\r\nHost: app.lab\r\n\r\n";
+    for nth in 0..20 {
+        let mut down = scene.connect((CLIENT, 40_000 + nth), FRONT);
+        down.ask(&mut scene, request);
+        let mut attempts = [0, 1].map(|which| scene.connect((HOST, 50_000 + 2 * nth + which), FAST));
+        for attempt in &mut attempts {
+            attempt.ask(&mut scene, request);
+            scene.pause(300);
+        }
+        for which in order {
+            scene.pause(2000);
+            attempts[which].answer(&mut scene, OK);
+            if which == 0 {
+                down.answer(&mut scene, OK);
+            }
+            if closes_late {
+                attempts[which].let_go(&mut scene);
+            }
+        }
+        scene.pause(500_000);
+    }
+    scene.incidents()
+}
+
+#[test]
+fn what_a_gateway_asks_for_somebody_else_meanwhile_is_no_second_attempt() {
+    for order in [[0, 1], [1, 0]] {
+        for closes_late in [false, true] {
+            let incidents = beside_what_nobody_sees(order, closes_late);
+            assert!(incidents.is_empty(), "{order:?}, {closes_late}: {incidents:?}");
+        }
+    }
 }
 
 /// Fifty identical requests at a time, ten times: nobody listens.

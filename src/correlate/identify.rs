@@ -76,12 +76,8 @@ impl Correlator {
         let attempt = self.books.exchange(key)?;
         let request = attempt.request.as_ref()?;
         let marks = request.marks.iter().copied().chain(client.map(of_client));
-        // What is known to be the attempt's own host comes before what might turn out to be; and an exchange whose gateway
-        // waits for an attempt already comes last: what bears its marks most likely belongs deeper.
-        let tier = |parent: &Exchange| {
-            let own_host = self.gateways.same(parent.server.ip(), attempt.client.ip());
-            u8::from(!own_host) + 2 * u8::from(self.is_waiting(parent))
-        };
+        // What is known to be the attempt's own host comes before what might turn out to be.
+        let tier = |parent: &Exchange| u8::from(!self.gateways.same(parent.server.ip(), attempt.client.ip()));
         // Several exchanges of a chain bear one mark, so a few more than are rare are looked at.
         let mut parents: SmallVec<[(ExchangeKey, u8); 8]> = SmallVec::new();
         let mut bearings: SmallVec<[(usize, ExchangeKey); 8]> = SmallVec::new();
@@ -134,7 +130,9 @@ impl Correlator {
         // to itself does so from the address that it connects to.
         let [client, server] = [attempt.client.ip(), attempt.server.ip()];
         let foreign = client != server && self.gateways.same(upstream, server) && !self.gateways.same(upstream, client);
-        (!returns && !foreign).then_some(parent)
+        // And nobody tries again while he waits: what bears the same marks belongs deeper, or was made for a request that looks
+        // alike and is inside of TLS.
+        (!returns && !foreign && !self.is_waiting(parent)).then_some(parent)
     }
 
     /// Whether an attempt of an exchange is still under way.

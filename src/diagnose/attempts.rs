@@ -11,6 +11,7 @@ use crate::diagnose::incident::Grade;
 use crate::diagnose::product::Product;
 use crate::diagnose::verdicts::{self, judge_attempt};
 use crate::diagnose::{neighbour, resolve, response};
+use crate::event::Side;
 use crate::time::Timestamp;
 
 impl Diagnoser {
@@ -77,7 +78,9 @@ impl Diagnoser {
                 // A gateway that failed at what is behind it; what that was did not come by.
                 self.doubt_absence(verdict, view.exchange.started.at, view.conversation.last.at);
             }
-            if verdict.is_none() && next.is_some() {
+            if next.is_some() && is_not_given_up(&view, verdict.as_ref()) {
+                verdict = None;
+            } else if verdict.is_none() && next.is_some() {
                 verdict = Some(Verdict::new(
                     Cause::Unknown,
                     Grade::Undetermined,
@@ -151,6 +154,21 @@ impl Diagnoser {
             );
         }
     }
+}
+
+/// Whether a gateway had all that it wanted of an attempt, or still waits for it: then what was taken for the next one was made for
+/// another request, which looks alike. Who tries again lets go first.
+fn is_not_given_up(view: &Attempt<'_>, verdict: Option<&Verdict>) -> bool {
+    let Attempt { exchange, conversation, .. } = view;
+    let answered = exchange.response_end.filter(|_| exchange.is_answered()).map(|end| end.moment.frame);
+    let let_go = conversation.close(Side::Client).map(|(closed, ..)| closed.frame);
+    let kept = let_go.is_none_or(|let_go| answered.is_some_and(|answered| answered < let_go));
+    let of_waiting = |verdict: &Verdict| matches!(verdict.cause, Cause::ResponseTimeout | Cause::StalledBody);
+    kept && exchange.key.number > 0
+        && exchange.veiled.is_none()
+        && exchange.defect.is_none()
+        && exchange.status().is_none_or(|status| status < 400)
+        && verdict.is_none_or(of_waiting)
 }
 
 /// A gateway that has its reason answers its client within this span. Longer, and another attempt fits in between.

@@ -214,6 +214,13 @@ pub fn nothing_sent(case: &Case<'_>, outage: &Outage, hold_down: Duration) -> Ve
             "an attempt was made, and nothing on it tells it from those of other requests at the same time",
         );
     }
+    if exchange.key.number > 1 && exchange.status().is_none() && answer.is_some() {
+        verdict = verdict.or_else(
+            None,
+            "the gateway closed a connection that had been idle for as long as it keeps one, as the request came: clients send such \
+             a request again",
+        );
+    }
     verdict = verdict
         .or_else(None, "the kernel refused the gateway's connect: no route, unanswered ARP or neighbour discovery, a local firewall, no free source port or descriptor; such failures leave no TCP packet (`ss -s`, the gateway's error log)")
         .or_else(None, "a queue, a connection limit or a circuit breaker that was full");

@@ -18,6 +18,9 @@ FEWEST_A_SECOND, MOST_A_SECOND = 10, 40
 BOTH = ("10.50.1.1", "fd50:1::1")
 GATEWAYS = ((8080, False, BOTH), (8080, False, BOTH), (8081, False, BOTH), (8082, False, BOTH[:1]), (8443, True, BOTH))
 ORIGINS = ("node", "node", "app", "files")
+# For how long the gateways keep idle connections, by port. Who asks at that very moment may get no answer.
+KEEPS_S = {8080: 75, 8443: 75, 8081: 50, 8082: 5}
+CLEAR_OF_S = 0.5
 # The least and the longest time for which a browser shows a page before the next.
 LOOKS_S = (10, 70)
 ANSWER_LIMIT_S = 90
@@ -35,6 +38,7 @@ class Connection:
         self.address = random.choice(addresses)
         self.reader = self.writer = None
         self.answered = 0
+        self.last_used = 0.0
 
     async def open(self):
         """Opens it, if it is not."""
@@ -77,6 +81,12 @@ class Connection:
 
     async def ask(self, method, target, content=b"", headers=(), pace=None):
         """Sends a request and reads the whole answer, slowly if so wanted. Returns its header fields."""
+        loop = asyncio.get_running_loop()
+        # What came meanwhile is looked at first, as browsers do.
+        if self.answered:
+            await self.idle(0.001)
+            if KEEPS_S[self.port] - CLEAR_OF_S < loop.time() - self.last_used:
+                await self.close()
         await self.open()
         again = self.answered > 0
         lines = [f"{method} {target} HTTP/1.1", "Host: gateway", "User-Agent: hour", *headers]
@@ -99,6 +109,7 @@ class Connection:
             await self.close()
             return {}
         self.answered += 1
+        self.last_used = loop.time()
         seen["exchanges"] += 1
         seen[f"status {status}"] += 1
         if status >= 400:
@@ -250,7 +261,10 @@ def content(octets):
 
 
 # Share of the requests, and how many requests each makes on the average.
-KINDS = ((browser, 0.5, 17), (program, 0.3, 15), (once, 0.15, 1), (slow, 0.02, 1), (stream, 0.01, 1), (download, 0.01, 1), (spare, 0.01, 0.5))
+KINDS = (
+    (browser, 0.5, 17), (program, 0.3, 15), (once, 0.15, 1),
+    (slow, 0.02, 1), (stream, 0.01, 1), (download, 0.01, 1), (spare, 0.01, 0.5),
+)
 
 
 async def keep_checking(address, port):
