@@ -102,6 +102,11 @@ stories! {
     nginx_healthy_idle_closes
     nginx_healthy_lets_go_first
     nginx_icmp_reject
+    nginx_ipv6_localhost
+    nginx_ipv6_nobody_there
+    nginx_ipv6_refused
+    nginx_ipv6_response_black_hole
+    nginx_ipv6_router_refuses
     nginx_keepalive_race_get_masked
     nginx_keepalive_race_post
     nginx_malformed_header
@@ -110,6 +115,8 @@ stories! {
     nginx_nobody_there
     nginx_node_race_waits
     nginx_one_family_refused
+    nginx_path_outage
+    nginx_path_outage_retried
     nginx_process_death
     nginx_relayed_502
     nginx_request_black_hole
@@ -117,9 +124,11 @@ stories! {
     nginx_reset_without_response
     nginx_resolver_fails
     nginx_resolver_gone
+    nginx_resolver_outage
     nginx_resolver_silent
     nginx_response_black_hole
     nginx_restart_under_traffic
+    nginx_saturation
     nginx_stalled_body
     nginx_syn_unanswered
     nginx_timeout_late_answer

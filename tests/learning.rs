@@ -8,6 +8,7 @@ mod story;
 
 use std::time::Duration;
 
+use netwatch502::diagnose::incident::Episode;
 use netwatch502::limits::Limits;
 use netwatch502::report::Report;
 
@@ -71,6 +72,42 @@ fn a_rollout_is_one_event_of_several_upstreams() {
     let [episode] = report.episodes.as_slice() else { panic!("{:?}", report.episodes) };
     assert_eq!((episode.kind, episode.upstreams.len()), ("deploy_wave", 2));
     assert_eq!(episode.incidents.len(), report.incidents.len());
+}
+
+/// The only episode of a story, which all its incidents are part of.
+fn only_episode(name: &str) -> Episode {
+    let report = told(name);
+    let [episode] = report.episodes.as_slice() else { panic!("{:?}", report.episodes) };
+    assert_eq!(episode.incidents.len(), report.incidents.len(), "{episode:?}");
+    let [advice] = report.do_first.as_slice() else { panic!("{:?}", report.do_first) };
+    assert!(advice.contains(&episode.summary), "{advice}");
+    episode.clone()
+}
+
+#[test]
+fn a_path_that_breaks_is_one_event_from_the_first_silence_to_the_next_answer() {
+    for name in ["nginx-path-outage", "nginx-path-outage-retried"] {
+        let episode = only_episode(name);
+        assert_eq!((episode.kind, episode.upstreams.len()), ("path_outage", 2));
+        assert!(episode.served_again.is_some_and(|again| again > episode.last), "{episode:?}");
+        assert!(episode.summary.contains("2 upstreams on 2 hosts fell silent together"), "{}", episode.summary);
+    }
+}
+
+#[test]
+fn a_name_server_that_is_away_is_one_event_until_it_answers_again() {
+    let episode = only_episode("nginx-resolver-outage");
+    assert_eq!(episode.kind, "resolver_outage");
+    assert!(episode.summary.contains("the name server 10.50.2.2:53"), "{}", episode.summary);
+    assert!(episode.served_again.is_some_and(|again| again > episode.last), "{episode:?}");
+}
+
+#[test]
+fn an_application_with_too_much_to_do_is_one_event_however_its_requests_fail() {
+    let episode = only_episode("nginx-saturation");
+    assert_eq!((episode.kind, episode.upstreams.len()), ("saturation", 1));
+    assert!(episode.summary.contains("its accept queue was full"), "{}", episode.summary);
+    assert!(episode.served_again.is_some_and(|again| again > episode.last), "{episode:?}");
 }
 
 /// Many requests at two upstreams of a gateway, some of which are answered 500 by their upstream.

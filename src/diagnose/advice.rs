@@ -96,6 +96,12 @@ fn event(episode: &Episode) -> Option<String> {
             "{}: {n} this one event. Look at the name server, and at what the gateway does while it is away.",
             episode.summary
         ),
+        "saturation" => format!(
+            "{}: {n} this one event. Hold how many workers it has (processes, threads, connections to a database) against how many \
+             requests came at once; `ss -ltn` there shows a queue that is full. Longer time-outs at the gateway only make the queue \
+             longer.",
+            episode.summary
+        ),
         _ => return None,
     })
 }

@@ -32,7 +32,7 @@ pub fn find(incidents: &mut [Incident], stats: &Stats) -> Vec<Episode> {
     for (upstream, members) in by_upstream {
         let free: Vec<&Incident> = members.into_iter().filter(|incident| !taken.contains(&incident.id)).collect();
         for run in runs(&free, upstream, stats) {
-            episodes.extend(of_upstream(run, upstream, stats).or_else(|| saturated(run, upstream)));
+            episodes.extend(of_upstream(run, upstream, stats).or_else(|| saturated(run, upstream, stats)));
         }
     }
     follow(&mut episodes, incidents);
@@ -127,7 +127,7 @@ fn of_upstream(members: &[&Incident], upstream: Endpoint, stats: &Stats) -> Opti
 }
 
 /// An upstream that had more to do than it could: it left connections waiting, or all kinds of waiting at one time.
-fn saturated(members: &[&Incident], upstream: Endpoint) -> Option<Episode> {
+fn saturated(members: &[&Incident], upstream: Endpoint, stats: &Stats) -> Option<Episode> {
     let waited: Vec<&Incident> = members.iter().copied().filter(|incident| is_overload(incident.cause)).collect();
     let kinds: BTreeSet<Cause> = waited.iter().map(|incident| incident.cause).collect();
     let queue = kinds.contains(&Cause::AcceptQueueFull);
@@ -138,7 +138,10 @@ fn saturated(members: &[&Incident], upstream: Endpoint) -> Option<Episode> {
         } else {
             "it neither answered in time nor took connections in time: it had more to do than it could, or stood still"
         };
-        made("saturation", &waited, &[upstream], what)
+        let last = waited.last().map_or(Timestamp::default(), |incident| incident.time);
+        let again = stats.upstreams.get(&upstream).and_then(|known| known.served.after(last));
+        let back = again.map_or(String::new(), |again| format!(", and served again at {}", time_of_day(again)));
+        Episode { served_again: again, ..made("saturation", &waited, &[upstream], &format!("{what}{back}")) }
     })
 }
 

@@ -28,10 +28,10 @@ PIECES = 20
 def main():
     """Runs the whole list on one connection, until the gateway closes it."""
     address, stay_s, requests, *tls = sys.argv[1:]
-    host, port = address.split(":")
+    host, _, port = address.rpartition(":")
     first = json.loads(requests)[0]
     try:
-        connection = socket.create_connection((host, int(port)), timeout=first["leave_after_s"] or ANSWER_LIMIT_S)
+        connection = socket.create_connection((host.strip("[]"), int(port)), timeout=first["leave_after_s"] or ANSWER_LIMIT_S)
     except OSError as error:
         tell(first, None, f"no connection: {error.strerror or error}")
         return

@@ -6,7 +6,7 @@ a TAP device also hands over frames as they would travel: segmented to the MTU, 
     delay_line.py DEVICE DEVICE ONE_WAY_MS
 
 On SIGUSR1 it becomes narrow, as a tunnel is, and on the next one wide again: while it is, large frames are lost without a
-word.
+word. On SIGUSR2 it breaks, and on the next one it is whole again: while it is broken, all frames are lost.
 """
 
 import collections
@@ -39,11 +39,12 @@ class Width:
 
     def __init__(self):
         self.limit_bytes = FRAME_LIMIT_BYTES
-        signal.signal(signal.SIGUSR1, self.change)
+        signal.signal(signal.SIGUSR1, lambda *_: self.change(NARROW_FRAME_BYTES))
+        signal.signal(signal.SIGUSR2, lambda *_: self.change(0))
 
-    def change(self, *_):
-        """Makes it narrow, or wide again."""
-        self.limit_bytes = NARROW_FRAME_BYTES if self.limit_bytes == FRAME_LIMIT_BYTES else FRAME_LIMIT_BYTES
+    def change(self, limit_bytes):
+        """Makes it narrow or breaks it, or makes it wide again."""
+        self.limit_bytes = limit_bytes if self.limit_bytes == FRAME_LIMIT_BYTES else FRAME_LIMIT_BYTES
 
 
 def carry(near, far, delay_s):

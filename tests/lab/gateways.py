@@ -46,14 +46,16 @@ class Gateway:
         return "\n".join(line for line in lines if not HOUSEKEEPING.search(line))
 
 
-def nginx(pool, location, directory, port=8080, tls=False, protocol=""):
-    """nginx: `pool` is the `upstream` block, `location` what stands inside the `server`."""
+def nginx(pool, location, directory, port=8080, tls=False, protocol="", dual=False):
+    """nginx: `pool` is the `upstream` block, `location` what stands inside the `server`; `dual` if it listens on IPv6 too."""
     group = grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
     temporary = "".join(
         f"    {module}_temp_path {directory}/nginx-{module};\n"
         for module in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     listen = f"listen {port} {protocol}".strip() + ";"
+    if dual:
+        listen += f"\nlisten [::]:{port};"
     if tls:
         certificate, key = self_signed(directory)
         listen = f"listen {port} ssl;\nssl_certificate {certificate};\nssl_certificate_key {key};"

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -20,6 +21,7 @@ CLIENT = "10.50.1.2"
 GATEWAY = "10.50.1.1"
 APP = "10.50.2.2:9000"
 SECOND_APP = "10.50.2.3:9000"
+ROUTER_6 = "fd50:2::2"
 
 # What the account calls the programs that it ends.
 PROGRAMS = {"python3": "upstream"}
@@ -28,6 +30,8 @@ PROGRAMS = {"python3": "upstream"}
 STEP_LIMIT_S = 30
 START_LIMIT_S = 10
 LOG_LIMIT_S = 2
+# Whatever status a request gets.
+ANY = "any"
 # tcpdump's ring hands over a block when it is full or a second old.
 RING_FLUSH_S = 1.5
 
@@ -38,11 +42,11 @@ class DidNotHappen(Exception):
 
 @dataclasses.dataclass
 class Request:
-    """One request of a client, and the status that it must get: None when it gets no answer."""
+    """One request of a client, and the status that it must get: None when it gets no answer, ANY if the logs tell."""
 
     method: str
     path: str
-    status: int | None = 200
+    status: int | str | None = 200
     pause_s: float = 0.2
     leave_after_s: float | None = None
     piece_gap_s: float = 0.0
@@ -80,11 +84,11 @@ class Lab:
         self.timeline = []
         self.expected = []
 
-    def start_upstream(self, address=APP, place="upstream", idle_close=60.0, workers=64, behave=None):
+    def start_upstream(self, address=APP, place="upstream", idle_close=60.0, workers=64, backlog=64, behave=None):
         """Starts the misbehaving server; `behave` maps paths to behaviours."""
         log = self.directory / f"upstream-{len(self.upstreams) + 1}.out"
         self.upstreams.append(log)
-        options = [f"--idle-close={idle_close}", f"--workers={workers}"]
+        options = [f"--idle-close={idle_close}", f"--workers={workers}", f"--backlog={backlog}"]
         options += [f"--behave={path}={behaviour}" for path, behaviour in (behave or {}).items()]
         process = self.start(place, ["python3", str(HERE / "upstream.py"), address, *options], log)
         wait_until(lambda: "listening" in log.read_text(), START_LIMIT_S, "the upstream to listen")
@@ -169,11 +173,13 @@ class Lab:
         self.note(f"gateway: nameserver {server}, search {' '.join(domains)}")
 
     def know_hosts(self, **addresses):
-        """Has the programs of the gateway's host that are started from now on find hosts in /etc/hosts: NAME.lab each."""
+        """Has the programs of the gateway's host that are started from now on find hosts in /etc/hosts: NAME.lab each, which
+        may have several addresses."""
         files = pathlib.Path(f"/etc/netns/{self.world}-gateway")
         files.mkdir(parents=True)
         self.processes.callback(shutil.rmtree, files)
-        (files / "hosts").write_text("".join(f"{address} {name}.lab\n" for name, address in addresses.items()))
+        lines = [f"{address} {name}.lab\n" for name, several in addresses.items() for address in several.split()]
+        (files / "hosts").write_text("".join(lines))
 
     def start_nginx(self, pool, location, **options):
         """Starts nginx."""
@@ -224,9 +230,9 @@ class Lab:
         process.wait(START_LIMIT_S)
         self.note(f"{PROGRAMS.get(process.args[4], process.args[4])} ended by {how.name}")
 
-    def session(self, *requests):
+    def session(self, *requests, **where):
         """Sends requests on one client connection, one after the other, and checks their statuses."""
-        self.finish(self.begin_session(*requests))
+        self.finish(self.begin_session(*requests, **where))
 
     def http2_session(self, *requests, together=False):
         """Sends requests on one client connection of HTTP/2, and checks their statuses."""
@@ -255,7 +261,8 @@ class Lab:
         for result in results:
             status = result["status"] or "no status"
             self.timeline.append(f"{result['at']} client: {result['request']}: {status}, {result['end']}")
-        if [result["status"] for result in results] != [request.status for request in requests]:
+        statuses = [result["status"] for result in results]
+        if not all(request.status in (ANY, status) for request, status in zip(requests, statuses, strict=True)):
             raise DidNotHappen("\n".join(self.timeline))
 
     def ask_origin(self, *requests, place="client", address=f"{GATEWAY}:8080"):
@@ -263,20 +270,32 @@ class Lab:
         self.finish(self.begin_session(*requests, place=place, address=address))
 
     def change_line(self, what):
-        """Makes the line to the upstream narrow, or wide again."""
+        """Makes the line to the upstream narrow or broken, or wide again; each is undone as it was done."""
         pids = subprocess.run(["ip", "netns", "pids", f"{self.world}-upstream"], capture_output=True, text=True, check=True)
         lines = [pid for pid in pids.stdout.split() if b"delay_line.py" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
-        os.kill(int(lines[0]), signal.SIGUSR1)
+        os.kill(int(lines[0]), signal.SIGUSR2 if what in ("broken", "whole again") else signal.SIGUSR1)
         self.note(f"line to the upstream: {what}")
 
     def pause(self, seconds):
         """Lets time pass."""
         time.sleep(seconds)
 
-    def firewall(self, *rule, place="upstream"):
+    def firewall(self, *rule, place="upstream", tool="iptables"):
         """Sets a rule of a host's own firewall."""
-        subprocess.run(self.inside(place, ["iptables", "-w", "5", *rule]), check=True, timeout=10)
-        self.note(f"{place}: iptables {' '.join(rule)}")
+        subprocess.run(self.inside(place, [tool, "-w", "5", *rule]), check=True, timeout=10)
+        self.note(f"{place}: {tool} {' '.join(rule)}")
+
+    def route_ipv6(self, known, unknown):
+        """Makes the upstream's host the gateway's router for two nets; it has a way to one of them."""
+        run = functools.partial(subprocess.run, check=True, timeout=10)
+        run(self.inside("upstream", ["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"]))
+        run(self.inside("upstream", ["ip", "link", "add", "far", "type", "veth", "peer", "name", "far-end"]))
+        for device in ("far", "far-end"):
+            run(self.inside("upstream", ["ip", "link", "set", device, "up"]))
+        run(self.inside("upstream", ["ip", "route", "add", known, "dev", "far"]))
+        for net in (known, unknown):
+            run(self.inside("gateway", ["ip", "route", "add", net, "via", ROUTER_6]))
+        self.note(f"upstream: routes {known}, and knows no way to {unknown}")
 
     def expect(self, *lines):
         """What netwatch502 has to say of the capture; the format is in captures/README.md."""
@@ -285,11 +304,15 @@ class Lab:
     def expect_masked(self, pattern, cause):
         """Expects a masked failure for each line of the gateway's logs that is like `pattern`, whose groups are the target
         and the upstream that failed."""
+        self.expect_logged(pattern, "masked", cause)
+
+    def expect_logged(self, pattern, status, cause):
+        """Expects a failure for each line of the gateway's logs that is like `pattern`, with groups as above."""
         lines = [line for path in self.gateway_logs() for line in path.read_text().splitlines()]
         found = [match for match in (re.search(pattern, line) for line in lines) if match]
         if not found:
             raise DidNotHappen(f"no line like {pattern!r} in the logs of the gateway")
-        self.expect(*(f"masked GET {match[1]} {cause} upstream={match[2]}" for match in found))
+        self.expect(*(f"{status} GET {match[1]} {cause} upstream={match[2]}" for match in found))
 
     def require(self, pattern, of="gateway"):
         """Insists that a log of the gateway (or the upstream) has a line which says what the story is about."""

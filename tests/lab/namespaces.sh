@@ -8,6 +8,8 @@
 #   client 10.50.1.2 ---- veth ---- 10.50.1.1 gateway 10.50.2.1 on a bridge
 #                                                             `---- veth ---- 10.50.2.3 second
 #
+# and in a dual world by IPv6 too: fd50:1::2 ---- fd50:1::1, fd50:2::1 ---- fd50:2::2, fd50:2::3.
+#
 # No namespace has a way out: all traffic stays inside.
 # shellcheck shell=bash
 
@@ -16,7 +18,7 @@ world=
 
 places=(client gateway upstream second)
 
-# Makes the namespaces and joins them. $1: whether the upstreams are `lined` or `bridged`. $2: one-way delay of the line, in
+# Makes the namespaces and joins them. $1: whether the upstreams are `lined`, `bridged` or, for IPv6 too, `dual`. $2: one-way delay of the line, in
 # milliseconds.
 make_world() {
     world=nw502-$$
@@ -51,6 +53,23 @@ make_lined() {
     ip -n "$world-upstream" addr add 10.50.2.3/24 dev to-gateway
     ip -n "$world-gateway" link set to-upstream up
     ip -n "$world-upstream" link set to-gateway up
+}
+
+# The upstreams at the end of a line, with addresses of both families.
+make_dual() {
+    local place
+    for place in client gateway upstream; do
+        ip netns exec "$world-$place" sysctl -qw net.ipv6.conf.default.router_solicitations=0 \
+            net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.disable_ipv6=0 net.ipv6.conf.lo.disable_ipv6=0
+    done
+    ip netns exec "$world-client" sysctl -qw net.ipv6.conf.to-gateway.disable_ipv6=0
+    ip netns exec "$world-gateway" sysctl -qw net.ipv6.conf.to-client.disable_ipv6=0
+    ip -n "$world-client" addr add fd50:1::2/64 dev to-gateway nodad
+    ip -n "$world-gateway" addr add fd50:1::1/64 dev to-client nodad
+    make_lined "$1"
+    ip -n "$world-gateway" addr add fd50:2::1/64 dev to-upstream nodad
+    ip -n "$world-upstream" addr add fd50:2::2/64 dev to-gateway nodad
+    ip -n "$world-upstream" addr add fd50:2::3/64 dev to-gateway nodad
 }
 
 # The upstreams behind a bridge.

@@ -18,6 +18,8 @@ from lab import DidNotHappen, Lab
 from live import Watch
 from stories import STORIES
 
+# Where the world has IPv6 too.
+OTHER_FAMILY = "Each also has an address of IPv6: fd50:1::2, fd50:1::1 and fd50:2::1, fd50:2::2 (and ::3). "
 # run.sh tries again on this one (EX_TEMPFAIL).
 DID_NOT_HAPPEN = 75
 
@@ -37,7 +39,7 @@ def main():
     options = parser.parse_args()
     if options.command == "list":
         for name, story in STORIES.items():
-            print(name, story.one_way_ms, "bridged" if story.bridged else "lined")
+            print(name, story.one_way_ms, story.leg)
         return 0
     # All logs are in the capture's own time, wherever the lab runs.
     os.environ["TZ"] = "UTC"
@@ -96,8 +98,9 @@ def tell(story, lab):
         if story.bridged
         else f"the way to it takes {story.one_way_ms} ms, and as long back"
     )
+    other_family = OTHER_FAMILY if story.leg == "dual" else ""
     parts.append(
-        f"Client 10.50.1.2, gateway 10.50.1.1 and 10.50.2.1, upstream 10.50.2.2 (and .3): {upstreams}. Captured at the "
+        f"Client 10.50.1.2, gateway 10.50.1.1 and 10.50.2.1, upstream 10.50.2.2 (and .3): {upstreams}. {other_family}Captured at the "
         "gateway, on all its interfaces. All times are UTC."
     )
     for gateway in lab.gateways:

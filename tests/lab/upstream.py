@@ -1,8 +1,8 @@
 """An HTTP/1.1 server that misbehaves as told, and logs what it did and when.
 
-    upstream.py HOST:PORT [--idle-close S] [--workers N] [--behave PATH=BEHAVIOUR…]
+    upstream.py HOST:PORT [--idle-close S] [--workers N] [--backlog N] [--behave PATH=BEHAVIOUR…]
 
-A path without a behaviour gets an honest 200. The behaviours are the functions in BEHAVIOURS.
+N workers serve a connection each; --backlog is how many others may wait. A path without a behaviour gets an honest 200. The behaviours are the functions in BEHAVIOURS.
 """
 
 import argparse
@@ -24,8 +24,9 @@ EARLY_ANSWER_AFTER_S = 0.3
 def main():
     """Listens, and gives every connection its own thread while there are workers left."""
     options = parse_options()
-    host, port = options.listen.split(":")
-    listener = socket.create_server((host, int(port)), backlog=64)
+    host, _, port = options.listen.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    listener = socket.create_server((host.strip("[]"), int(port)), family=family, backlog=options.backlog)
     workers = threading.Semaphore(options.workers)
     behaviours = dict(item.rsplit("=", 1) for item in options.behave)
     log("process", f"listening on {options.listen}")
@@ -46,6 +47,7 @@ def parse_options():
     parser.add_argument("listen")
     parser.add_argument("--idle-close", type=float, default=60.0)
     parser.add_argument("--workers", type=int, default=64)
+    parser.add_argument("--backlog", type=int, default=64)
     parser.add_argument("--behave", action="append", default=[])
     return parser.parse_args()
 

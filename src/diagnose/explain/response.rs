@@ -52,7 +52,7 @@ pub(super) const RESPONSE_LOST: Explanation = Explanation {
     look_alikes: "Drops in the capture: there the gateway acknowledges what the capture lacks. An upstream that \
         sends nothing is response_timeout.",
     todo: "The usual reason is a smaller MTU on the path with ICMP filtered: `ping -M do -s 1472 HOST` from the upstream to \
-        the gateway, `tracepath HOST`. Let ICMP type 3 code 4 pass, or clamp the MSS.",
+        the gateway (`-s 1452` by IPv6), `tracepath HOST`. Let ICMP type 3 code 4 and ICMPv6 type 2 pass, or clamp the MSS.",
 };
 
 pub(super) const RESPONSE_HEADER_TOO_LARGE: Explanation = Explanation {

@@ -18,7 +18,7 @@ upstream app {{
 LARGE = {"/files/large": "large:16000"}
 
 
-@story("Of two containers behind a bridge one resets a connection, and the other one is stopped", bridged=True)
+@story("Of two containers behind a bridge one resets a connection, and the other one is stopped", leg="bridged")
 def bridge_nginx_reset_and_masked(lab):
     """nginx sends requests to two containers in turn. The second one resets a connection instead of answering; then the
     first one is stopped, and nginx tries the second one after it. The capture holds every packet of theirs twice."""
@@ -37,7 +37,7 @@ def bridge_nginx_reset_and_masked(lab):
     lab.expect(f"masked GET /files/3 connect_refused upstream={APP}")
 
 
-@story("A container behind a bridge ends its response inside the header section", bridged=True)
+@story("A container behind a bridge ends its response inside the header section", leg="bridged")
 def bridge_haproxy_truncated_head(lab):
     """The application sends half a header section and closes. The capture holds every packet of its leg twice."""
     lab.start_upstream(behave={**LARGE, "/avatar": "cut_head"})

@@ -14,17 +14,22 @@ class Story:
     name: str
     title: str
     one_way_ms: float
-    # Whether the upstreams are behind a bridge of the gateway's host, each with a port of its own.
-    bridged: bool
+    # How the upstreams are joined to the gateway's host, and by which families: see namespaces.sh.
+    leg: str
     run: Callable
 
+    @property
+    def bridged(self):
+        """Whether the upstreams are behind a bridge of the gateway's host, each with a port of its own."""
+        return self.leg == "bridged"
 
-def story(title, one_way_ms=3, bridged=False):
+
+def story(title, one_way_ms=3, leg="lined"):
     """Makes a function a story."""
 
     def register(run):
         name = run.__name__.replace("_", "-")
-        STORIES[name] = Story(name, title, one_way_ms, bridged, run)
+        STORIES[name] = Story(name, title, one_way_ms, leg, run)
         return run
 
     return register
