@@ -8,14 +8,15 @@ use crate::correlate::{Correlator, Pairing};
 use crate::mark::mark;
 
 impl Correlator {
-    /// The best of the candidates where all fit others better that ask for the same, and there is one for everybody: nothing
-    /// tells whose was whose.
+    /// The best of the candidates where all fit others better, there is one for everybody, and nothing tells whose was whose: all
+    /// ask for the same, or nothing was ever sent on the candidates.
     pub(super) fn draw(&self, front: &Exchange, best: &Fit, fits: &[Fit]) -> Option<(ExchangeKey, Pairing)> {
         let target = |exchange: &Exchange| exchange.request.as_ref().map(|request| mark(request.target().as_bytes()));
         let rivals = self.rivals(front, *best);
         let enough = fits.len() > rivals.len() || rivals.len() == MOST_RIVALS;
         let alike = |rival: &Fit| self.books.exchange(rival.key).is_some_and(|rival| target(rival) == target(front));
-        let is_draw = enough && self.is_only_endpoint(fits, best.key) && rivals.iter().all(alike);
+        let bare = fits.iter().all(|fit| fit.key.number == 0);
+        let is_draw = enough && self.is_only_endpoint(fits, best.key) && (bare || rivals.iter().all(alike));
         is_draw.then_some((best.key, Pairing::Possible))
     }
 
