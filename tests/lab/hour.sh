@@ -27,10 +27,7 @@ source "$lab/places.sh"
 
 main() {
     check_needs
-    trap end_world EXIT
-    trap 'exit 130' INT TERM HUP
-    work=$(mktemp -d)
-    chmod 755 "$work"
+    begin_work
     make_world
     start_origins
     start_gateways

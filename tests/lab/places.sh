@@ -1,6 +1,14 @@
 # Places: the network namespaces of a run that is no story, and what runs in them. Sourced by soak.sh and hour.sh, which set
-# `world` to the prefix of the names, `places` to the places, and `work` to a directory once they have one.
+# `world` to the prefix of the names and `places` to the places, and have an `end_world`.
 # shellcheck shell=bash disable=SC2154
+
+# A directory for the run, in `work`; whatever ends the run ends its world.
+begin_work() {
+    trap end_world EXIT
+    trap 'exit 130' INT TERM HUP
+    work=$(mktemp -d)
+    chmod 755 "$work"
+}
 
 make_places() {
     local place

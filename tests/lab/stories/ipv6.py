@@ -2,6 +2,7 @@
 
 from lab import get, post
 from stories.nginx_settings import location
+from stories.path import lose_large_answers
 from stories.registry import story
 
 GATEWAY_6 = "[fd50:1::1]:8080"
@@ -84,13 +85,4 @@ def nginx_ipv6_router_refuses(lab):
 def nginx_ipv6_response_black_hole(lab):
     """The way to the upstream becomes narrow, as when a route moves into a tunnel, and no "packet too big" comes back. Of
     the application's answer only the small last segment arrives. nginx gives up after its proxy_read_timeout."""
-    lab.start_upstream(APP_6, behave={"/report": "large:6000"})
-    lab.start_nginx(POOL_6, location("proxy_read_timeout 3s;", request_id=True))
-    lab.session(get("/report"), get("/menu"))
-    lab.change_line("narrow")
-    lab.session(get("/menu"), get("/report", 504))
-    lab.change_line("wide")
-    lab.session(get("/report"))
-    lab.require(r"upstream timed out .* while reading response header from upstream.*GET /report")
-    lab.require(r"sent 200 with much content", of="upstream")
-    lab.expect(f"504 GET /report response_lost upstream={APP_6}")
+    lose_large_answers(lab, APP_6)

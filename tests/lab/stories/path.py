@@ -10,12 +10,10 @@ GONE = "10.50.2.9:9000"
 POOL = f"upstream app {{\n    server {APP};\n}}\n"
 
 
-@story("The way back loses large packets, and small ones pass")
-def nginx_response_black_hole(lab):
-    """The way to the upstream becomes narrow, as when a route moves into a tunnel whose ends send no ICMP. The application
-    answers at once; of its answer only the small last segment arrives. nginx gives up after its proxy_read_timeout."""
-    lab.start_upstream(behave={"/report": "large:6000"})
-    lab.start_nginx(POOL, location("proxy_read_timeout 3s;", request_id=True))
+def lose_large_answers(lab, app):
+    """An application whose answers are lost while the way to it is narrow."""
+    lab.start_upstream(app, behave={"/report": "large:6000"})
+    lab.start_nginx(f"upstream app {{\n    server {app};\n}}\n", location("proxy_read_timeout 3s;", request_id=True))
     lab.session(get("/report"), get("/menu"))
     lab.change_line("narrow")
     lab.session(get("/menu"), get("/report", 504))
@@ -23,7 +21,14 @@ def nginx_response_black_hole(lab):
     lab.session(get("/report"))
     lab.require(r"upstream timed out .* while reading response header from upstream.*GET /report")
     lab.require(r"sent 200 with much content", of="upstream")
-    lab.expect(f"504 GET /report response_lost upstream={APP}")
+    lab.expect(f"504 GET /report response_lost upstream={app}")
+
+
+@story("The way back loses large packets, and small ones pass")
+def nginx_response_black_hole(lab):
+    """The way to the upstream becomes narrow, as when a route moves into a tunnel whose ends send no ICMP. The application
+    answers at once; of its answer only the small last segment arrives. nginx gives up after its proxy_read_timeout."""
+    lose_large_answers(lab, APP)
 
 
 @story("The way out loses large packets, and small ones pass")
