@@ -105,7 +105,7 @@ impl Diagnoser {
     ) -> Attempt<'a> {
         let Party { exchange, conversation } = attempt.party;
         let accepted = self.accepted.get(&exchange.server);
-        let meanwhile = given.map(|given| (conversation.opened.at, given.at.at));
+        let until = given.map_or(conversation.last.at, |given| given.at.at);
         Attempt {
             exchange,
             conversation,
@@ -124,9 +124,7 @@ impl Diagnoser {
             sought: (conversation.established.is_none() && exchange.key.number == 0)
                 .then(|| neighbour::sought_for(case, conversation, given))
                 .flatten(),
-            others_connected: accepted
-                .zip(meanwhile)
-                .is_some_and(|(accepted, (from, until))| accepted.any_within(from, until)),
+            others_connected: accepted.is_some_and(|accepted| accepted.any_within(conversation.opened.at, until)),
         }
     }
 
