@@ -88,7 +88,9 @@ fn where_the_snaplen_cuts_off_what_is_inside_nothing_wrong_is_proven() {
 
 #[test]
 fn a_snaplen_of_96_leaves_every_cause_that_needs_no_more() {
-    followed().iter().for_each(|name| check(name, 96));
+    // IPv6's header is longer by twenty octets, and so is one that an ICMP error quotes.
+    let longer = |name: &str| if name.contains("-ipv6-") { 40 } else { 0 };
+    followed().iter().for_each(|name| check(name, 96 + longer(name)));
 }
 
 #[test]
