@@ -11,6 +11,7 @@ use crate::correlate::index::LAST;
 use crate::correlate::marks::of_client;
 use crate::correlate::{Correlator, Pairing, Party};
 use crate::event::{Endpoint, Side};
+use crate::time::Timestamp;
 
 impl Correlator {
     /// Finds the downstream exchange of a request that was just seen by what stands on both, and notes it. Returns whether
@@ -76,8 +77,12 @@ impl Correlator {
         let attempt = self.books.exchange(key)?;
         let request = attempt.request.as_ref()?;
         let marks = request.marks.iter().copied().chain(client.map(of_client));
-        // What is known to be the attempt's own host comes before what might turn out to be.
-        let tier = |parent: &Exchange| u8::from(!self.gateways.same(parent.server.ip(), attempt.client.ip()));
+        // What is known to be the attempt's own host comes before what might turn out to be; and an exchange whose gateway
+        // waits for an attempt already comes last: what bears its marks most likely belongs deeper.
+        let tier = |parent: &Exchange| {
+            let own_host = self.gateways.same(parent.server.ip(), attempt.client.ip());
+            u8::from(!own_host) + 2 * u8::from(self.is_waiting(parent))
+        };
         // Several exchanges of a chain bear one mark, so a few more than are rare are looked at.
         let mut parents: SmallVec<[(ExchangeKey, u8); 8]> = SmallVec::new();
         let mut bearings: SmallVec<[(usize, ExchangeKey); 8]> = SmallVec::new();
@@ -130,9 +135,19 @@ impl Correlator {
         // to itself does so from the address that it connects to.
         let [client, server] = [attempt.client.ip(), attempt.server.ip()];
         let foreign = client != server && self.gateways.same(upstream, server) && !self.gateways.same(upstream, client);
-        // And nobody tries again while he waits: what bears the same marks belongs deeper, or was made for a request that looks
-        // alike and is inside of TLS.
-        (!returns && !foreign && !self.is_waiting(parent)).then_some(parent)
+        // And nobody tries again while he waits: what bears the same marks is a copy, or was made for a request that looks alike
+        // and is inside of TLS.
+        let hidden = self.is_waiting(parent) && self.has_hidden_front(attempt);
+        (!returns && !foreign && !hidden).then_some(parent)
+    }
+
+    /// Whether an attempt may have been made for an exchange that is inside of TLS.
+    fn has_hidden_front(&self, attempt: &Exchange) -> bool {
+        let until = (attempt.started.at, attempt.key);
+        let fronts = self.gateways.akin(attempt.client.ip()).into_iter();
+        let earlier = fronts.flat_map(|front| self.unsettled.between(front, Timestamp::from_nanos(i64::MIN), until));
+        let open = earlier.filter(|front| front.over >= attempt.started.at);
+        open.filter_map(|front| self.books.exchange(front.key)).any(|front| front.veiled.is_some())
     }
 
     /// Whether an attempt of an exchange is still under way.
