@@ -29,10 +29,7 @@ impl Diagnoser {
             if attempt.pairing < Pairing::Certain && exchange.key.number == 0 && failed {
                 self.pools.failed(case.root.exchange, exchange.server);
             }
-            if verdict.is_none() && exchange.is_answered() {
-                self.pools.served(exchange.server, exchange.started.at);
-            }
-            stats.attempt(exchange, conversation, verdict.is_some());
+            self.note_attempt(attempt.party, verdict.is_some(), stats);
             let Some(verdict) = verdict else { continue };
             if verdict.cause == Cause::KeepaliveRace
                 && let (Some(idle), Some((close, ..))) = (exchange.idle, conversation.close(Side::Server))
@@ -76,12 +73,18 @@ impl Diagnoser {
                 }
             }
         }
-        if let Some(last) = judged.iter().rev().find(|judged| judged.attempt.hop == 0 && judged.verdict.is_none())
-            && let (Some(wait), Some(upstream)) =
-                (stats::wait(case.root.exchange), stats::wait(last.attempt.party.exchange))
-        {
-            stats.gateway_added.note(wait.saturating_sub(upstream));
+        if let Some(last) = judged.iter().rev().find(|judged| judged.attempt.hop == 0 && judged.verdict.is_none()) {
+            note_added(case.root.exchange, last.attempt.party.exchange, stats);
         }
+    }
+
+    /// What came of an attempt, and what it took.
+    pub(super) fn note_attempt(&mut self, party: Party<'_>, failed: bool, stats: &mut Stats) {
+        let Party { exchange, conversation } = party;
+        if !failed && exchange.is_answered() {
+            self.pools.served(exchange.server, exchange.started.at);
+        }
+        stats.attempt(exchange, conversation, failed);
     }
 
     /// Which upstreams the attempts of a case went to, where it is certain that they were made for it.
@@ -154,6 +157,13 @@ impl Diagnoser {
         }
         self.failures
             .push_back((root, Failure { at: moment.at, moment, upstream, cause: verdict.cause, probe, status }));
+    }
+}
+
+/// How much longer a client waited than the gateway did for the attempt that served it.
+pub(super) fn note_added(asked: &Exchange, attempt: &Exchange, stats: &mut Stats) {
+    if let Some((wait, upstream)) = stats::wait(asked).zip(stats::wait(attempt)) {
+        stats.gateway_added.note(wait.saturating_sub(upstream));
     }
 }
 

@@ -2,13 +2,14 @@
 //! them as from any other.
 
 use crate::correlate::{Case, Pairing, Party};
+use crate::diagnose::remember::note_added;
 use crate::diagnose::{Diagnoser, local};
 use crate::event::Side;
 use crate::stats::{self, Stats};
 
 impl Diagnoser {
-    /// Whether nothing about a case can have failed: no silence asks for a reason, all its messages are whole and in order, it is no status that is asked for,
-    /// and what was said and done stands in clear.
+    /// Whether nothing about a case can have failed: all its messages are whole and in order, and stand in clear; it is no status
+    /// that is asked for; and the gateway did not wait for so long that something must have been tried before.
     fn is_served(&self, case: &Case<'_>) -> bool {
         let Party { exchange, conversation } = case.root;
         let mut parties = case.attempts.iter().map(|attempt| attempt.party).chain([case.root]);
@@ -28,23 +29,20 @@ impl Diagnoser {
             return false;
         }
         let asked = case.root.exchange;
-        let wait = stats::wait(asked);
         // The attempts form a chain: each was made for the one before.
         let (mut maker, mut behind) = (asked, Pairing::Certain);
         for attempt in &case.attempts {
-            let Party { exchange, conversation } = attempt.party;
-            self.pools.served(exchange.server, exchange.started.at);
-            stats.attempt(exchange, conversation, false);
+            let Party { exchange, .. } = attempt.party;
+            self.note_attempt(attempt.party, false, stats);
             if behind.min(attempt.pairing) == Pairing::Certain {
                 self.pools.learn(maker, exchange.server);
             }
             (maker, behind) = (exchange, attempt.pairing);
         }
-        let first = case.attempts.first().and_then(|first| stats::wait(first.party.exchange));
-        if let Some((wait, upstream)) = wait.zip(first) {
-            stats.gateway_added.note(wait.saturating_sub(upstream));
+        if let Some(first) = case.attempts.first() {
+            note_added(asked, first.party.exchange, stats);
         }
-        if let Some(wait) = wait {
+        if let Some(wait) = stats::wait(asked) {
             stats.client_wait.note(wait);
         }
         true
