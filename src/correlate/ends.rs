@@ -1,6 +1,5 @@
 //! Exchanges that are over: what ends them, and when they are to be settled.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -70,7 +69,7 @@ impl Correlator {
         if slow || hidden {
             self.provisional.schedule(moment.at + settle + after, key);
         }
-        self.due.push(Reverse((moment.at + settle * if slow { 4 } else { 1 } + after, key)));
+        self.due.push(moment.at + settle * if slow { 4 } else { 1 } + after, key);
     }
 
     /// A connection attempt succeeded: from now on its first exchange stands for it.

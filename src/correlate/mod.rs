@@ -13,6 +13,7 @@ mod cost;
 mod course;
 mod crowd;
 mod disturbance;
+mod due;
 mod ends;
 mod fit;
 pub mod gateway;
@@ -26,7 +27,7 @@ mod missing;
 pub mod multiplexed;
 pub mod neighbours;
 mod nesting;
-mod numbering;
+pub(crate) mod numbering;
 mod order;
 mod pair;
 mod pairing;
@@ -36,14 +37,14 @@ pub mod resolution;
 mod settle;
 mod veiled;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::correlate::books::Books;
 pub use crate::correlate::case::{Case, Finding, Party, Responded, Role, Try};
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, ResponseEnd, ResponseStart};
+use crate::correlate::due::Due;
 use crate::correlate::gateway::Gateways;
 use crate::correlate::index::Index;
 use crate::correlate::lookups::Lookups;
@@ -77,7 +78,7 @@ pub struct Correlator {
     neighbours: Neighbours,
     marks: Marks,
     /// When which exchange is to be settled.
-    due: BinaryHeap<Reverse<(Timestamp, ExchangeKey)>>,
+    due: Due,
     provisional: Provisional,
     /// Exchanges without a parent, by client: candidates for a downstream exchange that has too few attempts.
     orphans: Index,
@@ -117,7 +118,7 @@ impl Correlator {
             names: Lookups::default(),
             neighbours: Neighbours::default(),
             marks: Marks::default(),
-            due: BinaryHeap::new(),
+            due: Due::default(),
             provisional: Provisional::default(),
             orphans: Index::default(),
             unsettled: Index::default(),

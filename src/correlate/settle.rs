@@ -1,6 +1,5 @@
 //! When an exchange has settled, and what is then said of it: the case, with the attempts made for it.
 
-use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -26,10 +25,9 @@ impl Correlator {
     }
 
     pub(super) fn settle_due(&mut self, now: Timestamp, sink: &mut dyn FnMut(Finding<'_>)) {
-        while let Some(Reverse((at, key))) = self.due.peek().copied()
-            && at <= now
+        while self.due.next() <= now
+            && let Some((_, key)) = self.due.pop()
         {
-            self.due.pop();
             let Some(exchange) = self.books.exchange(key).filter(|exchange| exchange.parent.is_none()) else {
                 continue;
             };
@@ -41,7 +39,7 @@ impl Correlator {
                 self.is_growing(key, now) || self.is_contested(key) || self.may_be_attempt(key) && self.has_hope(key)
             };
             if hopeful && may_change() {
-                self.due.push(Reverse((later, key)));
+                self.due.push(later, key);
             } else {
                 self.settle_root(key, sink);
             }
@@ -100,7 +98,7 @@ impl Correlator {
         let (exchanges, bytes) = (self.most_exchanges / 16 * 15, self.most_bytes / 16 * 15);
         let is_full = |books: &Self| books.books.len() > exchanges || books.held_bytes > bytes;
         while is_full(self)
-            && let Some(Reverse((_, key))) = self.due.pop()
+            && let Some((_, key)) = self.due.pop()
         {
             self.hurry(key, sink);
         }
