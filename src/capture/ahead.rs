@@ -1,86 +1,105 @@
-//! Reading ahead: in comes a stream that takes work to read, out comes the same stream, read by a thread of its own while
-//! what came before is looked at. Memory: [`MOST_CHUNKS`] + 2 times [`CHUNK_BYTES`].
+//! Reading ahead: in comes a stream that takes work to read, out come its octets in chunks, read by a thread of its own while
+//! what came before is looked at. Memory: [`MOST_CHUNKS`] + 3 times [`CHUNK_BYTES`].
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
-/// What `stream` holds, read ahead. Where no thread can be had it is read as it is asked for.
-pub(super) fn ahead(stream: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
-    let (full, chunks) = sync_channel(MOST_CHUNKS);
-    let (emptied, empty) = channel();
-    let (hand_over, handed_over) = channel();
-    let thread = thread::Builder::new().name("unpack".to_owned());
-    let spawned = thread.spawn(move || {
-        if let Ok(stream) = handed_over.recv() {
-            read_on(stream, &full, &empty);
+/// A stream that a thread reads.
+pub(super) struct Ahead {
+    chunks: Receiver<io::Result<Chunk>>,
+    emptied: Sender<Vec<u8>>,
+}
+
+/// Octets of a stream.
+pub(super) struct Chunk {
+    /// They begin behind [`HEADROOM`] others.
+    pub(super) buffer: Vec<u8>,
+    /// And end here.
+    pub(super) end: usize,
+}
+
+impl Ahead {
+    /// Begins to read.
+    ///
+    /// # Errors
+    ///
+    /// Where no thread can be had the stream comes back.
+    pub(super) fn begin(stream: Box<dyn Read + Send>) -> Result<Self, Box<dyn Read + Send>> {
+        let (full, chunks) = sync_channel(MOST_CHUNKS);
+        let (emptied, empty) = channel();
+        let (hand_over, handed_over) = channel();
+        let thread = thread::Builder::new().name("read".to_owned());
+        let spawned = thread.spawn(move || {
+            if let Ok(stream) = handed_over.recv() {
+                read_on(stream, &full, &empty);
+            }
+        });
+        if spawned.is_err() {
+            return Err(stream);
         }
-    });
-    if spawned.is_err() {
-        return stream;
+        hand_over.send(stream).map_err(|refused| refused.0)?;
+        Ok(Self { chunks, emptied })
     }
-    match hand_over.send(stream) {
-        Ok(()) => Box::new(Ahead { chunks, emptied, chunk: Vec::new(), taken: 0 }),
-        Err(refused) => refused.0,
+
+    /// The next octets; `None` at the end of the stream.
+    pub(super) fn next(&self) -> io::Result<Option<Chunk>> {
+        self.chunks.recv().map_or(Ok(None), |chunk| chunk.map(Some))
+    }
+
+    /// Gives a buffer back that a chunk came in.
+    pub(super) fn give_back(&self, buffer: Vec<u8>) {
+        if buffer.capacity() <= HEADROOM + CHUNK_BYTES {
+            // Who reads may have come to its end.
+            let _ = self.emptied.send(buffer);
+        }
     }
 }
 
-type Chunk = io::Result<Vec<u8>>;
-
 /// Reads to the end, or until nobody asks any more.
-fn read_on(mut stream: Box<dyn Read + Send>, full: &SyncSender<Chunk>, empty: &Receiver<Vec<u8>>) {
+fn read_on(mut stream: Box<dyn Read + Send>, full: &SyncSender<io::Result<Chunk>>, empty: &Receiver<Vec<u8>>) {
     loop {
-        let mut chunk = empty.try_recv().unwrap_or_default();
-        chunk.resize(CHUNK_BYTES, 0);
-        let read = stream.read(&mut chunk);
-        let is_last = !matches!(&read, Ok(octets) if *octets > 0);
-        if let Err(error) = &read
-            && error.kind() == io::ErrorKind::Interrupted
-        {
-            continue;
-        }
-        let chunk = read.map(|octets| {
-            chunk.truncate(octets);
-            chunk
-        });
+        let mut buffer = empty.try_recv().unwrap_or_default();
+        buffer.resize(HEADROOM + CHUNK_BYTES, 0);
+        let chunk = match stream.read(buffer.get_mut(HEADROOM..).unwrap_or_default()) {
+            Ok(0) => return,
+            Ok(octets) => Ok(Chunk { buffer, end: HEADROOM + octets }),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => Err(error),
+        };
+        let is_last = chunk.is_err();
         if full.send(chunk).is_err() || is_last {
             return;
         }
     }
 }
 
-/// The stream as it comes out of the thread.
-struct Ahead {
-    chunks: Receiver<Chunk>,
-    emptied: Sender<Vec<u8>>,
-    chunk: Vec<u8>,
-    taken: usize,
-}
-
-impl Read for Ahead {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.taken >= self.chunk.len() {
-            let Ok(next) = self.chunks.recv() else { return Ok(0) };
-            let emptied = std::mem::replace(&mut self.chunk, next?);
-            self.taken = 0;
-            // Who reads may have come to its end.
-            let _ = self.emptied.send(emptied);
-        }
-        let mut rest = self.chunk.get(self.taken..).unwrap_or_default();
-        let octets = rest.read(buffer)?;
-        self.taken += octets;
-        Ok(octets)
-    }
-}
-
+/// Room before the octets of a chunk, for what is left over of the one before.
+pub(super) const HEADROOM: usize = 64 << 10;
 /// Octets that are handed over at once.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks that may wait.
-const MOST_CHUNKS: usize = 4;
+const MOST_CHUNKS: usize = 3;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// All that comes, and what ended it.
+    fn read(stream: impl Read + Send + 'static) -> (Vec<u8>, Option<io::Error>) {
+        let Ok(ahead) = Ahead::begin(Box::new(stream)) else { panic!("no thread") };
+        let mut octets = Vec::new();
+        loop {
+            match ahead.next() {
+                Ok(Some(chunk)) => {
+                    octets.extend_from_slice(&chunk.buffer[HEADROOM..chunk.end]);
+                    ahead.give_back(chunk.buffer);
+                }
+                Ok(None) => return (octets, None),
+                Err(error) => return (octets, Some(error)),
+            }
+        }
+    }
 
     #[test]
     fn what_is_read_ahead_is_what_stood_there_and_an_error_comes_behind_it() {
@@ -96,14 +115,12 @@ mod tests {
                 Ok(octets)
             }
         }
-        let mut read = Vec::new();
-        let failure = ahead(Box::new(Failing(3 * CHUNK_BYTES + 1))).read_to_end(&mut read).unwrap_err();
-        assert_eq!((read.len(), read.iter().all(|octet| *octet == 7)), (3 * CHUNK_BYTES + 1, true));
-        assert_eq!(failure.to_string(), "the disk is on fire");
+        let (octets, failure) = read(Failing(3 * CHUNK_BYTES + 1));
+        assert_eq!((octets.len(), octets.iter().all(|octet| *octet == 7)), (3 * CHUNK_BYTES + 1, true));
+        assert_eq!(failure.unwrap().to_string(), "the disk is on fire");
         let text: Vec<u8> = (0..1_000_000_u32).map(|n| n as u8).collect();
-        read.clear();
-        ahead(Box::new(io::Cursor::new(text.clone()))).read_to_end(&mut read).unwrap();
-        assert!(read == text);
+        let (octets, failure) = read(io::Cursor::new(text.clone()));
+        assert!(octets == text && failure.is_none());
     }
 
     #[test]
@@ -121,9 +138,8 @@ mod tests {
             }
         }
         let (gone, dropped) = channel();
-        let mut endless = ahead(Box::new(Endless(gone)));
-        let mut first = [0; 10];
-        endless.read_exact(&mut first).unwrap();
+        let Ok(endless) = Ahead::begin(Box::new(Endless(gone))) else { panic!("no thread") };
+        assert!(endless.next().unwrap().is_some());
         drop(endless);
         dropped.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
     }

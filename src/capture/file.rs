@@ -8,11 +8,18 @@
 
 use std::io::{self, Read};
 use std::ops::Range;
+use std::sync::Arc;
+use std::thread;
 
-/// A window over a stream. Memory: [`READ_BYTES`], more only while an item that is larger arrives.
+use super::ahead::{Ahead, HEADROOM};
+
+/// A window over a stream. Memory: [`READ_BYTES`], or what is read ahead; more only while an item that is larger arrives, and
+/// as long as others keep buffers.
 pub(super) struct Window {
-    stream: Box<dyn Read + Send>,
-    buffer: Vec<u8>,
+    stream: Stream,
+    buffer: Arc<Vec<u8>>,
+    /// Buffers that are read, but were kept by others when they were last looked at.
+    kept: Vec<Arc<Vec<u8>>>,
     filled: Range<usize>,
     /// Octets that are to be stepped over before the window begins.
     behind: usize,
@@ -21,10 +28,34 @@ pub(super) struct Window {
     end: Option<io::Result<()>>,
 }
 
+/// Where octets come from.
+enum Stream {
+    /// They are read as they are asked for.
+    AtHand(Box<dyn Read + Send>),
+    /// A thread reads them.
+    Ahead(Ahead),
+}
+
 impl Window {
-    /// Begins with a small buffer: of hundreds of files most may only be looked at for now.
+    /// Begins with a small buffer: of hundreds of files most may only be looked at for now. The rest is read ahead where there is
+    /// a processor for that.
     pub(super) fn new(stream: Box<dyn Read + Send>) -> Self {
-        Self { stream, buffer: vec![0; FIRST_READ_BYTES], filled: 0..0, behind: 0, received: 0, end: None }
+        Self {
+            stream: Stream::AtHand(stream),
+            buffer: Arc::new(vec![0; FIRST_READ_BYTES]),
+            kept: Vec::new(),
+            filled: 0..0,
+            behind: 0,
+            received: 0,
+            end: None,
+        }
+    }
+
+    /// The stream takes work to read: it is read ahead from its beginning.
+    pub(super) fn ahead(stream: Box<dyn Read + Send>) -> Self {
+        let mut window = Self::new(stream);
+        window.read_ahead();
+        window
     }
 
     /// The octets at hand.
@@ -43,6 +74,12 @@ impl Window {
     #[inline]
     pub(super) fn kept(&self, range: Range<usize>) -> &[u8] {
         self.buffer.get(range).unwrap_or_default()
+    }
+
+    /// The buffer of which [`Self::keep`] marks a part. Who has it keeps it from being read into.
+    #[inline]
+    pub(super) const fn buffer(&self) -> &Arc<Vec<u8>> {
+        &self.buffer
     }
 
     /// Position of the window's begin in the stream.
@@ -86,9 +123,7 @@ impl Window {
             if self.end.is_some() {
                 return false;
             }
-            self.make_room();
-            let room = self.buffer.get_mut(self.filled.end..).unwrap_or_default();
-            match self.stream.read(room) {
+            match self.read() {
                 Ok(0) => self.end = Some(Ok(())),
                 Ok(octets) => {
                     self.received += octets as u64;
@@ -104,18 +139,74 @@ impl Window {
         true
     }
 
-    fn make_room(&mut self) {
-        self.buffer.copy_within(self.filled.clone(), 0);
-        self.filled = 0..self.filled.len();
-        if self.received > 0 && self.buffer.len() < READ_BYTES {
-            self.buffer.resize(READ_BYTES, 0);
-        } else if self.filled.end == self.buffer.len() {
-            self.buffer.resize(self.buffer.len() * 2, 0);
-        } else if self.buffer.len() > READ_BYTES && self.filled.end < READ_BYTES / 2 {
-            self.buffer.truncate(READ_BYTES);
-            self.buffer.shrink_to_fit();
+    /// Puts the next octets behind those at hand, and tells how many they are.
+    fn read(&mut self) -> io::Result<usize> {
+        if self.received > 0 && self.buffer.len() == FIRST_READ_BYTES && has_processors() {
+            self.read_ahead();
+        }
+        let left = self.filled.len();
+        match &mut self.stream {
+            Stream::AtHand(stream) => {
+                let buffer = Arc::make_mut(&mut self.buffer);
+                make_room(buffer, &mut self.filled, self.received > 0);
+                stream.read(buffer.get_mut(self.filled.end..).unwrap_or_default())
+            }
+            Stream::Ahead(ahead) => {
+                let Some(mut chunk) = ahead.next()? else { return Ok(0) };
+                let octets = chunk.end - HEADROOM;
+                if left <= HEADROOM {
+                    let begin = HEADROOM - left;
+                    let at_hand = self.buffer.get(self.filled.clone()).unwrap_or_default();
+                    if let Some(room) = chunk.buffer.get_mut(begin..HEADROOM) {
+                        room.copy_from_slice(at_hand);
+                    }
+                    self.filled = begin..HEADROOM;
+                    self.kept.push(std::mem::replace(&mut self.buffer, Arc::new(chunk.buffer)));
+                    for buffer in std::mem::take(&mut self.kept) {
+                        match Arc::try_unwrap(buffer) {
+                            Ok(buffer) => ahead.give_back(buffer),
+                            Err(kept) => self.kept.push(kept),
+                        }
+                    }
+                } else {
+                    let buffer = Arc::make_mut(&mut self.buffer);
+                    buffer.truncate(self.filled.end);
+                    buffer.drain(..self.filled.start);
+                    self.filled = 0..left;
+                    buffer.extend_from_slice(chunk.buffer.get(HEADROOM..chunk.end).unwrap_or_default());
+                    ahead.give_back(chunk.buffer);
+                }
+                Ok(octets)
+            }
         }
     }
+
+    /// From now on a thread reads.
+    fn read_ahead(&mut self) {
+        if let Stream::AtHand(stream) = &mut self.stream {
+            let stream = std::mem::replace(stream, Box::new(io::empty()));
+            self.stream = Ahead::begin(stream).map_or_else(Stream::AtHand, Stream::Ahead);
+        }
+    }
+}
+
+/// Makes room behind what is filled.
+fn make_room(buffer: &mut Vec<u8>, filled: &mut Range<usize>, has_begun: bool) {
+    buffer.copy_within(filled.clone(), 0);
+    *filled = 0..filled.len();
+    if has_begun && buffer.len() < READ_BYTES {
+        buffer.resize(READ_BYTES, 0);
+    } else if filled.end == buffer.len() {
+        buffer.resize(buffer.len() * 2, 0);
+    } else if buffer.len() > READ_BYTES && filled.end < READ_BYTES / 2 {
+        buffer.truncate(READ_BYTES);
+        buffer.shrink_to_fit();
+    }
+}
+
+/// Whether a thread that reads has a processor to itself.
+fn has_processors() -> bool {
+    thread::available_parallelism().is_ok_and(|processors| processors.get() > 1)
 }
 
 /// Octets read at once: larger buffers fall out of the second-level cache, smaller ones cost system calls.

@@ -7,8 +7,8 @@ use pcap::{BpfProgram, Capture, Linktype, PacketHeader};
 
 use super::live::Interface;
 use super::{Error, link_name};
-use crate::limits;
 use crate::shard::Captured;
+use crate::limits;
 use crate::wire::link::LinkType;
 
 /// A filter expression, compiled for each link type as frames of it come. Memory: some kilobytes a link type.

@@ -6,13 +6,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::ahead::ahead;
 use super::content::{Content, DESCRIBED, described};
 use super::file::Window;
 use super::{decompress, link_name};
 use crate::event::Frame;
-use crate::report;
 use crate::shard::Captured;
+use crate::report;
 use crate::time::Timestamp;
 use crate::wire::link::LinkType;
 use crate::wire::tls::keylog::{self, Entry};
@@ -72,13 +71,13 @@ impl Input {
         let begin = read_up_to(&mut raw, Content::ENOUGH).map_err(Refused::Io)?;
         let content = Content::of(&begin);
         let raw = io::Cursor::new(begin).chain(raw);
-        let (stream, compression) = match content {
-            Content::Gzip => (ahead(decompress::gzip(raw)), "gzip"),
-            Content::Zstd => (ahead(decompress::zstd(raw)), "zstd"),
-            _ => (Box::new(raw) as Box<dyn Read + Send>, ""),
+        let (window, compression) = match content {
+            Content::Gzip => (Window::ahead(decompress::gzip(raw)), "gzip"),
+            Content::Zstd => (Window::ahead(decompress::zstd(raw)), "zstd"),
+            _ => (Window::new(Box::new(raw)), ""),
         };
         let mut input = Self {
-            window: Window::new(stream),
+            window,
             records: Records::Unknown,
             compression,
             raw_bytes,
@@ -138,6 +137,12 @@ impl Input {
             focused: true,
             octets: self.window.kept(current.octets.clone()),
         })
+    }
+
+    /// Where the octets of the packet at hand are kept.
+    #[inline]
+    pub(super) fn kept(&self) -> Option<(&Arc<Vec<u8>>, Range<usize>)> {
+        Some((self.window.buffer(), self.current.as_ref()?.octets.clone()))
     }
 
     /// Whether the file gave secrets of TLS connections that were not asked for.

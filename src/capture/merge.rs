@@ -10,12 +10,14 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::Error;
 use super::input::{Input, Refused};
 use super::names::{Named, expand};
-use crate::report;
 use crate::shard::Captured;
+use crate::report;
 use crate::time::Timestamp;
 use crate::wire::tls::keylog::Entry;
 
@@ -108,6 +110,17 @@ impl Source {
     pub fn frame(&self) -> Option<Captured<'_>> {
         let index = self.current?;
         self.inputs.get(index)?.frame(index)
+    }
+
+    /// Where the octets of the frame at hand are kept, for who wants to keep them longer without copying them: a buffer, and which
+    /// part of it they are.
+    #[inline]
+    #[must_use]
+    pub fn kept(&self) -> Option<(&Arc<Vec<u8>>, Range<usize>)> {
+        match &self.inputs.get(self.current?)?.state {
+            State::Open(input) => input.kept(),
+            State::Waiting(_) | State::Over(_) => None,
+        }
     }
 
     /// Whether there are secrets to be taken.

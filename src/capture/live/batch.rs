@@ -6,8 +6,8 @@ use std::mem;
 use std::sync::mpsc::Sender;
 
 use crate::event::Frame;
-use crate::limits;
 use crate::shard::Captured;
+use crate::limits;
 use crate::time::Timestamp;
 use crate::wire::link::LinkType;
 
