@@ -24,12 +24,11 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use etherparse::PacketBuilder;
-use netwatch502::analysis::Analysis;
+use netwatch502::analysis::{Analysis, Below};
 use netwatch502::capture::Source;
 use netwatch502::correlate::gateway::Gateways;
 use netwatch502::diagnose::Question;
 use netwatch502::limits::Limits;
-use netwatch502::shard::Shard;
 
 /// As the program has it.
 #[global_allocator]
@@ -74,14 +73,12 @@ fn read(paths: &[String]) -> u64 {
 
 fn observe(paths: &[String]) -> u64 {
     let mut source = Source::open(paths).expect("the capture");
-    let mut shard = Shard::new(&Limits::default());
-    let mut events = Vec::new();
+    let mut below = Below::new(&Limits::default());
     while let Some(captured) = source.next() {
-        shard.take(&captured, &mut events);
-        black_box(&events);
-        events.clear();
+        below.take(&captured);
+        black_box(below.events()).clear();
     }
-    shard.counters().frames
+    below.passed().counters.frames
 }
 
 /// Responses that clients got, and how many of them were errors.

@@ -1,8 +1,10 @@
 //! The whole of the pure part: captured frames in, a report out.
 //!
-//! Its two halves meet in events alone: [`Below`] has the shard, [`Above`] what is made of its events. [`Analysis`] is both in
+//! Its two halves meet in events alone: [`Below`] has a shard, [`Above`] what is made of its events. [`Analysis`] is both in
 //! one; who has two cores may run them side by side ([`Analysis::halves`]), with the same report.
 
+mod below;
+mod joined;
 mod learned;
 mod news;
 mod notes;
@@ -19,16 +21,20 @@ use crate::correlate::{Case, Correlator, Finding, Role};
 use crate::diagnose::differ::Differ;
 use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question, advice, episode, warning};
-use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Moment, Opaque, Spent, What};
+use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Opaque, Spent, What};
 use crate::flow::share::Share;
+use crate::flow::steer::{Captured, Steer};
+
 use crate::limits::Limits;
 use crate::report::tally::{self, Tallies};
 use crate::report::{Coverage, ExchangeRow, Report, Totals};
-use crate::shard::{Captured, Counters, Shard};
+use crate::shard::Shard;
 use crate::stats::Stats;
 use crate::time::Timestamp;
 use crate::wire::tls::keylog::Entry;
 
+pub use crate::analysis::below::{Below, Passed};
+pub use crate::analysis::joined::{Joined, Part};
 pub use crate::analysis::news::News;
 
 /// An analysis under way.
@@ -37,25 +43,11 @@ pub struct Analysis<'r> {
     above: Above<'r>,
 }
 
-/// The half that turns frames into events.
-pub struct Below {
-    shard: Shard,
-    events: Vec<Event>,
-    last: Option<Moment>,
-}
-
 /// The half that turns events into a report.
 pub struct Above<'r> {
     most_incidents: usize,
     correlator: Correlator,
     findings: Findings<'r>,
-}
-
-/// What the lower half says of itself at the end.
-struct Passed {
-    counters: Counters,
-    /// Whether there were secrets to decrypt with, and how many of them were forgotten.
-    secrets: Option<u64>,
 }
 
 /// Who is given every downstream exchange once it has settled.
@@ -87,7 +79,7 @@ impl<'r> Analysis<'r> {
     #[must_use]
     pub fn new(limits: &Limits, gateways: Gateways, question: Question, exchange_row: Option<TakeRow<'r>>) -> Self {
         Self {
-            below: Below { shard: Shard::new(limits), events: Vec::new(), last: None },
+            below: Below::new(limits),
             above: Above {
                 most_incidents: limits.incidents,
                 correlator: Correlator::new(limits, gateways),
@@ -126,6 +118,14 @@ impl<'r> Analysis<'r> {
         (self.below, self.above)
     }
 
+    /// Its upper half, and in the place of the lower one what steers to so many shards, and these.
+    #[must_use]
+    pub fn sharded(self, limits: &Limits, count: usize) -> (Steer, Vec<Shard>, Above<'r>) {
+        let steer = Steer::new(limits);
+        let shards = Shard::several(limits, steer.keys(), count);
+        (steer, shards, self.above)
+    }
+
     /// What there is to tell of incidents since this was last asked; nothing but while live.
     pub fn news(&mut self) -> Vec<News> {
         self.above.findings.desk.as_mut().map(Desk::take).unwrap_or_default()
@@ -134,20 +134,17 @@ impl<'r> Analysis<'r> {
     /// All frames up to `at` were taken: what is due by then settles, though no frame says so.
     pub fn pass_time(&mut self, at: Timestamp) {
         let Self { below, above } = self;
-        let Some(last) = below.last else { return };
-        let at = at.max(last.at);
-        below.shard.pass_time(Moment { at, ..last }, &mut below.events);
-        above.take(below.events.drain(..));
+        let Some(at) = below.pass_time(at) else { return };
+        above.take(below.events().drain(..));
         above.pass_time(at);
     }
 
     /// From now on only a share of the connections is followed.
     pub fn follow(&mut self, share: Share) {
         let Self { below, above } = self;
-        let Some(last) = below.last else { return };
-        below.shard.follow(share, last, &mut below.events);
-        above.correlator.follow(share == Share::ALL, last.at);
-        above.take(below.events.drain(..));
+        let Some(at) = below.follow(share) else { return };
+        above.correlator.follow(share == Share::ALL, at);
+        above.take(below.events().drain(..));
     }
 
     /// Endpoints at which attempts were made, sorted.
@@ -168,32 +165,32 @@ impl<'r> Analysis<'r> {
     #[must_use]
     pub fn measured(&self) -> (&Stats, &Totals, Coverage) {
         let findings = &self.above.findings;
-        (&findings.stats, &findings.totals, findings.coverage(self.below.shard.counters()))
+        (&findings.stats, &findings.totals, findings.coverage(&self.below.passed()))
     }
 
     /// Secrets of TLS connections may come after the packets that they are for: these wait for them, a while.
     pub fn may_learn_late(&mut self) {
-        self.below.shard.may_learn_late();
+        self.below.may_learn_late();
     }
 
     /// Takes secrets of TLS connections.
     pub fn learn(&mut self, secrets: &[Entry]) {
         self.below.learn(secrets);
-        self.above.take(self.below.events.drain(..));
+        self.above.take(self.below.events().drain(..));
     }
 
     /// Takes a frame.
     pub fn take(&mut self, captured: &Captured<'_>) {
         self.below.take(captured);
-        self.above.take(self.below.events.drain(..));
+        self.above.take(self.below.events().drain(..));
     }
 
     /// The capture ended: everything settles.
     pub fn end(&mut self) {
         while self.below.end() {
-            self.above.take(self.below.events.drain(..));
+            self.above.take(self.below.events().drain(..));
         }
-        self.above.take(self.below.events.drain(..));
+        self.above.take(self.below.events().drain(..));
         self.above.end();
     }
 
@@ -202,42 +199,6 @@ impl<'r> Analysis<'r> {
     pub fn finish(mut self) -> Report {
         self.end();
         self.above.report(&self.below.passed())
-    }
-}
-
-impl Below {
-    /// Takes a frame.
-    #[inline]
-    pub fn take(&mut self, captured: &Captured<'_>) {
-        self.last = Some(Moment { at: captured.at, frame: captured.frame });
-        self.shard.take(captured, &mut self.events);
-    }
-
-    /// Takes secrets of TLS connections.
-    pub fn learn(&mut self, secrets: &[Entry]) {
-        if !secrets.is_empty() {
-            self.shard.learn(secrets, self.last, &mut self.events);
-        }
-    }
-
-    /// The capture ended: what is open is given out, in parts. Returns whether there is more.
-    pub fn end(&mut self) -> bool {
-        let Some(last) = self.last else { return false };
-        let more = self.shard.finish(last, &mut self.events);
-        self.last = self.last.filter(|_| more);
-        more
-    }
-
-    /// What was given out and not yet taken.
-    #[inline]
-    #[must_use]
-    pub fn events(&mut self) -> &mut Vec<Event> {
-        &mut self.events
-    }
-
-    fn passed(&self) -> Passed {
-        let secrets = self.shard.secrets();
-        Passed { counters: self.shard.counters(), secrets: (!secrets.are_none()).then(|| secrets.forgotten()) }
     }
 }
 
@@ -264,11 +225,11 @@ impl Above<'_> {
         }
     }
 
-    /// The report, when all events were taken that `below` gave out.
+    /// The report, when all events were taken that the lower half gave out.
     #[must_use]
-    pub fn finish(mut self, below: &Below) -> Report {
+    pub fn finish(mut self, passed: &Passed) -> Report {
         self.end();
-        self.report(&below.passed())
+        self.report(passed)
     }
 
     fn end(&mut self) {
@@ -283,8 +244,7 @@ impl Above<'_> {
     }
 
     fn report(self, passed: &Passed) -> Report {
-        let counters = passed.counters;
-        let coverage = self.findings.coverage(counters);
+        let coverage = self.findings.coverage(passed);
         let Findings {
             diagnoser,
             stats,
@@ -325,16 +285,17 @@ impl Above<'_> {
             .collect();
         notes.extend(snaplen_note(cut_heads, unmeasured).into_iter().chain(http2_note(lost_http2)));
         notes.extend(decryption_note(passed.secrets, decrypted_tls, coverage.opaque_tls_connections));
-        if counters.evicted > 0 {
+        let given_up = passed.given_up;
+        if given_up.connections > 0 {
             notes.push(format!(
                 "{} connections were given up for want of memory: their failures may be missing",
-                counters.evicted
+                given_up.connections
             ));
         }
-        if counters.given_up > 0 {
+        if given_up.octets > 0 {
             notes.push(format!(
                 "octets out of order, or header sections that did not end, were given up {} × for want of memory",
-                counters.given_up
+                given_up.octets
             ));
         }
         if self.correlator.hurried() > 0 {
@@ -371,14 +332,15 @@ impl Above<'_> {
 }
 
 impl Findings<'_> {
-    fn coverage(&self, counters: Counters) -> Coverage {
+    fn coverage(&self, passed: &Passed) -> Coverage {
+        let counters = passed.counters;
         Coverage {
             kernel_drops: 0,
             duplicates: counters.duplicates,
             truncated_packets: counters.truncated,
             gaps: self.gaps,
             undecodable: counters.undecodable,
-            evicted: counters.evicted,
+            evicted: passed.given_up.connections,
             opaque_tls_connections: self.opaque_tls,
             notes: Vec::new(),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::limits::Limits;
+use crate::limits::{Limits, MOST_SHARDS};
 
 /// Names the cause of every 502 from the packets on both legs of a reverse proxy.
 #[derive(Debug, Parser)]
@@ -92,6 +92,11 @@ pub struct Cli {
     /// Incidents to list [default: 4000], some 8 KB each. Beyond it they are counted.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_incidents: Option<u32>,
+
+    /// Threads among which the connections of files are divided; the report is the same for any number. Default: one less than
+    /// there are processors.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_SHARDS)), conflicts_with = "interface")]
+    pub shards: Option<u8>,
 
     /// Serve metrics for Prometheus at http://ADDR/metrics, for example 127.0.0.1:9502.
     #[arg(long, value_name = "ADDR", value_parser = socket_address, conflicts_with = "read")]

@@ -22,11 +22,11 @@
 //!  ==========|=========================================================== pure: no I/O, no clock, never fails
 //!   \        v                                                      /
 //!    \  [wire]     octets -> Packet -> Segment | IcmpError         /    stateless
-//!     \ [flow]     copies out, fragments together, connections,   /     per connection,
-//!      \           octets in order, gaps declared                /      bounded by limits
-//!       \ [observe] messages and defects of HTTP/1 and HTTP/2,  /
+//!     \ [flow]     copies out, fragments together,                /     for all, then
+//!      \           connections, octets in order, gaps declared   /      per connection,
+//!       \ [observe] messages and defects of HTTP/1 and HTTP/2,  /       bounded by limits
 //!        \         in clear or inside of TLS; TLS; DNS         /
-//!         \        (the three together are a [shard])         /
+//!         \        (what is per connection is a [shard])      /
 //!          '----------------------+---------------------------'
 //!                            Vec<Event>        [event]: the waist, plain data
 //!         .-----------------------+----------------------------.
@@ -51,8 +51,9 @@
 //!    inputs. A [`event::Frame`] is the input and the number in it, counted as Wireshark counts.
 //! 2. [`wire::packet`] decodes a frame down to its TCP segment, or the ICMP error that quotes one, or who asks for whom on
 //!    the link. Nothing is copied.
-//! 3. [`flow`] leaves out copies of a packet that was seen on several interfaces, finds the connection, turns sequence
-//!    numbers into 64-bit offsets, and emits the stream as pieces: data at an offset, or a gap of a length.
+//! 3. [`flow::steer`] leaves out copies of a packet that was seen on several interfaces, and tells which shard a packet is for;
+//!    there [`flow`] finds its connection, turns sequence numbers into 64-bit offsets, and emits the stream as pieces: data at an
+//!    offset, or a gap of a length.
 //! 4. [`observe`] reads messages off the two streams of a connection. Bodies are counted, not kept.
 //! 5. Events are appended to a buffer that the caller owns, each with its [`event::Moment`]: frame and time.
 //! 6. [`correlate`] rebuilds exchanges from events, learns which addresses are one gateway, and pairs each downstream
@@ -134,15 +135,18 @@
 //! - **A closed list of causes** ([`diagnose::cause::Cause`]). An id that was published keeps its meaning.
 //! - **`proven` means excluded, not likely.** What cannot be told is `undetermined`, with its candidates. There are no
 //!   percentages.
+//! - **Any number of shards, one report.** What has to be known of all packets is known before they are dealt out by the keys of
+//!   their connections ([`flow::steer`]): copies, fragments, who serves, and when it is time to forget. So a shard gives the same
+//!   events whoever follows the other connections, and [`analysis::Joined`] puts them in one order and numbers the connections
+//!   anew. What is above the waist takes as long as what is below it: with two cores there is one shard, in the thread that
+//!   decodes, and another thread above; with more there is a shard for each that is left. A thread reads ahead.
 //! - **Our own pcap and pcapng reader.** libpcap reads no mixed link types, byte orders or compression.
 //! - **Our own decoder for common frames**, and etherparse for the rest: the fast path stays small, and property tests
 //!   hold the two against each other.
 //!
 //! # Where the code is not as the drawing
 //!
-//! - There is **one shard**, and it runs in the thread that reads. What is above the waist takes as long as what is below
-//!   it, so a second core is used best there; the shard is a unit of state of its own so that there can be more of them.
-//!   While live, capturing has a thread, and both halves share the other one.
+//! - While live, capturing has a thread, and both halves share another one.
 //! - [`analysis`] stands above `report` although it does no I/O: what it composes is a report, and the order of the
 //!   stages should stand in one place.
 //! - `DefectKind`, what HTTP/1 forbids, is defined in [`wire::http1`], where it is found; the waist uses it. So it does with
@@ -157,7 +161,7 @@
 //! | invariant | held by |
 //! |---|---|
 //! | modules import to the left only; the pure part names no file, socket, thread or clock | `tests/architecture.rs` |
-//! | the same capture gives the same report, whatever the batching | `tests/determinism.rs` |
+//! | the same capture gives the same report, whatever the batching and the number of shards | `tests/determinism.rs` |
 //! | no input makes it panic; memory stays within [`limits::Limits`] | `tests/robustness.rs` |
 //! | each story is found as its `expect` block says, and nothing besides | `tests/captures.rs` |
 //! | the command line's contract: flags, exit status, broken pipes | `tests/cli.rs` |

@@ -91,6 +91,9 @@ impl Default for Limits {
     }
 }
 
+/// Shards at most. More would wait for the thread that deals out, and for the one that judges.
+pub const MOST_SHARDS: u8 = 16;
+
 /// Live: frames handed over at once. A block of the kernel's ring holds about as many small ones.
 pub const LIVE_BATCH_FRAMES: usize = 1024;
 

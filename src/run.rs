@@ -9,6 +9,7 @@ mod output;
 mod own;
 mod progress;
 mod say;
+mod shards;
 
 use std::io;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use crate::diagnose::Question;
 use crate::diagnose::incident::Incident;
 use crate::privileges;
 use crate::report::{ExchangeRow, Report, Style, Totals, csv, json, ladder, ndjson, text};
+use crate::run::halves::Feed;
 use crate::run::output::{ExchangeTable, Output, Written, colored, columns};
 use crate::run::progress::Progress;
 use crate::serve;
@@ -153,31 +155,12 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     let began = Instant::now();
     let limits = cli.limits();
     let analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, take_row);
-    let mut progress = Progress::new(cli);
-    let mut frames = 0_u64;
-    let mut report = halves::run(analysis, |analysis| {
-        key_logs.finish(&mut |secrets| analysis.learn(secrets));
-        while source.advance() {
-            if source.has_secrets() {
-                analysis.learn(&source.take_secrets());
-            }
-            let Some(mut captured) = source.frame() else { break };
-            frames += 1;
-            if let Some(filter) = &mut filter {
-                captured.focused = filter.matches(&captured);
-            }
-            if captured.focused || !cli.exact_filter {
-                analysis.take(&captured);
-            }
-            if cli.count == Some(frames) {
-                break;
-            }
-            if frames.is_multiple_of(65_536) {
-                progress.show(source.progress());
-            }
-        }
-    });
-    progress.finish();
+    let mut reading = Reading { cli, source: &mut source, key_logs: &mut key_logs, filter: filter.as_mut(), frames: 0 };
+    let mut report = match cli.shards.map_or_else(shards::best, usize::from) {
+        1 => halves::run(analysis, |lower| reading.feed(lower)),
+        several => shards::run(analysis, &limits, several, |deal| reading.feed(deal)),
+    };
+    let frames = reading.frames;
     report.inputs = source.inputs();
     style.several_inputs = report.inputs.len() > 1;
     report.focus = (!expression.is_empty()).then_some(expression);
@@ -205,6 +188,44 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
         return Ok(ExitCode::from(2));
     }
     Ok(status(&report, exchanges_complete))
+}
+
+/// What is read, and how far.
+struct Reading<'a> {
+    cli: &'a Cli,
+    source: &'a mut Source,
+    key_logs: &'a mut KeyLogs,
+    filter: Option<&'a mut Filter>,
+    frames: u64,
+}
+
+impl Reading<'_> {
+    /// Reads to the end, or as far as it is asked for.
+    fn feed(&mut self, feed: &mut impl Feed) {
+        let Self { cli, source, key_logs, filter, frames } = self;
+        let mut progress = Progress::new(cli);
+        key_logs.finish(&mut |secrets| feed.learn(secrets));
+        while source.advance() {
+            if source.has_secrets() {
+                feed.learn(&source.take_secrets());
+            }
+            let Some(mut captured) = source.frame() else { break };
+            *frames += 1;
+            if let Some(filter) = filter {
+                captured.focused = filter.matches(&captured);
+            }
+            if captured.focused || !cli.exact_filter {
+                feed.take(&captured, source);
+            }
+            if cli.count == Some(*frames) {
+                break;
+            }
+            if frames.is_multiple_of(65_536) {
+                progress.show(source.progress());
+            }
+        }
+        progress.finish();
+    }
 }
 
 /// The exit status of a run that looked at all there was; `whole` where all that was asked for is written.

@@ -1,68 +1,38 @@
-//! One core's worth of decoding, reassembly and observation: captured frames go in, events come out.
+//! One core's worth of reassembly and observation: the packets of some connections, or of all, go in, events come out.
 
 use std::time::Duration;
 
-use crate::event::{ConnectionId, Event, FirstSeen, Frame, GoneWhy, Moment, Tls, Unreachable, What};
+use crate::event::{ConnectionId, Endpoint, Event, FirstSeen, GoneWhy, Moment, Tls, Unreachable, What};
 use crate::flow::connection::{Connection, Output};
-use crate::flow::defrag::Defragmenter;
-use crate::flow::duplicate::Duplicates;
 use crate::flow::pieces::Pieces;
 use crate::flow::share::Share;
+use crate::flow::steer::{Held, Keys};
 use crate::flow::table::{Slot, Table};
 use crate::limits::Limits;
 use crate::observe::decrypted::{KeyRing, Now};
 use crate::observe::secrets::Secrets;
 use crate::observe::{Observer, dns};
 use crate::time::Timestamp;
-use crate::wire::link::LinkType;
-use crate::wire::packet::{self, Content, IcmpError, Packet, Segment, Undecodable};
+use crate::wire::packet::{Content, IcmpError, Packet, Segment};
 use crate::wire::tls::keylog::Entry;
 
-/// A captured frame, as the rim hands it down.
-#[derive(Clone, Copy, Debug)]
-pub struct Captured<'a> {
-    /// Which frame.
-    pub frame: Frame,
-    /// When it was captured.
-    pub at: Timestamp,
-    /// Its link type.
-    pub link: LinkType,
-    /// The interface it was captured on: its index within the input.
-    pub interface: u32,
-    /// Octets on the wire; `octets` may hold fewer.
-    pub length: u32,
-    /// Whether it matches the focus expression.
-    pub focused: bool,
-    /// The captured octets.
-    pub octets: &'a [u8],
-}
-
-/// What went through a shard.
+/// What was given up for want of room.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Counters {
-    /// Frames taken.
-    pub frames: u64,
-    /// Copies removed.
-    pub duplicates: u64,
-    /// Frames of which only a part was captured.
-    pub truncated: u64,
-    /// Frames that should have held an IP packet and could not be decoded.
-    pub undecodable: u64,
-    /// Connections given up for want of room.
-    pub evicted: u64,
-    /// Times that a connection gave up early octets or an incomplete header section for want of room.
-    pub given_up: u64,
+pub struct GivenUp {
+    /// Connections.
+    pub connections: u64,
+    /// Times that a connection gave up early octets or an incomplete header section.
+    pub octets: u64,
 }
 
 /// A shard: connections and their observers.
 #[derive(Debug)]
 pub struct Shard {
     limits: Limits,
-    duplicates: Duplicates,
-    defragmenter: Defragmenter,
     table: Table,
     observers: Pieces<Observer>,
-    counters: Counters,
+    /// Times that a connection gave up octets for want of room.
+    given_up: u64,
     ring: KeyRing,
     /// Connections that wait for their secrets, and when they were looked for.
     waiting: Vec<Slot>,
@@ -73,16 +43,14 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// An empty shard.
+    /// An empty shard for packets that come with these keys.
     #[must_use]
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &Limits, keys: &Keys) -> Self {
         Self {
             limits: limits.clone(),
-            duplicates: Duplicates::new(limits),
-            defragmenter: Defragmenter::new(limits),
-            table: Table::new(limits),
+            table: Table::new(limits, keys.clone()),
             observers: Pieces::default(),
-            counters: Counters::default(),
+            given_up: 0,
             ring: KeyRing::new(limits),
             waiting: Vec::new(),
             looked: Timestamp::default(),
@@ -91,10 +59,21 @@ impl Shard {
         }
     }
 
-    /// What went through so far.
+    /// So many empty shards that together keep within the limits.
     #[must_use]
-    pub fn counters(&self) -> Counters {
-        Counters { evicted: self.table.evicted(), ..self.counters }
+    pub fn several(limits: &Limits, keys: &Keys, count: usize) -> Vec<Self> {
+        let limits = Limits {
+            connections: limits.connections.div_ceil(count),
+            waiting_bytes: limits.waiting_bytes.div_ceil(count),
+            ..limits.clone()
+        };
+        (0..count).map(|_| Self::new(&limits, keys)).collect()
+    }
+
+    /// What was given up so far.
+    #[must_use]
+    pub fn given_up(&self) -> GivenUp {
+        GivenUp { connections: self.table.evicted(), octets: self.given_up }
     }
 
     /// The secrets of TLS connections.
@@ -112,36 +91,47 @@ impl Shard {
     pub fn learn(&mut self, entries: &[Entry], last: Option<Moment>, events: &mut Vec<Event>) {
         entries.iter().for_each(|entry| self.ring.secrets.learn(entry));
         if let Some(moment) = last {
+            let from = events.len();
             self.look_again(moment, events);
+            in_order(events, from);
         }
     }
 
-    /// Takes a frame and appends the events that it gives rise to.
-    pub fn take(&mut self, captured: &Captured<'_>, events: &mut Vec<Event>) {
-        self.counters.frames += 1;
-        let moment = Moment { at: captured.at, frame: captured.frame };
-        self.expire(moment, events);
-        if (captured.octets.len() as u64) < u64::from(captured.length) {
-            self.counters.truncated += 1;
-        }
-        match packet::decode(captured.link, captured.octets, captured.length) {
-            Ok(packet) => {
-                // Interfaces are numbered within an input; copies are told apart by where they were captured.
-                let interface = captured.interface | u32::from(captured.frame.input()) << 20;
-                if self.duplicates.is_copy(captured.at, interface, &packet) {
-                    self.counters.duplicates += 1;
-                } else {
-                    self.packet(&packet, captured.focused, moment, events);
+    /// An endpoint serves.
+    pub fn note_server(&mut self, server: Endpoint) {
+        self.table.note_server(server);
+    }
+
+    /// Takes what a frame held, and appends the events that it gives rise to.
+    #[inline]
+    pub fn take(&mut self, held: &Held<'_, '_>, key: u64, focused: bool, moment: Moment, events: &mut Vec<Event>) {
+        match held {
+            Held::Whole(packet) => self.packet(packet, key, focused, moment, events),
+            Held::Reassembled(whole) => {
+                if let Ok(packet) = whole.packet() {
+                    self.packet(&packet, key, focused, moment, events);
                 }
             }
-            Err(Undecodable::NotIp) => {}
-            Err(_) => self.counters.undecodable += 1,
         }
     }
 
-    /// No more frames come from before `moment`: what has been silent for too long by then leaves.
-    pub fn pass_time(&mut self, moment: Moment, events: &mut Vec<Event>) {
-        self.expire(moment, events);
+    /// It is time: what has been silent for too long by then leaves, and what waits is looked at. The events are in the order of
+    /// their connections.
+    pub fn look(&mut self, moment: Moment, events: &mut Vec<Event>) {
+        let from = events.len();
+        if !self.waiting.is_empty() && moment.at.since(self.looked) >= LOOK {
+            self.look_again(moment, events);
+        }
+        let Self { table, observers, limits, held, ring, .. } = self;
+        table.expire(moment.at, &mut |slot, connection, why| {
+            farewell(observers, slot, connection, why, moment, limits, held, ring, events);
+        });
+        for slot in table.resting() {
+            if let Some(observer) = observers.get_mut(slot.0) {
+                observer.rest();
+            }
+        }
+        in_order(events, from);
     }
 
     /// From now on only a share of the connections is followed. The others leave, and their packets are passed over.
@@ -162,21 +152,6 @@ impl Shard {
         })
     }
 
-    fn expire(&mut self, moment: Moment, events: &mut Vec<Event>) {
-        if !self.waiting.is_empty() && moment.at.since(self.looked) >= LOOK {
-            self.look_again(moment, events);
-        }
-        let Self { table, observers, limits, held, ring, .. } = self;
-        table.expire(moment.at, &mut |slot, connection, why| {
-            farewell(observers, slot, connection, why, moment, limits, held, ring, events);
-        });
-        for slot in table.resting() {
-            if let Some(observer) = observers.get_mut(slot.0) {
-                observer.rest();
-            }
-        }
-    }
-
     /// What waits for secrets is told where they came, or where it waited for too long.
     fn look_again(&mut self, moment: Moment, events: &mut Vec<Event>) {
         let Self { table, observers, limits, held, ring, waiting, looked, .. } = self;
@@ -194,18 +169,10 @@ impl Shard {
         });
     }
 
-    fn packet(&mut self, packet: &Packet<'_>, focused: bool, moment: Moment, events: &mut Vec<Event>) {
+    fn packet(&mut self, packet: &Packet<'_>, key: u64, focused: bool, moment: Moment, events: &mut Vec<Event>) {
         match &packet.content {
-            Content::Tcp(segment) => self.segment(packet, segment, focused, moment, events),
-            Content::IcmpError(error) => self.icmp_error(packet, error, moment, events),
-            Content::Fragment(fragment) => {
-                if let Some(whole) = self.defragmenter.push(moment.at, packet, fragment)
-                    && let Ok(packet) = whole.packet()
-                    && !matches!(packet.content, Content::Fragment(_))
-                {
-                    self.packet(&packet, focused, moment, events);
-                }
-            }
+            Content::Tcp(segment) => self.segment((packet, segment), key, focused, moment, events),
+            Content::IcmpError(error) => self.icmp_error(packet, error, key, moment, events),
             Content::Udp(datagram) => {
                 if let Some(told) = dns::datagram(packet, datagram) {
                     events.push(Event { connection: None, moment, what: What::Lookup(Box::new(told)) });
@@ -214,23 +181,24 @@ impl Shard {
             Content::Neighbour(told) => {
                 events.push(Event { connection: None, moment, what: What::Neighbour(*told) });
             }
-            Content::Other(_) => {}
+            // Fragments are put together before.
+            Content::Fragment(_) | Content::Other(_) => {}
         }
     }
 
     fn segment(
         &mut self,
-        packet: &Packet<'_>,
-        segment: &Segment<'_>,
+        (packet, segment): (&Packet<'_>, &Segment<'_>),
+        key: u64,
         focused: bool,
         moment: Moment,
         events: &mut Vec<Event>,
     ) {
-        let Self { table, observers, limits, held, counters, ring, waiting, share, .. } = self;
+        let Self { table, observers, limits, held, given_up, ring, waiting, share, .. } = self;
         if !share.holds(segment.source_port, segment.destination_port) {
             return;
         }
-        let (slot, side, opened) = table.find(packet, segment, moment, &mut |slot, connection, why| {
+        let (slot, side, opened) = table.find(packet, segment, key, moment, &mut |slot, connection, why| {
             farewell(observers, slot, connection, why, moment, limits, held, ring, events);
         });
         let Some(connection) = table.connection(slot) else { return };
@@ -259,7 +227,7 @@ impl Shard {
                 let mut tell = |moment, what| events.push(Event { connection: Some(id), moment, what });
                 observer.iter_mut().for_each(|observer| observer.give_up(now, &mut tell));
                 *held += held_by(connection, observer.as_ref());
-                counters.given_up += 1;
+                *given_up += 1;
             }
         }
         if !was_waiting && observer.as_ref().is_some_and(Observer::is_waiting) {
@@ -268,15 +236,22 @@ impl Shard {
         watch_ends(connection, from, moment, events);
     }
 
-    fn icmp_error(&mut self, packet: &Packet<'_>, error: &IcmpError, moment: Moment, events: &mut Vec<Event>) {
+    fn icmp_error(
+        &mut self,
+        packet: &Packet<'_>,
+        error: &IcmpError,
+        key: u64,
+        moment: Moment,
+        events: &mut Vec<Event>,
+    ) {
         if let Some(rejected) = dns::rejected(packet, error) {
             events.push(Event { connection: None, moment, what: What::LookupRejected(Box::new(rejected)) });
             return;
         }
         let Self { table, observers, limits, held, ring, .. } = self;
-        let known = table.quoted(error);
+        let known = table.quoted(error, key);
         let found = known.or_else(|| {
-            table.open_quoted(error, moment, &mut |slot, connection, why| {
+            table.open_quoted(error, key, moment, &mut |slot, connection, why| {
                 farewell(observers, slot, connection, why, moment, limits, held, ring, events);
             })
         });
@@ -302,6 +277,13 @@ impl Shard {
                 events.push(Event { connection: Some(id), moment, what });
             }
         });
+    }
+}
+
+/// Puts the events from an index on in the order of their connections.
+fn in_order(events: &mut [Event], from: usize) {
+    if let Some(new) = events.get_mut(from..) {
+        new.sort_by_key(|event| event.connection);
     }
 }
 

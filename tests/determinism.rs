@@ -69,6 +69,24 @@ fn the_same_capture_gives_the_same_bytes() {
 }
 
 #[test]
+fn the_number_of_shards_changes_nothing() {
+    let report = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_netwatch502")).args(arguments).arg("--json").output().unwrap();
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let stories: Vec<_> = story::names().iter().map(|name| story::path(name)).collect();
+    // All at once as well: inputs take turns, and connections of one meet those of others.
+    let all: Vec<&str> = stories.iter().flat_map(|path| ["-r", path]).collect();
+    let each = stories.iter().map(|path| vec!["-r", path]);
+    for files in each.chain([all]) {
+        let [one, several @ ..] =
+            ["1", "2", "3", "16"].map(|shards| report(&[&files[..], &["--shards", shards]].concat()));
+        assert!(several.iter().all(|report| *report == one), "{files:?}");
+    }
+}
+
+#[test]
 fn standard_input_and_compression_change_nothing() {
     let folder = TempDir::new().unwrap();
     for name in story::names() {

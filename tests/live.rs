@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use netwatch502::capture::live::{Ended, Live, Next, Notice, Options, State, list_interfaces};
-use netwatch502::shard::Captured;
+use netwatch502::flow::steer::Captured;
 use netwatch502::wire::link::LinkType;
 use netwatch502::wire::packet::{Content, decode};
 

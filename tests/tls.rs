@@ -5,23 +5,22 @@
 
 use std::fmt::Write;
 
+use netwatch502::analysis::Below;
 use netwatch502::capture::Source;
 use netwatch502::event::tls::{Alert, AlertDescription, SentAlert};
-use netwatch502::event::{Ending, Moment, Side, Tls, What};
+use netwatch502::event::{Ending, Side, Tls, What};
+use netwatch502::flow::steer::Captured;
 use netwatch502::limits::Limits;
-use netwatch502::shard::{Captured, Shard};
 
 /// A line for each thing that a capture's only connection shows above TCP.
 fn told(name: &str) -> String {
     let mut source = Source::open(&[format!("tests/tls/{name}.pcap")]).unwrap();
-    let mut shard = Shard::new(&Limits::default());
-    let mut events = Vec::new();
-    let mut last = None;
+    let mut below = Below::new(&Limits::default());
     while let Some(captured) = source.next() {
-        last = Some(Moment { at: captured.at, frame: captured.frame });
-        shard.take(&captured, &mut events);
+        below.take(&captured);
     }
-    shard.finish(last.unwrap(), &mut events);
+    below.end();
+    let events = std::mem::take(below.events());
     let mut text = String::new();
     for event in events {
         let line = match &event.what {
@@ -207,17 +206,16 @@ fn flipped_octets_are_survived() {
     for name in ["tls13", "tls12", "retry", "split-hello", "no-client-certificate", "resumed-tls1_2", "starttls"] {
         for _ in 0..60 {
             let mut source = Source::open(&[format!("tests/tls/{name}.pcap")]).unwrap();
-            let mut shard = Shard::new(&Limits { handshake_bytes: 1 << below(17), ..Limits::default() });
-            let mut events = Vec::new();
+            let mut reader = Below::new(&Limits { handshake_bytes: 1 << below(17), ..Limits::default() });
             while let Some(captured) = source.next() {
                 let mut octets = captured.octets.to_vec();
                 for _ in 0..below(4) {
                     let at = below(octets.len());
                     octets[at] ^= 1 << below(8);
                 }
-                shard.take(&Captured { octets: &octets, ..captured }, &mut events);
+                reader.take(&Captured { octets: &octets, ..captured });
             }
-            shown += events.iter().filter(|event| matches!(event.what, What::Tls(_))).count();
+            shown += reader.events().iter().filter(|event| matches!(event.what, What::Tls(_))).count();
         }
     }
     assert!(shown > 100, "hardly anything was read: {shown}");
@@ -226,16 +224,14 @@ fn flipped_octets_are_survived() {
 /// The same of a capture that lacks a frame.
 fn without(name: &str, missing: u64) -> String {
     let mut source = Source::open(&[format!("tests/tls/{name}.pcap")]).unwrap();
-    let mut shard = Shard::new(&Limits::default());
-    let mut events = Vec::new();
-    let mut last = None;
+    let mut below = Below::new(&Limits::default());
     while let Some(captured) = source.next() {
-        last = Some(Moment { at: captured.at, frame: captured.frame });
         if captured.frame.number() != missing {
-            shard.take(&captured, &mut events);
+            below.take(&captured);
         }
     }
-    shard.finish(last.unwrap(), &mut events);
+    below.end();
+    let events = std::mem::take(below.events());
     let mut text = String::new();
     for event in events {
         let _ = match event.what {

@@ -7,7 +7,7 @@ use pcap::{BpfProgram, Capture, Linktype, PacketHeader};
 
 use super::live::Interface;
 use super::{Error, link_name};
-use crate::shard::Captured;
+use crate::flow::steer::Captured;
 use crate::limits;
 use crate::wire::link::LinkType;
 

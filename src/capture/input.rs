@@ -10,7 +10,7 @@ use super::content::{Content, DESCRIBED, described};
 use super::file::Window;
 use super::{decompress, link_name};
 use crate::event::Frame;
-use crate::shard::Captured;
+use crate::flow::steer::Captured;
 use crate::report;
 use crate::time::Timestamp;
 use crate::wire::link::LinkType;

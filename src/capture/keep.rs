@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use hashbrown::HashMap;
 
-use crate::shard::Captured;
+use crate::flow::steer::Captured;
 use crate::wire::link::LinkType;
 use crate::wire::pcapng::write::{self, Interface};
 

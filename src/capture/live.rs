@@ -67,7 +67,7 @@ impl Default for Options {
 
 /// An interface that is captured on. Its place in the list is the number that [`Captured::interface`] says.
 ///
-/// [`Captured::interface`]: crate::shard::Captured::interface
+/// [`Captured::interface`]: crate::flow::steer::Captured::interface
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// Its name; `any` for all of them.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::Error;
 use super::input::{Input, Refused};
 use super::names::{Named, expand};
-use crate::shard::Captured;
+use crate::flow::steer::Captured;
 use crate::report;
 use crate::time::Timestamp;
 use crate::wire::tls::keylog::Entry;

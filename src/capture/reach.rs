@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::capture::filter::Filter;
     use crate::event::Frame;
-    use crate::shard::Captured;
+    use crate::flow::steer::Captured;
     use crate::time::Timestamp;
     use crate::wire::link::LinkType;
     use etherparse::PacketBuilder;

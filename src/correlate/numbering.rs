@@ -6,7 +6,7 @@ use std::net::IpAddr;
 /// Values by numbers that are given in order, so that those in use at one time lie close together. 8 octets for every number of
 /// a leaf in use, and 8 for every leaf that ever was.
 #[derive(Debug)]
-pub(super) struct Numbered<T> {
+pub(crate) struct Numbered<T> {
     leaves: Vec<Option<Box<Leaf<T>>>>,
 }
 
@@ -24,18 +24,18 @@ impl<T> Default for Numbered<T> {
 
 impl<T> Numbered<T> {
     #[inline]
-    pub(super) fn get(&self, number: u64) -> Option<&T> {
+    pub(crate) fn get(&self, number: u64) -> Option<&T> {
         let (leaf, place) = split(number);
         self.leaves.get(leaf)?.as_ref()?.values.get(place)?.as_ref()
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
         let (leaf, place) = split(number);
         self.leaves.get_mut(leaf)?.as_mut()?.values.get_mut(place)?.as_mut()
     }
 
-    pub(super) fn insert(&mut self, number: u64, value: T) {
+    pub(crate) fn insert(&mut self, number: u64, value: T) {
         let (leaf, place) = split(number);
         if self.leaves.len() <= leaf {
             self.leaves.resize_with(leaf + 1, || None);
@@ -47,7 +47,7 @@ impl<T> Numbered<T> {
         }
     }
 
-    pub(super) fn remove(&mut self, number: u64) -> Option<T> {
+    pub(crate) fn remove(&mut self, number: u64) -> Option<T> {
         let (at, place) = split(number);
         let slot = self.leaves.get_mut(at)?;
         let leaf = slot.as_mut()?;
@@ -60,12 +60,12 @@ impl<T> Numbered<T> {
     }
 
     /// All values in the order of their numbers.
-    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.leaves.iter().flatten().flat_map(|leaf| leaf.values.iter().flatten())
     }
 
     /// The same, to keep.
-    pub(super) fn into_values(self) -> impl Iterator<Item = T> {
+    pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
         self.leaves.into_iter().flatten().flat_map(|leaf| leaf.values.into_iter().flatten())
     }
 }

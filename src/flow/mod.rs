@@ -7,4 +7,5 @@ pub mod duplicate;
 mod half;
 pub mod pieces;
 pub mod share;
+pub mod steer;
 pub mod table;

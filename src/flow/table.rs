@@ -1,15 +1,15 @@
 //! All connections: which one a packet belongs to, when one begins, when it is forgotten.
 
-use std::hash::BuildHasher;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::{HashSet, HashTable};
 
 use crate::event::{ConnectionId, Endpoint, FirstSeen, GoneWhy, Moment, Side};
 use crate::flow::connection::Connection;
 use crate::flow::pieces::Pieces;
 use crate::flow::share::Share;
+use crate::flow::steer::{End, Keys, looks_like_request};
 use crate::limits::Limits;
 use crate::time::Timestamp;
 use crate::wire::packet::{IcmpError, Packet, Passage, Segment};
@@ -27,11 +27,11 @@ pub struct Table {
     limits: Limits,
     slots: Pieces<Connection>,
     free: Vec<usize>,
-    /// Where they are kept, by the hash of their keys.
+    /// Where they are kept.
     by_key: HashTable<u32>,
-    hasher: DefaultHashBuilder,
-    /// Endpoints that were seen to serve, so that a connection that began before the capture gets its roles.
-    servers: HashMap<Endpoint, ()>,
+    keys: Keys,
+    /// Endpoints that were seen to serve.
+    servers: HashSet<Endpoint>,
     opened: u64,
     swept: Timestamp,
     /// Connections that nothing was heard of for a while.
@@ -39,23 +39,6 @@ pub struct Table {
     /// At the end: connections that have not left yet, the latest one first.
     leaving: Vec<(ConnectionId, usize)>,
     evicted: u64,
-}
-
-/// Address and port of one end.
-type End = (IpAddr, u16);
-
-/// What two ends are hashed by, whichever of them sends.
-#[inline]
-fn key([one, other]: [End; 2]) -> (u128, u128) {
-    let number = |(address, port): End| {
-        let address = match address {
-            IpAddr::V4(v4) => 0xffff_0000_0000 | u128::from(v4.to_bits()),
-            IpAddr::V6(v6) => v6.to_bits(),
-        };
-        address ^ u128::from(port) << 96
-    };
-    let (one, other) = (number(one), number(other));
-    (one.wrapping_add(other), one ^ other)
 }
 
 /// The ends of a connection.
@@ -68,16 +51,16 @@ fn ends(connection: &Connection) -> [End; 2] {
 pub type Farewell<'f> = dyn FnMut(Slot, &mut Connection, GoneWhy) + 'f;
 
 impl Table {
-    /// An empty table.
+    /// An empty table for packets that come with these keys.
     #[must_use]
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &Limits, keys: Keys) -> Self {
         Self {
             limits: limits.clone(),
             slots: Pieces::default(),
             free: Vec::new(),
             by_key: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
-            servers: HashMap::new(),
+            keys,
+            servers: HashSet::new(),
             opened: 0,
             swept: Timestamp::default(),
             resting: Vec::new(),
@@ -92,17 +75,23 @@ impl Table {
         self.evicted
     }
 
+    /// An endpoint serves: a connection to it that began before the capture gets its roles by that.
+    pub fn note_server(&mut self, server: Endpoint) {
+        self.servers.insert(server);
+    }
+
     /// Finds the connection of a segment, or opens one; `opened` says what its first packet was.
     pub fn find(
         &mut self,
         packet: &Packet<'_>,
         segment: &Segment<'_>,
+        key: u64,
         moment: Moment,
         farewell: &mut Farewell<'_>,
     ) -> (Slot, Side, Option<Opened>) {
         let source = (packet.source, segment.source_port);
         let destination = (packet.destination, segment.destination_port);
-        if let Some(index) = self.index([source, destination]) {
+        if let Some(index) = self.index(key, [source, destination]) {
             let begins_anew = segment.flags.syn() && !segment.flags.ack();
             if let Some(connection) = self.slots.get_mut(index) {
                 let side = side_of(connection, source);
@@ -111,7 +100,7 @@ impl Table {
                 }
                 farewell(Slot(index), connection, GoneWhy::Reused);
             }
-            self.remove(index, [source, destination]);
+            self.remove(index, key);
         }
         self.make_room(farewell);
         let [source, destination] = [source, destination].map(SocketAddr::from);
@@ -119,8 +108,7 @@ impl Table {
         let (client, server) = if side == Side::Client { (source, destination) } else { (destination, source) };
         let connection = Connection::new(ConnectionId(self.opened), client, server, moment);
         self.opened += 1;
-        let index = self.insert(connection);
-        self.remember_server(server);
+        let index = self.insert(connection, key);
         let (here, there) = match packet.passage {
             Passage::Outgoing => (Some(true), None),
             Passage::Incoming => (None, Some(true)),
@@ -139,9 +127,9 @@ impl Table {
 
     /// Finds the connection that an ICMP error quotes, and who sent the quoted packet.
     #[must_use]
-    pub fn quoted(&self, error: &IcmpError) -> Option<(Slot, Side)> {
+    pub fn quoted(&self, error: &IcmpError, key: u64) -> Option<(Slot, Side)> {
         let source = (error.source, error.ports.0);
-        let index = self.index([source, (error.destination, error.ports.1)])?;
+        let index = self.index(key, [source, (error.destination, error.ports.1)])?;
         let connection = self.slots.get(index)?;
         Some((Slot(index), side_of(connection, source)))
     }
@@ -151,6 +139,7 @@ impl Table {
     pub fn open_quoted(
         &mut self,
         error: &IcmpError,
+        key: u64,
         moment: Moment,
         farewell: &mut Farewell<'_>,
     ) -> Option<(Slot, Side)> {
@@ -160,7 +149,7 @@ impl Table {
         self.make_room(farewell);
         let connection = Connection::quoted(ConnectionId(self.opened), client, server, sequence, moment);
         self.opened += 1;
-        Some((Slot(self.insert(connection)), Side::Client))
+        Some((Slot(self.insert(connection, key)), Side::Client))
     }
 
     /// Forgets what is over, and what nothing was heard of for too long. Does nothing more often than once a second.
@@ -169,7 +158,7 @@ impl Table {
             return;
         }
         let swept = std::mem::replace(&mut self.swept, now);
-        let Self { limits, slots, free, by_key, hasher, resting, .. } = self;
+        let Self { limits, slots, free, by_key, keys, resting, .. } = self;
         slots.sweep(now, |index, place| {
             let connection = place.as_mut()?;
             let (limit, why) = if connection.is_over() {
@@ -181,7 +170,7 @@ impl Table {
             };
             if now.since(connection.last) >= limit {
                 farewell(Slot(index), connection, why);
-                let hash = hasher.hash_one(key(ends(connection)));
+                let hash = keys.of(ends(connection));
                 if let Ok(entry) = by_key.find_entry(hash, |at| *at as usize == index) {
                     entry.remove();
                 }
@@ -235,9 +224,9 @@ impl Table {
         }
         let side = if segment.payload.starts_with(b"HTTP/1.") {
             Side::Server
-        } else if looks_like_request(segment.payload) || self.servers.contains_key(&destination) {
+        } else if looks_like_request(segment.payload) || self.servers.contains(&destination) {
             Side::Client
-        } else if self.servers.contains_key(&source) || source.port() < destination.port() {
+        } else if self.servers.contains(&source) || source.port() < destination.port() {
             Side::Server
         } else {
             Side::Client
@@ -245,39 +234,29 @@ impl Table {
         (FirstSeen::Middle, side)
     }
 
-    fn remember_server(&mut self, server: Endpoint) {
-        if self.servers.len() < self.limits.connections {
-            self.servers.insert(server, ());
-        }
-    }
-
-    fn insert(&mut self, connection: Connection) -> usize {
-        let hash = self.hasher.hash_one(key(ends(&connection)));
+    fn insert(&mut self, connection: Connection, key: u64) -> usize {
         let index = self.free.pop().unwrap_or_else(|| self.slots.add());
         if let Some(slot) = self.slots.place_mut(index) {
             *slot = Some(connection);
         }
         // The bound of connections fits.
-        let Self { by_key, hasher, slots, .. } = self;
-        by_key.insert_unique(hash, index as u32, |at| {
-            slots.get(*at as usize).map_or(0, |other| hasher.hash_one(key(ends(other))))
-        });
+        let Self { by_key, keys, slots, .. } = self;
+        by_key.insert_unique(key, index as u32, |at| slots.get(*at as usize).map_or(0, |other| keys.of(ends(other))));
         index
     }
 
     /// Where the connection between two ends is kept.
     #[inline]
-    fn index(&self, between: [End; 2]) -> Option<usize> {
+    fn index(&self, key: u64, between: [End; 2]) -> Option<usize> {
         let [one, other] = between;
         let is_it = |at: &u32| {
             self.slots.get(*at as usize).map(ends).is_some_and(|ends| ends == between || ends == [other, one])
         };
-        self.by_key.find(self.hasher.hash_one(key(between)), is_it).map(|at| *at as usize)
+        self.by_key.find(key, is_it).map(|at| *at as usize)
     }
 
-    fn remove(&mut self, index: usize, between: [End; 2]) {
-        let hash = self.hasher.hash_one(key(between));
-        if let Ok(entry) = self.by_key.find_entry(hash, |at| *at as usize == index) {
+    fn remove(&mut self, index: usize, key: u64) {
+        if let Ok(entry) = self.by_key.find_entry(key, |at| *at as usize == index) {
             entry.remove();
         }
         if let Some(slot) = self.slots.place_mut(index)
@@ -294,10 +273,10 @@ impl Table {
             if share.holds(connection.client.1, connection.server.1) {
                 continue;
             }
-            let between = ends(connection);
+            let key = self.keys.of(ends(connection));
             let over = connection.is_over();
             farewell(Slot(index), connection, if over { GoneWhy::Closed } else { GoneWhy::LeftOut });
-            self.remove(index, between);
+            self.remove(index, key);
         }
     }
 
@@ -316,11 +295,11 @@ impl Table {
         order.sort_unstable();
         for (_, _, index) in order {
             let Some(connection) = self.slots.get_mut(index) else { continue };
-            let between = ends(connection);
+            let key = self.keys.of(ends(connection));
             let over = connection.is_over();
             farewell(Slot(index), connection, if over { GoneWhy::Closed } else { GoneWhy::Evicted });
             self.evicted += u64::from(!over);
-            self.remove(index, between);
+            self.remove(index, key);
         }
     }
 }
@@ -328,14 +307,6 @@ impl Table {
 /// Which end of a connection one is.
 fn side_of(connection: &Connection, end: End) -> Side {
     if connection.client == end { Side::Client } else { Side::Server }
-}
-
-/// Whether octets begin like an HTTP request of a method that is in common use.
-#[must_use]
-pub fn looks_like_request(octets: &[u8]) -> bool {
-    const METHODS: [&[u8]; 9] =
-        [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE "];
-    METHODS.iter().any(|method| octets.starts_with(method))
 }
 
 /// How often the table is searched for what is over.

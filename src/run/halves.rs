@@ -11,13 +11,23 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::analysis::{Above, Analysis, Below};
+use crate::capture::Source;
 use crate::event::{Event, Spent};
+use crate::flow::steer::Captured;
 use crate::report::Report;
-use crate::shard::Captured;
 use crate::wire::tls::keylog::Entry;
 
+/// What takes what is read.
+pub(super) trait Feed {
+    /// Takes the frame at hand of a source.
+    fn take(&mut self, captured: &Captured<'_>, source: &Source);
+
+    /// Takes secrets of TLS connections.
+    fn learn(&mut self, secrets: &[Entry]);
+}
+
 /// The lower half, and the way to the upper one.
-pub(super) struct Feed {
+pub(super) struct Lower {
     below: Below,
     full: mpsc::SyncSender<Batch>,
     empty: mpsc::Receiver<Batch>,
@@ -31,22 +41,22 @@ struct Batch {
 }
 
 /// Gives an analysis all that `read` feeds it.
-pub(super) fn run(analysis: Analysis<'_>, read: impl FnOnce(&mut Feed)) -> Report {
+pub(super) fn run(analysis: Analysis<'_>, read: impl FnOnce(&mut Lower)) -> Report {
     let (below, above) = analysis.halves();
     let (full, batches) = mpsc::sync_channel(MOST_BATCHES);
     let (emptied, empty) = mpsc::channel();
     thread::scope(|scope| {
         let above = scope.spawn(move || judge(above, &batches, &emptied));
-        let mut feed = Feed { below, full, empty };
+        let mut feed = Lower { below, full, empty };
         read(&mut feed);
         while feed.below.end() {
             feed.pass_on();
         }
         feed.pass_on();
-        let Feed { below, full, .. } = feed;
+        let Lower { below, full, .. } = feed;
         drop(full);
         match above.join() {
-            Ok(above) => above.finish(&below),
+            Ok(above) => above.finish(&below.passed()),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
@@ -62,22 +72,21 @@ fn judge<'r>(mut above: Above<'r>, batches: &mpsc::Receiver<Batch>, emptied: &mp
     above
 }
 
-impl Feed {
-    /// Takes a frame.
+impl Feed for Lower {
     #[inline]
-    pub(super) fn take(&mut self, captured: &Captured<'_>) {
+    fn take(&mut self, captured: &Captured<'_>, _: &Source) {
         self.below.take(captured);
         if self.below.events().len() >= BATCH {
             self.pass_on();
         }
     }
 
-    /// Takes secrets of TLS connections.
-    #[inline]
-    pub(super) fn learn(&mut self, secrets: &[Entry]) {
+    fn learn(&mut self, secrets: &[Entry]) {
         self.below.learn(secrets);
     }
+}
 
+impl Lower {
     #[cold]
     fn pass_on(&mut self) {
         let mut batch = self.empty.try_recv().unwrap_or_default();

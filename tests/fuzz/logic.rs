@@ -1,9 +1,10 @@
 //! What the fuzz targets do with their octets, and what must hold then. The short versions in tests/robustness.rs do the
 //! same on stable.
 
-use netwatch502::event::{Frame, Moment};
+use netwatch502::analysis::Below;
+use netwatch502::event::Frame;
+use netwatch502::flow::steer::Captured;
 use netwatch502::limits::Limits;
-use netwatch502::shard::{Captured, Shard};
 use netwatch502::time::Timestamp;
 use netwatch502::wire::link::LinkType;
 use netwatch502::wire::tls::certificate::Certificate;
@@ -105,7 +106,7 @@ pub fn read_tls(octets: &[u8]) {
 }
 
 /// Takes the octets for a run of frames, each behind its link type, its length and the milliseconds since the last one,
-/// and has a shard with tight bounds follow them.
+/// and has what follows connections follow them, within tight bounds.
 pub fn follow(octets: &[u8]) {
     let limits = Limits {
         connections: 8,
@@ -118,32 +119,27 @@ pub fn follow(octets: &[u8]) {
         duplicate_memory: 16,
         ..Limits::default()
     };
-    let mut shard = Shard::new(&limits);
-    let mut events = Vec::new();
+    let mut below = Below::new(&limits);
     let mut rest = octets;
     let (mut number, mut at_ns) = (0, 0_i64);
     while let [choice, length, wait, tail @ ..] = rest {
         let (frame, after) = tail.split_at(usize::from(*length).min(tail.len()));
         number += 1;
         at_ns += i64::from(*wait) * 1_000_000;
-        shard.take(
-            &Captured {
-                frame: Frame::new(0, number),
-                at: Timestamp::from_nanos(at_ns),
-                link: link(*choice),
-                interface: 0,
-                length: frame.len() as u32 + u32::from(choice >> 4),
-                focused: true,
-                octets: frame,
-            },
-            &mut events,
-        );
+        below.take(&Captured {
+            frame: Frame::new(0, number),
+            at: Timestamp::from_nanos(at_ns),
+            link: link(*choice),
+            interface: 0,
+            length: frame.len() as u32 + u32::from(choice >> 4),
+            focused: true,
+            octets: frame,
+        });
         rest = after;
-        events.clear();
+        below.events().clear();
     }
-    let moment = Moment { at: Timestamp::from_nanos(at_ns), frame: Frame::new(0, number) };
-    while shard.finish(moment, &mut events) {
-        events.clear();
+    while below.end() {
+        below.events().clear();
     }
 }
 

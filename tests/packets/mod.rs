@@ -7,9 +7,9 @@ use netwatch502::analysis::Analysis;
 use netwatch502::correlate::gateway::Gateways;
 use netwatch502::diagnose::Question;
 use netwatch502::event::Frame;
+use netwatch502::flow::steer::Captured;
 use netwatch502::limits::Limits;
 use netwatch502::report::Report;
-use netwatch502::shard::Captured;
 use netwatch502::time::Timestamp;
 use netwatch502::wire::link::LinkType;
 

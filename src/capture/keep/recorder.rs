@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::store::{State, Store};
 use super::{Blocks, Error, Interfaces, To, open};
 use crate::event::Endpoint;
-use crate::shard::Captured;
+use crate::flow::steer::Captured;
 use crate::limits::Limits;
 use crate::time::Timestamp;
 use crate::wire::packet::{self, Content};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Blocks, Error, Interfaces, To, open};
-use crate::shard::Captured;
+use crate::flow::steer::Captured;
 use crate::time::Timestamp;
 use crate::wire::pcapng::write::{self, Counted, Interface, Packet};
 

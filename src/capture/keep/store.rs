@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::mem::size_of;
 
-use crate::shard::Captured;
+use crate::flow::steer::Captured;
 use crate::time::Timestamp;
 
 /// What is known of a frame besides its octets.

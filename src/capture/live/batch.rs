@@ -6,7 +6,7 @@ use std::mem;
 use std::sync::mpsc::Sender;
 
 use crate::event::Frame;
-use crate::shard::Captured;
+use crate::flow::steer::Captured;
 use crate::limits;
 use crate::time::Timestamp;
 use crate::wire::link::LinkType;

@@ -30,6 +30,7 @@ type Beginning = Option<(FirstSeen, [Option<bool>; 2])>;
 /// A table, and the farewells of its connections: number and reason.
 struct Ladder {
     table: Table,
+    keys: Keys,
     limits: Limits,
     passage: Passage,
     farewells: Vec<(u64, GoneWhy)>,
@@ -37,7 +38,14 @@ struct Ladder {
 
 impl Ladder {
     fn new(limits: Limits) -> Self {
-        Self { table: Table::new(&limits), limits, passage: Passage::Unknown, farewells: Vec::new() }
+        let keys = Keys::default();
+        Self {
+            table: Table::new(&limits, keys.clone()),
+            keys,
+            limits,
+            passage: Passage::Unknown,
+            farewells: Vec::new(),
+        }
     }
 
     /// A segment goes by; returns the number of its connection, who sent it, and how the connection began.
@@ -56,7 +64,8 @@ impl Ladder {
         let farewells = &mut self.farewells;
         let mut farewell = |_: Slot, connection: &mut Connection, why: GoneWhy| farewells.push((connection.id.0, why));
         let moment = at(second);
-        let (slot, side, opened) = self.table.find(&packet, &segment, moment, &mut farewell);
+        let key = self.keys.of([from, to].map(|end| (end.ip(), end.port())));
+        let (slot, side, opened) = self.table.find(&packet, &segment, key, moment, &mut farewell);
         let connection = self.table.connection(slot).unwrap();
         connection.segment(side, &segment, 64, moment, &self.limits, &mut |_: Output<'_>| {});
         (connection.id.0, side, opened)
@@ -68,10 +77,18 @@ impl Ladder {
         std::mem::take(&mut self.farewells)
     }
 
+    fn quoted(&self, error: &IcmpError) -> Option<(Slot, Side)> {
+        self.table.quoted(error, self.key_of(error))
+    }
+
+    fn key_of(&self, error: &IcmpError) -> u64 {
+        self.keys.of([(error.source, error.ports.0), (error.destination, error.ports.1)])
+    }
+
     fn icmp(&mut self, error: &IcmpError) -> Option<u64> {
-        let slot = match self.table.quoted(error) {
+        let slot = match self.quoted(error) {
             Some((slot, _)) => slot,
-            None => self.table.open_quoted(error, at(0), &mut |_, _, _| {})?.0,
+            None => self.table.open_quoted(error, self.key_of(error), at(0), &mut |_, _, _| {})?.0,
         };
         self.table.connection(slot).map(|connection| connection.id.0)
     }
@@ -132,7 +149,7 @@ fn roles_are_what_the_first_packet_shows() {
 fn an_endpoint_that_was_seen_to_serve_serves() {
     let (high, low) = ("192.0.2.1:50000", "192.0.2.2:2000");
     let mut ladder = Ladder::new(Limits::default());
-    ladder.take(0, ("192.0.2.9:1024", high), segment(SYN, 1, b""));
+    ladder.table.note_server(end(high));
     assert_eq!(ladder.take(0, (high, low), segment(ACK, 1, b"")).1, Side::Server);
     let mut ladder = Ladder::new(Limits::default());
     assert_eq!(ladder.take(0, (high, low), segment(ACK, 1, b"")).1, Side::Client, "the lower port, for want of better");
@@ -248,9 +265,9 @@ fn at_the_end_all_leave_in_the_order_in_which_they_came() {
 fn an_icmp_error_finds_the_connection_that_it_quotes() {
     let mut ladder = Ladder::new(Limits::default());
     ladder.take(0, FORTH, segment(SYN, 1000, b""));
-    assert_eq!(ladder.table.quoted(&quotation(CLIENT, SERVER, None)), Some((Slot(0), Side::Client)));
-    assert_eq!(ladder.table.quoted(&quotation(SERVER, CLIENT, None)), Some((Slot(0), Side::Server)));
-    assert_eq!(ladder.table.quoted(&quotation("192.0.2.1:40001", SERVER, None)), None);
+    assert_eq!(ladder.quoted(&quotation(CLIENT, SERVER, None)), Some((Slot(0), Side::Client)));
+    assert_eq!(ladder.quoted(&quotation(SERVER, CLIENT, None)), Some((Slot(0), Side::Server)));
+    assert_eq!(ladder.quoted(&quotation("192.0.2.1:40001", SERVER, None)), None);
 }
 
 #[test]

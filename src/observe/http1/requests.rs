@@ -2,7 +2,7 @@
 
 use crate::event::{Ending, Opaque, What};
 use crate::flow::connection::Context;
-use crate::flow::table::looks_like_request;
+use crate::flow::steer::looks_like_request;
 use crate::limits::Limits;
 use crate::observe::chunks::{Chunks, Fed};
 use crate::observe::head::{self, Place};

@@ -1,0 +1,296 @@
+//! One input on several processors: the connections are dealt out to shards, each in a thread of its own, and what the shards
+//! give is joined into one stream again, the same whatever their number.
+//!
+//! ```text
+//!   frames -> steer --- batches ---> shard --- parts ---> join -> Above -> report
+//!                 | \-------------> shard -----------/  /
+//!                 `---- which frame went to which -----'
+//! ```
+//!
+//! Octets are not copied: a batch keeps the buffers that its frames stand in.
+
+use std::num::NonZero;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+
+use crate::analysis::{Above, Analysis, Joined, Part, Passed};
+use crate::capture::Source;
+use crate::event::{Endpoint, Moment, Spent};
+use crate::flow::defrag::Reassembled;
+use crate::flow::steer::{Captured, Held, Steer};
+use crate::limits::{Limits, MOST_SHARDS};
+use crate::report::Report;
+use crate::run::halves::Feed;
+use crate::shard::Shard;
+use crate::wire::link::LinkType;
+use crate::wire::packet;
+use crate::wire::tls::keylog::Entry;
+
+/// What deals out.
+pub(super) struct Deal {
+    steer: Steer,
+    hands: Vec<Hand>,
+    /// Which hand each frame of the batch went to.
+    turns: Vec<u8>,
+    to_join: SyncSender<Vec<u8>>,
+    emptied: Receiver<Vec<u8>>,
+    last: Option<Moment>,
+}
+
+/// The way to a shard, and the batch that it will be given next.
+struct Hand {
+    batch: Batch,
+    batches: SyncSender<Batch>,
+    emptied: Receiver<Batch>,
+}
+
+/// Frames for a shard, and what it is to do before it takes them.
+#[derive(Default)]
+struct Batch {
+    /// It is time to look at what waits and what is over.
+    look: Option<Moment>,
+    /// Secrets, and the moment of the latest frame.
+    secrets: Option<(Arc<[Entry]>, Option<Moment>)>,
+    items: Vec<Item>,
+    /// What the frames stand in.
+    buffers: Vec<Arc<Vec<u8>>>,
+    /// The capture ended; the moment of its last frame.
+    end: Option<Moment>,
+}
+
+enum Item {
+    /// An endpoint serves.
+    Serves(Endpoint),
+    Frame(Frame),
+    /// The last fragment of this.
+    Reassembled(Box<Reassembled>, Steered),
+}
+
+/// A frame with a packet.
+struct Frame {
+    steered: Steered,
+    link: LinkType,
+    length: u32,
+    buffer: u32,
+    octets: Range<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Steered {
+    moment: Moment,
+    key: u64,
+    focused: bool,
+}
+
+/// Gives an analysis all that `read` feeds it, in so many shards.
+pub(super) fn run(analysis: Analysis<'_>, limits: &Limits, count: usize, read: impl FnOnce(&mut Deal)) -> Report {
+    let (steer, shards, above) = analysis.sharded(limits, count);
+    thread::scope(|scope| {
+        let (to_join, turns) = sync_channel(MOST_BATCHES);
+        let (empty_turns, emptied) = channel();
+        let mut hands = Vec::new();
+        let mut ways = Vec::new();
+        let mut threads = Vec::new();
+        for shard in shards {
+            let (batches, to_follow) = sync_channel(MOST_BATCHES);
+            let (empty, emptied) = channel();
+            let (parts, to_take) = sync_channel(MOST_BATCHES);
+            let (taken, to_clear) = channel();
+            hands.push(Hand { batch: Batch::default(), batches, emptied });
+            ways.push(Way { parts: to_take, taken });
+            threads.push(scope.spawn(move || follow(shard, &to_follow, &empty, &parts, &to_clear)));
+        }
+        let above = scope.spawn(move || judge(above, &turns, &empty_turns, &ways));
+        let mut deal = Deal { steer, hands, turns: Vec::new(), to_join, emptied, last: None };
+        read(&mut deal);
+        let counters = deal.steer.counters();
+        deal.end();
+        let shards =
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let passed = shards.fold(Passed::default(), |passed, shard| passed.with(&shard));
+        match above.join() {
+            Ok(above) => above.finish(&Passed { counters, ..passed }),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// How many shards are best, with a thread for each, one that deals out, and one that judges: with two processors a single one,
+/// which who deals out is itself.
+pub(super) fn best() -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    processors.saturating_sub(1).clamp(1, usize::from(MOST_SHARDS))
+}
+
+/// A shard's thread.
+fn follow(
+    mut shard: Shard,
+    batches: &Receiver<Batch>,
+    emptied: &Sender<Batch>,
+    parts: &SyncSender<Part>,
+    taken: &Receiver<(Part, Spent)>,
+) -> Shard {
+    for mut batch in batches {
+        let (mut part, mut spent) = taken.try_recv().unwrap_or_default();
+        spent.clear();
+        if let Some(moment) = batch.look.take() {
+            shard.look(moment, &mut part.before);
+        }
+        if let Some((secrets, last)) = batch.secrets.take() {
+            shard.learn(&secrets, last, &mut part.before);
+        }
+        for item in batch.items.drain(..) {
+            match item {
+                Item::Serves(server) => {
+                    shard.note_server(server);
+                    continue;
+                }
+                Item::Frame(frame) => {
+                    let range = frame.octets.start as usize..frame.octets.end as usize;
+                    let buffer = batch.buffers.get(frame.buffer as usize);
+                    let octets = buffer.and_then(|buffer| buffer.get(range)).unwrap_or_default();
+                    // It could be decoded before.
+                    if let Ok(packet) = packet::decode(frame.link, octets, frame.length) {
+                        let Steered { moment, key, focused } = frame.steered;
+                        shard.take(&Held::Whole(&packet), key, focused, moment, &mut part.events);
+                    }
+                }
+                Item::Reassembled(whole, Steered { moment, key, focused }) => {
+                    shard.take(&Held::Reassembled(*whole), key, focused, moment, &mut part.events);
+                }
+            }
+            part.ends.push(part.events.len() as u32);
+        }
+        batch.buffers.clear();
+        let end = batch.end.take();
+        // Nobody takes it, or takes it back, where a thread panicked, and then its panic is passed on at the end.
+        let _ = (parts.send(part), emptied.send(batch));
+        if let Some(last) = end {
+            loop {
+                let mut part = Part::default();
+                let is_more = shard.finish(last, &mut part.before);
+                let _ = parts.send(part);
+                if !is_more {
+                    break;
+                }
+            }
+        }
+    }
+    shard
+}
+
+/// The way from a shard.
+struct Way {
+    parts: Receiver<Part>,
+    taken: Sender<(Part, Spent)>,
+}
+
+/// The thread that joins and judges.
+fn judge<'r>(mut above: Above<'r>, turns: &Receiver<Vec<u8>>, empty: &Sender<Vec<u8>>, ways: &[Way]) -> Above<'r> {
+    let mut joined = Joined::new(ways.len());
+    let mut parts: Vec<Part> = Vec::new();
+    for (number, mut turns) in turns.iter().enumerate() {
+        parts.extend(ways.iter().map(|way| way.parts.recv().unwrap_or_default()));
+        joined.batch(&mut parts, &turns, &mut |event| above.take(std::iter::once(event)));
+        for (shard, (way, mut part)) in ways.iter().zip(parts.drain(..)).enumerate() {
+            let mut spent = Spent::default();
+            if number % ways.len() == shard {
+                above.give_back(&mut spent);
+            }
+            part.clear();
+            let _ = way.taken.send((part, spent));
+        }
+        turns.clear();
+        let _ = empty.send(turns);
+    }
+    let mut next = |shard: usize| ways.get(shard)?.parts.recv().ok().map(|part| part.before);
+    joined.end(&mut next, &mut |event| above.take(std::iter::once(event)));
+    above
+}
+
+impl Feed for Deal {
+    fn take(&mut self, captured: &Captured<'_>, source: &Source) {
+        let moment = captured.moment();
+        if self.steer.is_time(captured.at) {
+            self.pass_on();
+            self.hands.iter_mut().for_each(|hand| hand.batch.look = Some(moment));
+        }
+        self.last = Some(moment);
+        let Self { steer, hands, turns, .. } = self;
+        steer.take(captured, |held, course| {
+            if let Some(server) = course.serves {
+                hands.iter_mut().for_each(|hand| hand.batch.items.push(Item::Serves(server)));
+            }
+            let turn = (course.key >> 32) as usize % hands.len().max(1);
+            let Some(hand) = hands.get_mut(turn) else { return };
+            turns.push(turn as u8);
+            let steered = Steered { moment, key: course.key, focused: captured.focused };
+            let item = match held {
+                Held::Reassembled(whole) => Item::Reassembled(Box::new(whole), steered),
+                Held::Whole(_) => Item::Frame(hand.batch.frame(captured, steered, source)),
+            };
+            hand.batch.items.push(item);
+        });
+        if self.turns.len() >= MOST_FRAMES || self.hands.iter().any(|hand| hand.batch.buffers.len() >= MOST_BUFFERS) {
+            self.pass_on();
+        }
+    }
+
+    fn learn(&mut self, secrets: &[Entry]) {
+        if secrets.is_empty() {
+            return;
+        }
+        self.pass_on();
+        let secrets: Arc<[Entry]> = secrets.into();
+        let last = self.last;
+        self.hands.iter_mut().for_each(|hand| hand.batch.secrets = Some((Arc::clone(&secrets), last)));
+        self.pass_on();
+    }
+}
+
+impl Deal {
+    fn pass_on(&mut self) {
+        let Self { hands, turns, to_join, emptied, .. } = self;
+        for hand in hands {
+            let empty = hand.emptied.try_recv().unwrap_or_default();
+            // Nobody takes it where a thread panicked, and then its panic is passed on at the end.
+            let _ = hand.batches.send(std::mem::replace(&mut hand.batch, empty));
+        }
+        let empty = emptied.try_recv().unwrap_or_default();
+        let _ = to_join.send(std::mem::replace(turns, empty));
+    }
+
+    fn end(mut self) {
+        self.hands.iter_mut().for_each(|hand| hand.batch.end = self.last);
+        self.pass_on();
+    }
+}
+
+impl Batch {
+    fn frame(&mut self, captured: &Captured<'_>, steered: Steered, source: &Source) -> Frame {
+        let (buffer, octets) = source.kept().map_or((0, 0..0), |(kept, octets)| {
+            let known = self.buffers.iter().rposition(|buffer| Arc::ptr_eq(buffer, kept));
+            let buffer = known.unwrap_or_else(|| {
+                self.buffers.push(Arc::clone(kept));
+                self.buffers.len() - 1
+            });
+            (buffer, octets)
+        });
+        Frame {
+            steered,
+            link: captured.link,
+            length: captured.length,
+            buffer: buffer as u32,
+            // A frame is at most some MiB long, and so is a buffer.
+            octets: octets.start as u32..octets.end as u32,
+        }
+    }
+}
+
+/// Frames that are dealt out together, and buffers that they may stand in.
+const MOST_FRAMES: usize = 1024;
+const MOST_BUFFERS: usize = 4;
+/// Batches that may wait, for each shard.
+const MOST_BATCHES: usize = 4;
