@@ -128,6 +128,7 @@ impl<'r> Analysis<'r> {
 
     /// What there is to tell of incidents since this was last asked; nothing but while live.
     pub fn news(&mut self) -> Vec<News> {
+        self.catch_up();
         self.above.findings.desk.as_mut().map(Desk::take).unwrap_or_default()
     }
 
@@ -141,6 +142,7 @@ impl<'r> Analysis<'r> {
 
     /// From now on only a share of the connections is followed.
     pub fn follow(&mut self, share: Share) {
+        self.catch_up();
         let Self { below, above } = self;
         let Some(at) = below.follow(share) else { return };
         above.correlator.follow(share == Share::ALL, at);
@@ -179,9 +181,17 @@ impl<'r> Analysis<'r> {
         self.above.take(self.below.events().drain(..));
     }
 
-    /// Takes a frame.
+    /// Takes a frame. What it gives rise to is paired and judged with that of others, since that is cheaper: at the latest when
+    /// something is asked for.
+    #[inline]
     pub fn take(&mut self, captured: &Captured<'_>) {
         self.below.take(captured);
+        if self.below.events().len() >= TOGETHER {
+            self.catch_up();
+        }
+    }
+
+    fn catch_up(&mut self) {
         self.above.take(self.below.events().drain(..));
     }
 
@@ -456,6 +466,8 @@ impl Findings<'_> {
     }
 }
 
+/// Events that go up together: while the code below runs, that above leaves the processor's caches, and so do its books.
+const TOGETHER: usize = 512;
 /// Methods that are counted each by its name.
 const MOST_METHODS: usize = 64;
 /// Remarks that are printed.

@@ -99,6 +99,6 @@ impl Lower {
 }
 
 /// Events that are passed on together.
-const BATCH: usize = 2048;
+const BATCH: usize = 512;
 /// Batches that may wait.
 const MOST_BATCHES: usize = 4;
