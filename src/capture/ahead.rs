@@ -2,11 +2,36 @@
 //! what came before is looked at. Memory: [`MOST_CHUNKS`] + 3 times [`CHUNK_BYTES`].
 
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
+/// How many streams of a source are read ahead.
+#[derive(Clone, Default)]
+pub(super) struct Readers(Arc<AtomicUsize>);
+
+/// One of them, as long as it is.
+struct Reader(Arc<AtomicUsize>);
+
+impl Readers {
+    /// One more; `None` where there are as many as there may be.
+    fn begin(&self) -> Option<Reader> {
+        let more = |count| (count < MOST_READERS).then_some(count + 1);
+        let begun = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        begun.is_ok().then(|| Reader(Arc::clone(&self.0)))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A stream that a thread reads.
 pub(super) struct Ahead {
+    _reader: Reader,
     chunks: Receiver<io::Result<Chunk>>,
     emptied: Sender<Vec<u8>>,
 }
@@ -24,8 +49,9 @@ impl Ahead {
     ///
     /// # Errors
     ///
-    /// Where no thread can be had the stream comes back.
-    pub(super) fn begin(stream: Box<dyn Read + Send>) -> Result<Self, Box<dyn Read + Send>> {
+    /// Where no thread can be had, or there are as many as there may be, the stream comes back.
+    pub(super) fn begin(stream: Box<dyn Read + Send>, readers: &Readers) -> Result<Self, Box<dyn Read + Send>> {
+        let Some(reader) = readers.begin() else { return Err(stream) };
         let (full, chunks) = sync_channel(MOST_CHUNKS);
         let (emptied, empty) = channel();
         let (hand_over, handed_over) = channel();
@@ -39,7 +65,7 @@ impl Ahead {
             return Err(stream);
         }
         hand_over.send(stream).map_err(|refused| refused.0)?;
-        Ok(Self { chunks, emptied })
+        Ok(Self { _reader: reader, chunks, emptied })
     }
 
     /// The next octets; `None` at the end of the stream.
@@ -74,6 +100,8 @@ fn read_on(mut stream: Box<dyn Read + Send>, full: &SyncSender<io::Result<Chunk>
     }
 }
 
+/// Streams that are read ahead at a time.
+const MOST_READERS: usize = 8;
 /// Room before the octets of a chunk, for what is left over of the one before.
 pub(super) const HEADROOM: usize = 64 << 10;
 /// Octets that are handed over at once.
@@ -87,7 +115,7 @@ mod tests {
 
     /// All that comes, and what ended it.
     fn read(stream: impl Read + Send + 'static) -> (Vec<u8>, Option<io::Error>) {
-        let Ok(ahead) = Ahead::begin(Box::new(stream)) else { panic!("no thread") };
+        let Ok(ahead) = Ahead::begin(Box::new(stream), &Readers::default()) else { panic!("no thread") };
         let mut octets = Vec::new();
         loop {
             match ahead.next() {
@@ -138,9 +166,19 @@ mod tests {
             }
         }
         let (gone, dropped) = channel();
-        let Ok(endless) = Ahead::begin(Box::new(Endless(gone))) else { panic!("no thread") };
+        let Ok(endless) = Ahead::begin(Box::new(Endless(gone)), &Readers::default()) else { panic!("no thread") };
         assert!(endless.next().unwrap().is_some());
         drop(endless);
         dropped.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+    }
+
+    #[test]
+    fn so_many_are_read_ahead_and_no_more() {
+        let readers = Readers::default();
+        let begin = || Ahead::begin(Box::new(io::empty()), &readers).ok();
+        let mut some: Vec<_> = (0..MOST_READERS).map(|_| begin().unwrap()).collect();
+        assert!(begin().is_none());
+        some.pop();
+        assert!(begin().is_some());
     }
 }

@@ -11,12 +11,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 
-use super::ahead::{Ahead, HEADROOM};
+use super::ahead::{Ahead, HEADROOM, Readers};
 
 /// A window over a stream. Memory: [`READ_BYTES`], or what is read ahead; more only while an item that is larger arrives, and
 /// as long as others keep buffers.
 pub(super) struct Window {
     stream: Stream,
+    readers: Readers,
     buffer: Arc<Vec<u8>>,
     /// Buffers that are read, but were kept by others when they were last looked at.
     kept: Vec<Arc<Vec<u8>>>,
@@ -39,9 +40,10 @@ enum Stream {
 impl Window {
     /// Begins with a small buffer: of hundreds of files most may only be looked at for now. The rest is read ahead where there is
     /// a processor for that.
-    pub(super) fn new(stream: Box<dyn Read + Send>) -> Self {
+    pub(super) fn new(stream: Box<dyn Read + Send>, readers: Readers) -> Self {
         Self {
             stream: Stream::AtHand(stream),
+            readers,
             buffer: Arc::new(vec![0; FIRST_READ_BYTES]),
             kept: Vec::new(),
             filled: 0..0,
@@ -52,8 +54,8 @@ impl Window {
     }
 
     /// The stream takes work to read: it is read ahead from its beginning.
-    pub(super) fn ahead(stream: Box<dyn Read + Send>) -> Self {
-        let mut window = Self::new(stream);
+    pub(super) fn ahead(stream: Box<dyn Read + Send>, readers: Readers) -> Self {
+        let mut window = Self::new(stream, readers);
         window.read_ahead();
         window
     }
@@ -185,7 +187,7 @@ impl Window {
     fn read_ahead(&mut self) {
         if let Stream::AtHand(stream) = &mut self.stream {
             let stream = std::mem::replace(stream, Box::new(io::empty()));
-            self.stream = Ahead::begin(stream).map_or_else(Stream::AtHand, Stream::Ahead);
+            self.stream = Ahead::begin(stream, &self.readers).map_or_else(Stream::AtHand, Stream::Ahead);
         }
     }
 }

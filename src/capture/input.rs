@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::ahead::Readers;
 use super::content::{Content, DESCRIBED, described};
 use super::file::Window;
 use super::{decompress, link_name};
@@ -65,16 +66,17 @@ pub(super) enum Refused {
 
 impl Input {
     /// Tells the format by the first octets and reads the file header.
-    pub(super) fn open(stream: Box<dyn Read + Send>) -> Result<Self, Refused> {
+    pub(super) fn open(stream: Box<dyn Read + Send>, readers: &Readers) -> Result<Self, Refused> {
+        let readers = readers.clone();
         let raw_bytes = Arc::new(AtomicU64::new(0));
         let mut raw = Counted { stream, bytes: Arc::clone(&raw_bytes) };
         let begin = read_up_to(&mut raw, Content::ENOUGH).map_err(Refused::Io)?;
         let content = Content::of(&begin);
         let raw = io::Cursor::new(begin).chain(raw);
         let (window, compression) = match content {
-            Content::Gzip => (Window::ahead(decompress::gzip(raw)), "gzip"),
-            Content::Zstd => (Window::ahead(decompress::zstd(raw)), "zstd"),
-            _ => (Window::new(Box::new(raw)), ""),
+            Content::Gzip => (Window::ahead(decompress::gzip(raw), readers), "gzip"),
+            Content::Zstd => (Window::ahead(decompress::zstd(raw), readers), "zstd"),
+            _ => (Window::new(Box::new(raw), readers), ""),
         };
         let mut input = Self {
             window,

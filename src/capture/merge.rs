@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Error;
+use super::ahead::Readers;
 use super::input::{Input, Refused};
 use super::names::{Named, expand};
 use crate::flow::steer::Captured;
@@ -21,10 +22,11 @@ use crate::report;
 use crate::time::Timestamp;
 use crate::wire::tls::keylog::Entry;
 
-/// Frames of one or several inputs, as one stream in the order of time. Memory: 300 KiB for each input that is being read,
-/// and up to 128 MiB more for one with zstd, as its window demands.
+/// Frames of one or several inputs, as one stream in the order of time. Memory: 300 KiB for each input that is being read, 2 MiB
+/// for each of the few that are read ahead, and up to 128 MiB more for one with zstd, as its window demands.
 pub struct Source {
     inputs: Vec<Merged>,
+    readers: Readers,
     /// Inputs by the time of their next packet; empty for a single one. The input that gave the last frame is not in it.
     turns: BinaryHeap<Reverse<(Timestamp, usize)>>,
     last: Option<usize>,
@@ -70,15 +72,16 @@ impl Source {
         let alone = named.len() == 1;
         let mut inputs = Vec::with_capacity(named.len());
         let mut turns = BinaryHeap::new();
+        let readers = Readers::default();
         for (index, named) in named.into_iter().enumerate() {
-            let mut input = Merged::open(named)?;
+            let mut input = Merged::open(named, &readers)?;
             if !alone && input.advance() {
                 turns.push(Reverse((input.latest, index)));
                 input.wait();
             }
             inputs.push(input);
         }
-        Ok(Self { inputs, turns, last: None, current: None, secrets: Vec::new() })
+        Ok(Self { inputs, readers, turns, last: None, current: None, secrets: Vec::new() })
     }
 
     /// The next frame in the order of time, `focused`; `None` at the end of all inputs.
@@ -210,15 +213,15 @@ impl Source {
     /// Opens an input again whose turn has come. Its first packet is looked at anew: a ring may have overwritten the file.
     #[cold]
     fn wake(&mut self, index: usize) -> Option<(Timestamp, usize)> {
-        self.inputs.get_mut(index)?.reopen();
+        self.inputs.get_mut(index)?.reopen(&self.readers);
         self.ready(index)
     }
 }
 
 impl Merged {
-    fn open(named: Named) -> Result<Self, Error> {
+    fn open(named: Named, readers: &Readers) -> Result<Self, Error> {
         let (stream, size) = stream(&named).map_err(|error| Error::from_io(&named.display(), error))?;
-        match Input::open(stream) {
+        match Input::open(stream, readers) {
             Ok(input) => {
                 Ok(Self { named, size, state: State::Open(Box::new(input)), latest: Timestamp::from_nanos(i64::MIN) })
             }
@@ -266,9 +269,9 @@ impl Merged {
         }
     }
 
-    fn reopen(&mut self) {
+    fn reopen(&mut self, readers: &Readers) {
         self.latest = Timestamp::from_nanos(i64::MIN);
-        let failure = match stream(&self.named).map(|(stream, _)| Input::open(stream)) {
+        let failure = match stream(&self.named).map(|(stream, _)| Input::open(stream, readers)) {
             Ok(Ok(input)) => {
                 self.state = State::Open(Box::new(input));
                 return;

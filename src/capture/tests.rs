@@ -3,6 +3,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use super::Source;
+use super::ahead::Readers;
 use super::input::{Input, Refused};
 use crate::report;
 use crate::wire::pcap::Order::{Big, Little};
@@ -16,7 +17,7 @@ type Seen = (u64, i64, u16, u32, Vec<u8>);
 
 /// Reads a stream to its end.
 fn read(octets: &[u8]) -> (Vec<Seen>, report::Input, bool) {
-    match Input::open(Box::new(Cursor::new(octets.to_vec()))) {
+    match Input::open(Box::new(Cursor::new(octets.to_vec())), &Readers::default()) {
         Ok(input) => walk(input),
         Err(Refused::NotACapture(found)) => panic!("{found}"),
         Err(Refused::Io(error)) => panic!("{error}"),
@@ -34,7 +35,7 @@ fn walk(mut input: Input) -> (Vec<Seen>, report::Input, bool) {
 }
 
 fn refusal(octets: &[u8]) -> String {
-    match Input::open(Box::new(Cursor::new(octets.to_vec()))) {
+    match Input::open(Box::new(Cursor::new(octets.to_vec())), &Readers::default()) {
         Err(Refused::NotACapture(found)) => found,
         _ => panic!("accepted"),
     }
