@@ -20,6 +20,7 @@ use netwatch502::diagnose::incident::{Incident, Kind};
 use netwatch502::limits::Limits;
 use netwatch502::report::Report;
 use netwatch502::time::Timestamp;
+use netwatch502::wire::link::LinkType;
 use packets::Packet;
 use tempfile::TempDir;
 
@@ -68,22 +69,73 @@ fn the_same_capture_gives_the_same_bytes() {
     }
 }
 
-#[test]
-fn the_number_of_shards_changes_nothing() {
-    let report = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_netwatch502")).args(arguments).arg("--json").output().unwrap();
+/// The report of one shard, which must be that of several.
+fn of_any_number_of_shards(files: &[&str]) -> String {
+    let of_each = ["1", "2", "3", "16"].map(|shards| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_netwatch502"));
+        let output = command.args(files).args(["--json", "--shards", shards]).output().unwrap();
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
-    };
+    });
+    let [one, several @ ..] = of_each;
+    assert!(several.iter().all(|report| *report == one), "{files:?}");
+    one
+}
+
+#[test]
+fn the_number_of_shards_changes_nothing() {
     let stories: Vec<_> = story::names().iter().map(|name| story::path(name)).collect();
+    stories.iter().for_each(|path| drop(of_any_number_of_shards(&["-r", path])));
     // All at once as well: inputs take turns, and connections of one meet those of others.
     let all: Vec<&str> = stories.iter().flat_map(|path| ["-r", path]).collect();
-    let each = stories.iter().map(|path| vec!["-r", path]);
-    for files in each.chain([all]) {
-        let [one, several @ ..] =
-            ["1", "2", "3", "16"].map(|shards| report(&[&files[..], &["--shards", shards]].concat()));
-        assert!(several.iter().all(|report| *report == one), "{files:?}");
+    of_any_number_of_shards(&all);
+}
+
+#[test]
+fn fragments_and_copies_find_the_shard_of_their_connection() {
+    let folder = TempDir::new().unwrap();
+    let incidents = |report: &str| judged(report)["incidents"].as_array().unwrap().len();
+    let mut cut = 0;
+    for name in story::names() {
+        let packets = story::packets(&name);
+        let pieces: Vec<Packet> = packets.iter().flat_map(fragments).collect();
+        cut += pieces.len() - packets.len();
+        let twice: Vec<Packet> = pieces.into_iter().flat_map(|piece| [piece.clone(), piece]).collect();
+        let file = written(folder.path(), "pieces.pcapng", &packets::pcapng(&twice));
+        let report = of_any_number_of_shards(&["-r", &file]);
+        assert_eq!(incidents(&report), incidents(&printed(&[story::path(&name)], b"")), "{name}");
     }
+    assert!(cut > 500, "hardly anything was cut: {cut}");
+}
+
+/// A packet in two fragments, where it is IPv4 behind Ethernet or a cooked header, was captured whole, and is long enough.
+fn fragments(packet: &Packet) -> Vec<Packet> {
+    let begin = match LinkType(packet.link) {
+        LinkType::ETHERNET => 14,
+        LinkType::LINUX_SLL => 16,
+        LinkType::LINUX_SLL2 => 20,
+        _ => return vec![packet.clone()],
+    };
+    let as_it_is = || vec![packet.clone()];
+    let Some((link, ip)) = packet.octets.split_at_checked(begin) else { return as_it_is() };
+    let Some((header, payload)) = ip.split_first_chunk::<20>() else { return as_it_is() };
+    let [0x45, tos, long, short, one, two, 0 | 0x40, 0, ttl, 6, rest @ ..] = header else { return as_it_is() };
+    let length = usize::from(u16::from_be_bytes([*long, *short]));
+    if length != ip.len() || payload.len() < 64 || ip.len() + begin != packet.length as usize {
+        return as_it_is();
+    }
+    let half = payload.len() / 16 * 8;
+    let (front, back) = payload.split_at(half);
+    [(front, 0, 0x20), (back, half / 8, 0)]
+        .into_iter()
+        .map(|(part, offset, goes_on)| {
+            let [long, short] = (20 + part.len() as u16).to_be_bytes();
+            let [high, low] = (offset as u16).to_be_bytes();
+            let header = [0x45, *tos, long, short, *one, *two, high | goes_on, low, *ttl, 6];
+            let octets = [link, &header, rest, part].concat();
+            Packet { length: octets.len() as u32, octets, ..packet.clone() }
+        })
+        .collect()
 }
 
 #[test]
