@@ -20,8 +20,8 @@ pub struct Limits {
     pub text_bytes: usize,
     /// Requests that may be outstanding on one connection (pipelining).
     pub outstanding_requests: usize,
-    /// Octets of memory for the secrets of TLS connections: some 200,000 connections. Beyond it those that were learned first are
-    /// forgotten.
+    /// Octets of memory for the secrets of TLS connections, of which each shard has all: some 200,000 connections. Beyond it those
+    /// that were learned first are forgotten.
     pub secret_bytes: usize,
     /// Span for which a connection waits for its secrets, where they may come late: key logs are looked at once a second.
     pub secret_wait: Duration,
