@@ -420,6 +420,10 @@ pub fn closed_before_request(attempt: &Attempt<'_>) -> Option<Verdict> {
 pub fn opaque(attempt: &Attempt<'_>) -> Option<Verdict> {
     // Of what stands inside TLS, requests and answers are told apart all the same.
     let carried = attempt.conversation.opaque.filter(|_| attempt.exchange.veiled.is_none())?;
+    // What switched protocols had spoken HTTP before, and each of these exchanges can be judged: the switch is an answer too.
+    if carried == Opaque::Switched && attempt.exchange.response_end.is_some() {
+        return None;
+    }
     let server = attempt.conversation.server;
     let what = match carried {
         Opaque::Tls => "TLS",
