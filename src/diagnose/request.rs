@@ -154,7 +154,9 @@ pub(super) fn forged(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, r
     let rtt = attempt.conversation.rtt().filter(|rtt| *rtt >= Duration::from_millis(2));
     // A RST that knows of the request, sooner than the request can have been there and back.
     let provoked = closing.acknowledged.is_none() || attempt.coverage(closing) != Coverage::Nothing;
-    let too_soon = provoked && !closing.after_fin && rtt.is_some_and(|rtt| delay < rtt / 2);
+    // Where the upstream's own acknowledgement was back before, the handshake was slow, and the way is not as long as that.
+    let there = attempt.exchange.acknowledged.is_some_and(|acknowledged| acknowledged.frame < moment.frame);
+    let too_soon = provoked && !there && !closing.after_fin && rtt.is_some_and(|rtt| delay < rtt / 2);
     if !foreign && !too_soon {
         return None;
     }
