@@ -27,6 +27,7 @@ mod preview;
 mod probes;
 pub mod product;
 mod recognition;
+mod refused;
 mod remember;
 pub mod request;
 pub mod resolve;

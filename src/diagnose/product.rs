@@ -15,7 +15,9 @@ mod setting;
 pub use answer::{keeps_idle, likely_answer, likely_statuses, patience};
 pub use asker::{Asker, Generation, asker};
 pub use fingerprint::{KEPT_FIELDS, Recognition, is_own_page, recognise, recognise_beyond, recognise_request};
-pub use limit::{hold_down, response_header_limit_bytes, turns_away, uses_what_is_open, usual_status};
+pub use limit::{
+    hold_down, response_field_limit, response_header_limit_bytes, turns_away, uses_what_is_open, usual_status,
+};
 pub use log_line::log_line;
 pub use probe::probe;
 pub use setting::setting;

@@ -6,7 +6,7 @@ use crate::correlate::conversation::SMALLEST_HEAD_LIMIT;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{self, Attempt, Coverage, Outside, Verdict};
 use crate::diagnose::incident::{Actor, Grade};
-use crate::diagnose::{cut, inside, no_answer, product};
+use crate::diagnose::{cut, inside, no_answer, product, refused};
 use crate::event::{Closing, DefectKind, Ending, Moment, Side};
 
 /// How an exchange with the upstream failed; `None` if it did not.
@@ -22,9 +22,11 @@ pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
     if attempt.answered_in_time() {
         return early(attempt)
             .or_else(|| unsolicited(attempt))
+            .or_else(|| refused::surplus(attempt))
             .or_else(|| malformed(attempt))
             .or_else(|| truncated(attempt))
             .or_else(|| too_large(attempt))
+            .or_else(|| refused::too_many_fields(attempt))
             .or_else(|| upgrade(attempt))
             .or_else(|| relayed(attempt))
             .or_else(|| cut::judge(attempt))
@@ -153,6 +155,9 @@ fn unsolicited(attempt: &Attempt<'_>) -> Option<Verdict> {
 
 fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
     let (moment, defect) = attempt.exchange.defect?;
+    if let Some(verdict) = refused::taken_for_content(attempt, moment, defect.kind) {
+        return Some(verdict);
+    }
     let in_head =
         matches!(defect.kind, DefectKind::BadHeader | DefectKind::BadStatusLine | DefectKind::FramingConflict);
     let accepted = in_head && attempt.was_passed_on();
@@ -241,7 +246,7 @@ pub fn describe(kind: DefectKind) -> (&'static str, &'static str) {
 }
 
 /// The first octets of a response, fit to be printed.
-fn quote(octets: &[u8]) -> String {
+pub(super) fn quote(octets: &[u8]) -> String {
     octets.get(..24).unwrap_or(octets).escape_ascii().to_string()
 }
 
@@ -424,6 +429,6 @@ pub fn remark(attempt: &Attempt<'_>) -> Option<String> {
 }
 
 /// The gateway acts on what it does not like within this span.
-const AT_ONCE: Duration = Duration::from_millis(150);
+pub(super) const AT_ONCE: Duration = Duration::from_millis(150);
 /// Why a gateway may close after a good response.
 const NO_USE: &str = "the gateway accepted the response and closed for a reason of its own: a full pool, a limit of requests per connection";

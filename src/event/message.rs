@@ -125,6 +125,8 @@ pub struct Response {
     pub minor_version: u8,
     /// Reason phrase and Server field; see [`Response::reason`] and [`Response::server`].
     pub texts: Texts<2>,
+    /// Number of its fields.
+    pub fields: u16,
     /// Length of the content, where it is declared.
     pub content_length: Option<u64>,
     /// Whether the content is chunked.

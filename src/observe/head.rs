@@ -132,6 +132,7 @@ pub fn response(head: &ResponseHead<'_, '_>, framing: Framing, place: Place, sen
         status,
         minor_version: head.minor_version,
         texts: Texts::new([Some(cut(head.reason, 64)), server]),
+        fields: u16::try_from(head.fields.len()).unwrap_or(u16::MAX),
         content_length: match framing {
             Framing::Length(length) => Some(length),
             _ => None,

@@ -63,6 +63,19 @@ pub const fn response_header_limit_bytes(product: Product) -> Option<(u64, &'sta
     })
 }
 
+/// The default limit of the number of a response's fields, where the product has one that responses come near to, and the setting
+/// behind it.
+#[must_use]
+pub const fn response_field_limit(product: Product) -> Option<(u16, &'static str)> {
+    match product {
+        Product::Envoy => Some((100, "max_headers_count")),
+        Product::Haproxy => Some((101, "tune.http.maxhdr")),
+        Product::Varnish => Some((64, "http_max_hdr")),
+        Product::Nghttpx => Some((500, "max-response-header-fields")),
+        _ => None,
+    }
+}
+
 /// For how long after failures the product, as it is shipped, may answer without trying the upstream again. Where a
 /// health check decides instead, a span within which such checks usually have had their say.
 #[must_use]

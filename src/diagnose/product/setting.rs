@@ -112,7 +112,9 @@ fn haproxy(cause: Cause) -> Option<&'static str> {
             "`retry-on empty-response` hides it where repeating does no harm; the cure is at the app"
         }
         Cause::ResponseTimeout | Cause::StalledBody => "`timeout server`",
-        Cause::ResponseHeaderTooLarge => "`tune.bufsize`, for all connections: mind the memory",
+        Cause::ResponseHeaderTooLarge => {
+            "`tune.bufsize`, or `tune.http.maxhdr` where there are too many fields; for all connections: mind the memory"
+        }
         Cause::MalformedResponse => {
             "`option accept-unsafe-violations-in-http-response` (`accept-invalid-http-response` before 3.0), as a \
                 stopgap only"
@@ -148,7 +150,9 @@ fn envoy(cause: Cause) -> Option<&'static str> {
         }
         Cause::ResponseTimeout => "the route's `timeout` (15 s by default), and `per_try_timeout`",
         Cause::StalledBody => "`stream_idle_timeout` (five minutes by default)",
-        Cause::ResponseHeaderTooLarge => "`max_response_headers_kb`",
+        Cause::ResponseHeaderTooLarge => {
+            "`max_response_headers_kb`, or `max_headers_count` where there are too many fields"
+        }
         Cause::UnexpectedUpgrade => "`upgrade_configs`",
         Cause::H2RefusedStream => "`retry_on: refused-stream`",
         Cause::NoUpstreamAttempt => "`outlier_detection`, the panic threshold, `circuit_breakers`",
@@ -244,7 +248,7 @@ fn varnish(cause: Cause) -> Option<&'static str> {
         }
         Cause::ResponseTimeout => "`first_byte_timeout`",
         Cause::StalledBody => "`between_bytes_timeout`",
-        Cause::ResponseHeaderTooLarge => "the parameters `http_resp_size` and `http_resp_hdr_len`",
+        Cause::ResponseHeaderTooLarge => "the parameters `http_resp_size`, `http_resp_hdr_len` and `http_max_hdr`",
         Cause::NoUpstreamAttempt => "`.probe` and `.max_connections` of the backend",
         _ => return None,
     })

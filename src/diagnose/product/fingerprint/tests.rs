@@ -22,6 +22,7 @@ fn response(status: u16, server: Option<&str>, content: &str) -> Response {
         status,
         minor_version: 1,
         texts: Texts::new([Some("Bad Gateway"), server].map(|text| text.map(str::as_bytes))),
+        fields: 0,
         content_length: Some(content.len() as u64),
         chunked: false,
         persistent: true,
