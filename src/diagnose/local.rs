@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::correlate::conversation::Exchange;
 use crate::correlate::{Case, Pairing, Party};
 use crate::diagnose::cause::{Cause, Phase};
 use crate::diagnose::compose::Judged;
@@ -11,7 +12,7 @@ use crate::diagnose::evidence::{self, Given, Verdict, span};
 use crate::diagnose::http2;
 use crate::diagnose::incident::{Actor, Grade, Incident, Leg};
 use crate::diagnose::pools::Outage;
-use crate::event::{Endpoint, GapJudged, Moment, Side};
+use crate::event::{Ending, Endpoint, GapJudged, Moment, Side};
 use crate::time::Timestamp;
 
 /// A recent failure of an upstream, by which a gateway may have taken it out of service.
@@ -363,11 +364,12 @@ const MOST_SILENCES: usize = 256;
 #[must_use]
 pub fn unknown(case: &Case<'_>) -> Verdict {
     let exchange = case.root.exchange;
+    let what = if exchange.response_start.is_some() { "answered with an error" } else { "gave no answer" };
     let mut verdict = Verdict::new(
         Cause::Unknown,
         Grade::Undetermined,
         "the attempt looks in order",
-        "the gateway answered with an error, although what was captured of its attempt looks in order",
+        format!("the gateway {what}, although what was captured of its attempt looks in order"),
     );
     for attempt in &case.attempts {
         let answer =
@@ -379,7 +381,24 @@ pub fn unknown(case: &Case<'_>) -> Verdict {
     if let Some(start) = &exchange.response_start {
         verdict = verdict.proof_on(Leg::Downstream, start.moment, Actor::Gateway, "the gateway's answer");
     }
+    if case.attempts.iter().any(|attempt| was_preceded(attempt.party.exchange)) {
+        verdict = verdict.or_else(
+            None,
+            "an interim response (1xx) came before the final one: gateways that do not know such take it for the whole answer",
+        );
+    }
+    if exchange.response_start.is_none() && case.closed_with_it >= 2 {
+        verdict = verdict.or_else(
+            Some(Cause::GatewayCrash),
+            "the gateway's process ended: other connections were closed with this one",
+        );
+    }
     verdict.unknown("why the gateway did not pass on what it received: see its error log")
+}
+
+/// Whether an interim response came before the final one.
+fn was_preceded(exchange: &Exchange) -> bool {
+    exchange.request.as_ref().is_some_and(|request| exchange.read > Some(request.acknowledged))
 }
 
 /// Whether the gateway's process may have ended when it closed on its client at `at`: then it let go of its attempts as well,
@@ -394,7 +413,9 @@ pub(super) fn may_have_died(case: &Case<'_>, judged: &[Judged<'_>], at: Moment) 
         && own.all(|judged| {
             let let_go = judged.view.gateway_close().is_some_and(|(close, ..)| close.at <= at.at + AT_ONE_MOMENT);
             let stalled = judged.verdict.as_ref().is_some_and(|verdict| verdict.cause == Cause::UpstreamNotReading);
-            let_go && !stalled
+            // Who had all of an answer, and gave none of it, did not like it.
+            let answered = judged.view.exchange.response_end.is_some_and(|end| end.how == Ending::Complete);
+            let_go && !stalled && !answered
         })
 }
 
