@@ -412,9 +412,7 @@ impl Findings<'_> {
             Finding::Accepted(endpoint, moment) => self.diagnoser.accepted(endpoint, moment),
             Finding::Responded(server, how) => self.diagnoser.responded(server, how),
             Finding::Secured(server, host) => self.diagnoser.secured(server, host),
-            Finding::IdleClose(conversation, idle) => {
-                self.stats.idle_close(conversation.server, idle, conversation.last.at);
-            }
+            Finding::IdleClose(conversation, idle) => self.diagnoser.closed_idle(conversation, idle, &mut self.stats),
             Finding::Conversation(conversation) => self.stats.conversation(conversation),
             Finding::Resolved(lookup, moment) => {
                 self.stats.upstream_resolve.note(moment.at.since(lookup.began.at));

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::correlate::books::Page;
 use crate::correlate::conversation::ExchangeKey;
 use crate::correlate::{Correlator, Finding};
-use crate::event::{ConnectionId, Moment, Side};
+use crate::event::{ConnectionId, Moment};
 
 impl Correlator {
     /// The server sends nothing more: what it has not answered is over.
@@ -19,8 +19,8 @@ impl Correlator {
     ) {
         let Some(Page { conversation, open }) = self.books.page(connection) else { return };
         let idle = open.iter().all(|exchange| exchange.over.is_some());
-        let client_open = conversation.close(Side::Client).is_none();
-        if let (true, true, Some(since)) = (idle && conversation.kept, client_open, conversation.idle_since) {
+        let is_first = conversation.first_close().is_some_and(|(first, ..)| first == moment);
+        if let (true, true, Some(since)) = (idle && conversation.kept, is_first, conversation.idle_since) {
             sink(Finding::IdleClose(conversation, moment.at.since(since.at)));
         }
         self.end_all(connection, moment);

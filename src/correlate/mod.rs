@@ -347,7 +347,9 @@ impl Correlator {
             What::Gap { judged: GapJudged::Capture | GapJudged::Unknown, .. } | What::Ahead { .. } => {
                 sink(Finding::Missed(moment));
             }
-            What::Fin(closing) if closing.by == Side::Server => self.server_closed(connection, moment, sink),
+            What::Fin(closing) | What::Reset(closing) if closing.by == Side::Server => {
+                self.server_closed(connection, moment, sink);
+            }
             What::Reset(_) => self.end_all(connection, moment),
             What::Unreachable(error) if error.quotes_syn => self.end_all(connection, moment),
             What::Gone(_) => {

@@ -13,6 +13,7 @@ pub mod episode;
 pub mod evidence;
 pub mod explain;
 pub mod http2;
+mod idle;
 pub mod incident;
 mod inside;
 mod instants;
@@ -46,6 +47,7 @@ use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::correlate::conversation::Conversation;
 use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Pairing, Party, Responded, Role, Try};
 use crate::diagnose::askers::Askers;
@@ -89,6 +91,7 @@ pub struct Diagnoser {
     patience: Patience,
     failures: VecDeque<(IpAddr, Failure)>,
     pools: Pools,
+    idle: idle::IdleCloses,
     /// When endpoints accepted connections.
     accepted: HashMap<Endpoint, Instants>,
     /// When octets went by that the capture does not hold.
@@ -123,6 +126,7 @@ impl Diagnoser {
             patience: Patience::default(),
             failures: VecDeque::new(),
             pools: Pools::default(),
+            idle: idle::IdleCloses::default(),
             accepted: HashMap::new(),
             missed: Instants::default(),
             endpoints: Endpoints::default(),
@@ -155,6 +159,14 @@ impl Diagnoser {
         if self.accepted.len() < 65_536 || self.accepted.contains_key(&endpoint) {
             self.accepted.entry(endpoint).or_default().note(moment.at);
         }
+    }
+
+    /// A server closed an idle connection.
+    pub fn closed_idle(&mut self, conversation: &Conversation, idle: Duration, stats: &mut Stats) {
+        if conversation.fin(Side::Server).is_some() {
+            stats.idle_close(conversation.server, idle, conversation.last.at);
+        }
+        self.idle.note(conversation.last, conversation.client.ip(), conversation.server);
     }
 
     /// Octets went by that the capture does not hold.
@@ -338,6 +350,9 @@ impl Diagnoser {
 
     fn without_attempt(&self, case: &Case<'_>, root: IpAddr) -> Verdict {
         if let Some(verdict) = resolve::judge(case, case.root.exchange).or_else(|| neighbour::judge(case)) {
+            return verdict;
+        }
+        if let Some(verdict) = self.idle.judge(case).filter(|_| case.upstream_visible) {
             return verdict;
         }
         let product = self.products.at(case.root.exchange.server, case.gateways);

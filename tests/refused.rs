@@ -1,0 +1,255 @@
+//! Responses that HTTP allows, or that were passed on in part, and what comes of them: a gateway that would not have them, a
+//! tunnel, a reset that is the upstream's own.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod packets;
+
+use netwatch502::diagnose::cause::Cause;
+use netwatch502::diagnose::incident::{Grade, Incident, Kind};
+use netwatch502::limits::Limits;
+use packets::{End, Packet, segment};
+
+const CLIENT: [u8; 4] = [10, 50, 1, 2];
+const FRONT: End = ([10, 50, 1, 1], 8080);
+const BACK: [u8; 4] = [10, 50, 2, 1];
+const APP: End = ([10, 50, 2, 2], 9000);
+
+/// Packets in the order in which they are added, 0.1 ms apart.
+#[derive(Default)]
+struct Scene {
+    pauses_us: i64,
+    packets: Vec<Packet>,
+}
+
+impl Scene {
+    fn pause(&mut self, us: i64) {
+        self.pauses_us += us;
+    }
+
+    fn send(&mut self, way: (End, End), flags: &str, numbers: (u32, u32), data: &[u8]) {
+        let number = self.packets.len() as u64 + 1;
+        let at_ns = 1_795_181_638_000_000_000 + (number as i64 * 100 + self.pauses_us) * 1000;
+        self.packets.push(Packet { number, ..segment(at_ns, way, flags, numbers, data) });
+    }
+
+    fn incidents(&self) -> Vec<Incident> {
+        packets::analyse(&self.packets, &Limits::default()).incidents
+    }
+
+    /// The only incident.
+    fn incident(&self) -> Incident {
+        let mut incidents = self.incidents();
+        assert_eq!(incidents.len(), 1, "{:?}", incidents.iter().map(summary).collect::<Vec<_>>());
+        incidents.remove(0)
+    }
+}
+
+/// A connection and how far its sides have come.
+struct Talk {
+    client: End,
+    server: End,
+    sent: u32,
+    answered: u32,
+}
+
+impl Talk {
+    /// Opens a connection whose SYN is answered after `us`.
+    fn open(scene: &mut Scene, client: End, server: End, us: i64) -> Self {
+        scene.send((client, server), "S", (999, 0), b"");
+        scene.pause(us);
+        scene.send((server, client), "SA", (1999, 1000), b"");
+        scene.send((client, server), "A", (1000, 2000), b"");
+        Self { client, server, sent: 1000, answered: 2000 }
+    }
+
+    /// A client's connection to the gateway and the gateway's to the upstream, the `nth` of them, with a request sent on both.
+    fn pair(scene: &mut Scene, nth: u16, request: &str) -> [Self; 2] {
+        let mut down = Self::open(scene, (CLIENT, 40_000 + nth), FRONT, 0);
+        down.ask(scene, request);
+        let mut up = Self::open(scene, (BACK, 50_000 + nth), APP, 0);
+        up.ask(scene, request);
+        [down, up]
+    }
+
+    fn ask(&mut self, scene: &mut Scene, request: &str) {
+        scene.send((self.client, self.server), "PA", (self.sent, self.answered), request.as_bytes());
+        self.sent += request.len() as u32;
+    }
+
+    fn answer(&mut self, scene: &mut Scene, response: &str) {
+        scene.send((self.server, self.client), "PA", (self.answered, self.sent), response.as_bytes());
+        self.answered += response.len() as u32;
+    }
+
+    /// Acknowledges what the client sent.
+    fn receive(&self, scene: &mut Scene) {
+        scene.send((self.server, self.client), "A", (self.answered, self.sent), b"");
+    }
+
+    fn client_closes(&mut self, scene: &mut Scene, flags: &str) {
+        scene.send((self.client, self.server), flags, (self.sent, self.answered), b"");
+        self.sent += 1;
+    }
+
+    fn server_closes(&mut self, scene: &mut Scene, flags: &str) {
+        scene.send((self.server, self.client), flags, (self.answered, self.sent), b"");
+        self.answered += 1;
+    }
+}
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: app.lab\r\nX-Request-ID: id-of-{}\r\n\r\n", target.replace('/', "-"))
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad";
+const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: app.lab\r\nX-Request-ID: id-of-chat\r\nConnection: Upgrade\r\n\
+                       Upgrade: websocket\r\n\r\n";
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+fn summary(incident: &Incident) -> String {
+    format!("{:?} {} {:?}: {}", incident.kind, incident.cause, incident.grade, incident.why)
+}
+
+/// A tunnel whose end is `end`, on an upstream's connection that had carried an error before.
+fn tunnel(end: impl FnOnce(&mut Scene, &mut Talk, &mut Talk)) -> Scene {
+    let mut scene = Scene::default();
+    let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/before"));
+    let error = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\nno";
+    up.answer(&mut scene, error);
+    down.answer(&mut scene, error);
+    for talk in [&mut down, &mut up] {
+        talk.ask(&mut scene, UPGRADE);
+    }
+    for talk in [&mut up, &mut down] {
+        talk.answer(&mut scene, SWITCHING);
+    }
+    down.ask(&mut scene, "\u{1}\u{5}hello");
+    up.ask(&mut scene, "\u{1}\u{5}hello");
+    end(&mut scene, &mut down, &mut up);
+    scene
+}
+
+#[test]
+fn a_tunnel_that_a_side_closes_is_no_failure_and_hides_none_before_it() {
+    let by_client = tunnel(|scene, down, up| {
+        down.client_closes(scene, "FA");
+        up.client_closes(scene, "FA");
+        up.server_closes(scene, "FA");
+        down.server_closes(scene, "FA");
+    });
+    let by_upstream = tunnel(|scene, down, up| {
+        up.server_closes(scene, "RA");
+        down.server_closes(scene, "FA");
+        down.client_closes(scene, "FA");
+    });
+    for scene in [by_client, by_upstream] {
+        let incident = scene.incident();
+        assert_eq!((incident.cause, incident.grade), (Cause::RelayedError, Grade::Proven), "{}", summary(&incident));
+    }
+}
+
+#[test]
+fn a_reset_behind_the_upstream_s_own_acknowledgement_is_no_device_s_on_the_way() {
+    let mut scene = Scene::default();
+    let mut down = Talk::open(&mut scene, (CLIENT, 40_001), FRONT, 0);
+    down.ask(&mut scene, &get("/a"));
+    // A busy host answers the SYN late; the way is not that long.
+    let mut up = Talk::open(&mut scene, (BACK, 50_001), APP, 7000);
+    up.ask(&mut scene, &get("/a"));
+    scene.pause(2000);
+    up.receive(&mut scene);
+    up.server_closes(&mut scene, "RA");
+    down.answer(&mut scene, BAD_GATEWAY);
+    let incident = scene.incident();
+    assert_ne!(incident.cause, Cause::MiddleboxReset, "{}", summary(&incident));
+}
+
+#[test]
+fn a_gateway_may_refuse_a_response_for_the_number_of_its_fields() {
+    for (fields, cause) in [(120, Cause::ResponseHeaderTooLarge), (80, Cause::Unknown)] {
+        let mut scene = Scene::default();
+        let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/many"));
+        let fields: String = (0..fields).map(|nth| format!("X-{nth}: y\r\n")).collect();
+        up.answer(&mut scene, &format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{fields}\r\nok"));
+        down.answer(&mut scene, BAD_GATEWAY);
+        let incident = scene.incident();
+        assert_eq!(incident.cause, cause, "{}", summary(&incident));
+        assert!(incident.grade < Grade::Proven);
+    }
+}
+
+#[test]
+fn octets_behind_a_whole_response_are_why_a_gateway_drops_it() {
+    let mut scene = Scene::default();
+    let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/more"));
+    up.answer(&mut scene, "HTTP/1.1 204 No Content\r\n\r\nand yet some");
+    up.client_closes(&mut scene, "FA");
+    down.server_closes(&mut scene, "FA");
+    let incident = scene.incident();
+    let told = (incident.kind, incident.cause, incident.grade);
+    assert_eq!(told, (Kind::GatewayError, Cause::UnsolicitedResponse, Grade::Consistent), "{}", summary(&incident));
+}
+
+#[test]
+fn a_status_line_that_was_passed_on_as_content_is_the_cause_of_a_stalled_response() {
+    let mut scene = Scene::default();
+    let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/old"));
+    up.answer(&mut scene, "HTTP/1.1 2xx OK\r\nContent-Length: 5\r\n\r\nfine\n");
+    down.answer(&mut scene, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    scene.pause(1_000_000);
+    up.client_closes(&mut scene, "FA");
+    down.answer(&mut scene, "29\r\nHTTP/1.1 2xx OK\r\nContent-Length: 5\r\n\r\nfine\n\r\n");
+    down.server_closes(&mut scene, "FA");
+    let incident = scene.incident();
+    let told = (incident.kind, incident.cause, incident.grade);
+    assert_eq!(told, (Kind::BrokenSuccess, Cause::MalformedResponse, Grade::Consistent), "{}", summary(&incident));
+    assert!(incident.candidates.iter().any(|candidate| candidate.cause == Some(Cause::StalledBody)));
+}
+
+#[test]
+fn a_gateway_that_had_a_whole_answer_and_gave_none_of_it_did_not_die_of_it() {
+    let mut scene = Scene::default();
+    let mut pairs: Vec<_> = (1..=3).map(|nth| Talk::pair(&mut scene, nth, &get(&format!("/{nth}")))).collect();
+    let [_, up] = &mut pairs[0];
+    up.answer(&mut scene, "HTTP/1.1 100 Continue\r\n\r\n");
+    up.answer(&mut scene, OK);
+    scene.pause(300_000);
+    for [down, up] in &mut pairs {
+        up.client_closes(&mut scene, "FA");
+        down.server_closes(&mut scene, "FA");
+    }
+    let incidents = scene.incidents();
+    let of_first = incidents.iter().find(|told| told.downstream.as_ref().unwrap().client.port() == 40_001).unwrap();
+    assert_eq!((of_first.cause, of_first.grade), (Cause::Unknown, Grade::Undetermined), "{}", summary(of_first));
+    let said: Vec<&str> = of_first.candidates.iter().map(|candidate| candidate.what.as_str()).collect();
+    assert!(said.iter().any(|said| said.contains("interim response")), "{said:?}");
+}
+
+/// A request that is answered by an error without an attempt, as the upstream closes so many connections that are idle.
+fn unsent(closes: usize) -> Incident {
+    let mut scene = Scene::default();
+    let mut pairs: Vec<_> = (0..5).map(|nth| Talk::pair(&mut scene, nth, &get(&format!("/{nth}")))).collect();
+    for [down, up] in &mut pairs {
+        up.answer(&mut scene, OK);
+        down.answer(&mut scene, OK);
+    }
+    scene.pause(50_000);
+    pairs[0][0].ask(&mut scene, &get("/late"));
+    for [_, up] in pairs.iter_mut().take(closes) {
+        up.server_closes(&mut scene, "RA");
+    }
+    scene.pause(2000);
+    pairs[0][0].answer(&mut scene, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+    scene.incident()
+}
+
+#[test]
+fn a_gateway_that_answers_at_once_when_an_idle_connection_is_closed_had_chosen_it() {
+    for (closes, cause) in [(0, Cause::NoUpstreamAttempt), (1, Cause::KeepaliveRace)] {
+        let incident = unsent(closes);
+        assert_eq!(incident.cause, cause, "{}", summary(&incident));
+        assert!(incident.grade < Grade::Proven);
+    }
+}
