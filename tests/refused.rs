@@ -4,113 +4,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod packets;
+mod scene;
 
 use netwatch502::diagnose::cause::Cause;
 use netwatch502::diagnose::incident::{Grade, Incident, Kind};
-use netwatch502::limits::Limits;
-use packets::{End, Packet, segment};
+use scene::{APP, BACK, CLIENT, FRONT, OK, Scene, Talk, get, summary};
 
-const CLIENT: [u8; 4] = [10, 50, 1, 2];
-const FRONT: End = ([10, 50, 1, 1], 8080);
-const BACK: [u8; 4] = [10, 50, 2, 1];
-const APP: End = ([10, 50, 2, 2], 9000);
-
-/// Packets in the order in which they are added, 0.1 ms apart.
-#[derive(Default)]
-struct Scene {
-    pauses_us: i64,
-    packets: Vec<Packet>,
-}
-
-impl Scene {
-    fn pause(&mut self, us: i64) {
-        self.pauses_us += us;
-    }
-
-    fn send(&mut self, way: (End, End), flags: &str, numbers: (u32, u32), data: &[u8]) {
-        let number = self.packets.len() as u64 + 1;
-        let at_ns = 1_795_181_638_000_000_000 + (number as i64 * 100 + self.pauses_us) * 1000;
-        self.packets.push(Packet { number, ..segment(at_ns, way, flags, numbers, data) });
-    }
-
-    fn incidents(&self) -> Vec<Incident> {
-        packets::analyse(&self.packets, &Limits::default()).incidents
-    }
-
-    /// The only incident.
-    fn incident(&self) -> Incident {
-        let mut incidents = self.incidents();
-        assert_eq!(incidents.len(), 1, "{:?}", incidents.iter().map(summary).collect::<Vec<_>>());
-        incidents.remove(0)
-    }
-}
-
-/// A connection and how far its sides have come.
-struct Talk {
-    client: End,
-    server: End,
-    sent: u32,
-    answered: u32,
-}
-
-impl Talk {
-    /// Opens a connection whose SYN is answered after `us`.
-    fn open(scene: &mut Scene, client: End, server: End, us: i64) -> Self {
-        scene.send((client, server), "S", (999, 0), b"");
-        scene.pause(us);
-        scene.send((server, client), "SA", (1999, 1000), b"");
-        scene.send((client, server), "A", (1000, 2000), b"");
-        Self { client, server, sent: 1000, answered: 2000 }
-    }
-
-    /// A client's connection to the gateway and the gateway's to the upstream, the `nth` of them, with a request sent on both.
-    fn pair(scene: &mut Scene, nth: u16, request: &str) -> [Self; 2] {
-        let mut down = Self::open(scene, (CLIENT, 40_000 + nth), FRONT, 0);
-        down.ask(scene, request);
-        let mut up = Self::open(scene, (BACK, 50_000 + nth), APP, 0);
-        up.ask(scene, request);
-        [down, up]
-    }
-
-    fn ask(&mut self, scene: &mut Scene, request: &str) {
-        scene.send((self.client, self.server), "PA", (self.sent, self.answered), request.as_bytes());
-        self.sent += request.len() as u32;
-    }
-
-    fn answer(&mut self, scene: &mut Scene, response: &str) {
-        scene.send((self.server, self.client), "PA", (self.answered, self.sent), response.as_bytes());
-        self.answered += response.len() as u32;
-    }
-
-    /// Acknowledges what the client sent.
-    fn receive(&self, scene: &mut Scene) {
-        scene.send((self.server, self.client), "A", (self.answered, self.sent), b"");
-    }
-
-    fn client_closes(&mut self, scene: &mut Scene, flags: &str) {
-        scene.send((self.client, self.server), flags, (self.sent, self.answered), b"");
-        self.sent += 1;
-    }
-
-    fn server_closes(&mut self, scene: &mut Scene, flags: &str) {
-        scene.send((self.server, self.client), flags, (self.answered, self.sent), b"");
-        self.answered += 1;
-    }
-}
-
-fn get(target: &str) -> String {
-    format!("GET {target} HTTP/1.1\r\nHost: app.lab\r\nX-Request-ID: id-of-{}\r\n\r\n", target.replace('/', "-"))
-}
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad";
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: app.lab\r\nX-Request-ID: id-of-chat\r\nConnection: Upgrade\r\n\
                        Upgrade: websocket\r\n\r\n";
 const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
-
-fn summary(incident: &Incident) -> String {
-    format!("{:?} {} {:?}: {}", incident.kind, incident.cause, incident.grade, incident.why)
-}
 
 /// A tunnel whose end is `end`, on an upstream's connection that had carried an error before.
 fn tunnel(end: impl FnOnce(&mut Scene, &mut Talk, &mut Talk)) -> Scene {

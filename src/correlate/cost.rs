@@ -83,12 +83,17 @@ impl Correlator {
         };
         // A connection that fails before it carries a request is opened soon after the client's request; or it is the last of
         // several, whose failure the gateway answers soon.
-        let bare = candidate.key.number == 0 && window.next.is_none() && window.opening == Opening::Request;
+        let bare = candidate.key.number == 0 && window.next.is_none();
         if bare && start > LATE && end.is_some_and(|end| end > SOON) {
             return None;
         }
-        let (start, end) = (surprise(start), end.map_or(UNRESOLVED, surprise));
-        Some(Fit { cost: start + end + penalty, tighter: start.min(end), key: candidate.key })
+        // Who says that he waited for too long was hardly refused.
+        let waited = if bare && end.is_some() && front.status() == Some(504) { UNLIKELY } else { 0 };
+        // When the attempt before was given up nothing tells: it may have been right before this one, or long before.
+        let unknown = matches!(window.opening, Opening::Silence(_)) && end.is_some();
+        let start = if unknown { UNRESOLVED } else { surprise(start) };
+        let end = end.map_or(UNRESOLVED, surprise);
+        Some(Fit { cost: start + end + penalty + waited, tighter: start.min(end), key: candidate.key })
     }
 
     /// Whether an attempt that nothing came of may have been given up by the end of a window: nobody gives up at once, and
@@ -106,5 +111,7 @@ const SOON: Duration = Duration::from_millis(20);
 const LATE: Duration = Duration::from_millis(200);
 /// No gateway waits less than this for an answer.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
-/// The cost of an attempt that nothing has come of.
-const UNRESOLVED: u32 = 1500;
+/// What speaks against an attempt that failed otherwise than its exchange.
+const UNLIKELY: u32 = 3000;
+/// The cost of an end of which nothing is known.
+const UNRESOLVED: u32 = 5500;

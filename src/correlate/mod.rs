@@ -8,6 +8,7 @@ mod again;
 mod beside;
 mod books;
 mod case;
+mod claims;
 pub mod conversation;
 mod cost;
 mod course;

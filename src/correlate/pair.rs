@@ -179,7 +179,7 @@ impl Correlator {
     }
 
     /// The stretches before, between and after the attempts.
-    fn windows(&self, front: &Exchange, attempts: &[(ExchangeKey, Pairing)]) -> SmallVec<[Window; 4]> {
+    pub(super) fn windows(&self, front: &Exchange, attempts: &[(ExchangeKey, Pairing)]) -> SmallVec<[Window; 4]> {
         let end = front.response_start.as_ref().map(|start| start.moment).or(front.over).map_or(self.now, |m| m.at);
         let mut windows: SmallVec<[Window; 4]> = SmallVec::new();
         let mut from = if front.is_asked() { front.started.at } else { end - UNSEEN_REQUEST };
@@ -366,28 +366,15 @@ impl Correlator {
             .take(MOST_CANDIDATES)
             .filter_map(|key| {
                 let rival = self.books.exchange(key)?;
-                let cost =
-                    if !rival.attempts.is_empty() { None } else { self.cost(rival, candidate, self.whole(rival)) };
+                let cost = if rival.attempts.is_empty() {
+                    self.cost(rival, candidate, self.whole(rival))
+                } else {
+                    self.cost_as_next(rival, candidate)
+                };
                 cost.filter(|fit| fit.cost <= CERTAIN).map(|fit| Fit { key, ..fit })
             })
             .take(MOST_RIVALS)
             .collect()
-    }
-
-    /// Whether an exchange that came before this one, and was served as well, could have had the candidate as its first
-    /// attempt: gateways begin in the order in which requests come.
-    fn is_due_to_earlier(&self, front: &Exchange, key: ExchangeKey) -> bool {
-        let Some(candidate) = self.books.exchange(key) else { return false };
-        let until = (front.started.at, front.key);
-        let since = front.started.at - LONGEST_PAUSE;
-        self.fronts_of(candidate, since, until).filter(|key| *key != front.key).any(|key| {
-            let Some(earlier) = self.books.exchange(key) else { return false };
-            let served: SmallVec<[_; 2]> =
-                earlier.attempts.iter().map(|attempt| (*attempt, Pairing::Certain)).collect();
-            let windows = self.windows(earlier, &served);
-            let first = windows.first().filter(|window| window.next.is_some() && window.opening == Opening::Request);
-            first.is_some_and(|window| self.cost(earlier, candidate, *window).is_some())
-        })
     }
 
     /// The window of an exchange without attempts.
@@ -422,7 +409,7 @@ impl Correlator {
     }
 
     /// Exchanges of the gateway that made an attempt: those that may still want one, and were open when it began.
-    fn fronts_of(
+    pub(super) fn fronts_of(
         &self,
         attempt: &Exchange,
         from: Timestamp,
