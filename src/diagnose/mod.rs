@@ -34,6 +34,7 @@ pub mod request;
 pub mod resolve;
 pub mod response;
 mod served;
+mod shared;
 pub mod tls;
 mod veiled;
 mod verdicts;
@@ -363,6 +364,9 @@ impl Diagnoser {
         let asked = case.root.exchange;
         let at = asked.response_start.as_ref().map(|start| start.moment).or(asked.over).unwrap_or(asked.started);
         let outage = self.pools.outage(asked, &recent, hold_down, at.at);
+        if let Some(verdict) = shared::judge(case, &outage).filter(|_| case.upstream_visible && !case.partial) {
+            return verdict;
+        }
         let mut verdict = local::nothing_sent(case, &outage, hold_down);
         if case.upstream_visible && verdict.grade == Grade::Undetermined {
             verdict = self.without_name(case, at, product, verdict);
