@@ -115,7 +115,7 @@ fn a_status_line_that_was_passed_on_as_content_is_the_cause_of_a_stalled_respons
 fn a_gateway_that_had_a_whole_answer_and_gave_none_of_it_did_not_die_of_it() {
     let mut scene = Scene::default();
     let mut pairs: Vec<_> = (1..=3).map(|nth| Talk::pair(&mut scene, nth, &get(&format!("/{nth}")))).collect();
-    let [_, up] = &mut pairs[0];
+    let [_, up] = pairs.first_mut().unwrap();
     up.answer(&mut scene, "HTTP/1.1 100 Continue\r\n\r\n");
     up.answer(&mut scene, OK);
     scene.pause(300_000);
@@ -139,12 +139,14 @@ fn unsent(closes: usize) -> Incident {
         down.answer(&mut scene, OK);
     }
     scene.pause(50_000);
-    pairs[0][0].ask(&mut scene, &get("/late"));
+    let [down, _] = pairs.first_mut().unwrap();
+    down.ask(&mut scene, &get("/late"));
     for [_, up] in pairs.iter_mut().take(closes) {
         up.server_closes(&mut scene, "RA");
     }
     scene.pause(2000);
-    pairs[0][0].answer(&mut scene, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+    let [down, _] = pairs.first_mut().unwrap();
+    down.answer(&mut scene, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
     scene.incident()
 }
 
