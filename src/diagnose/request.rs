@@ -151,7 +151,7 @@ pub(super) fn forged(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, r
     let (least, greatest, packets) = closing.ttl_before;
     let foreign = packets >= 3 && (closing.ttl.saturating_add(1) < least || closing.ttl > greatest.saturating_add(1));
     let delay = moment.at.since(attempt.exchange.started.at);
-    let rtt = attempt.conversation.rtt().filter(|rtt| *rtt >= Duration::from_millis(2));
+    let rtt = attempt.conversation.rtt().filter(|rtt| *rtt >= LONG_WAY);
     // A RST that knows of the request, sooner than the request can have been there and back.
     let provoked = closing.acknowledged.is_none() || attempt.coverage(closing) != Coverage::Nothing;
     // Where the upstream's own acknowledgement was back before, the handshake was slow, and the way is not as long as that.
@@ -184,9 +184,13 @@ pub(super) fn forged(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, r
         Actor::Network,
         format!("RST, TTL {} (upstream: {least}..{greatest} in {packets} packets)", closing.ttl),
     );
-    if too_soon {
+    if foreign && too_soon {
         verdict =
             verdict.rules_out(Cause::ResetWithoutResponse, "sooner than the round trip allows", Some(moment.frame));
+    } else {
+        let slow =
+            "the upstream's own, if its host was slow to answer the SYN, or its packets come by another way since";
+        verdict = verdict.or_else(Some(Cause::ResetWithoutResponse), slow);
     }
     if let Some(idle) = idle {
         verdict.lower(Grade::Consistent, "whether the idle time has to do with the reset");
@@ -377,6 +381,8 @@ pub(super) fn reset_verdict(attempt: &Attempt<'_>, moment: Moment, closing: &Clo
 /// What a reset without an acknowledgement leaves open.
 pub(super) const GONE: &str =
     "what came before: a reset without an acknowledgement is that of a socket that is gone, and answers something";
+/// A handshake that took longer than this was hardly slow for want of the processor alone.
+const LONG_WAY: Duration = Duration::from_millis(20);
 /// An idle time after which devices on the way may have forgotten a connection.
 const LONG_IDLE: Duration = Duration::from_secs(60);
 /// TCP repeats what is not acknowledged after this span at the earliest.
