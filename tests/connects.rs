@@ -127,3 +127,31 @@ fn a_request_that_waited_for_another_s_connection_fails_with_it() {
         assert!(nth == 1 || told.grade < Grade::Proven);
     }
 }
+
+#[test]
+fn who_asks_for_others_connects_for_others_where_no_client_is_seen() {
+    let served = |request: &str| {
+        let mut scene = Scene::default();
+        let mut up = Talk::open(&mut scene, (BACK, 50_001), APP, 0);
+        up.ask(&mut scene, request);
+        up.answer(&mut scene, OK);
+        scene.pause(3_000_000);
+        for port in [51_001, 51_002] {
+            syn(&mut scene, port, REFUSING);
+            refuse(&mut scene, port, REFUSING);
+            scene.pause(1_357_000);
+        }
+        scene.incidents()
+    };
+    let told = served("GET /a HTTP/1.1\r\nHost: app.lab\r\nX-Forwarded-For: 10.50.1.2\r\n\r\n");
+    assert!(
+        told.iter().all(|told| told.cause == Cause::ConnectRefused),
+        "{:?}",
+        told.iter().map(summary).collect::<Vec<_>>()
+    );
+    assert_eq!(told.len(), 2);
+    assert!(
+        served("GET /a HTTP/1.1\r\nHost: app.lab\r\n\r\n").is_empty(),
+        "a client that nothing shows to be a gateway"
+    );
+}

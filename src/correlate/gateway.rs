@@ -22,6 +22,8 @@ pub struct Gateways {
     strangers: SmallVec<[IpAddr; 4]>,
     /// Addresses that answered requests for which an attempt was seen.
     fronts: HashSet<u128>,
+    /// Addresses that sent requests for others.
+    forwarders: HashSet<u128>,
     told: bool,
 }
 
@@ -120,6 +122,19 @@ impl Gateways {
         self.parents.contains_key(&number(address))
     }
 
+    /// An address sent a request that names somebody else as its client.
+    pub fn note_forwarder(&mut self, address: IpAddr) {
+        if self.forwarders.len() < MOST_FORWARDERS {
+            self.forwarders.insert(number(address));
+        }
+    }
+
+    /// Whether an address sent requests for others: then it tries to connect for others, too.
+    #[must_use]
+    pub fn is_forwarder(&self, address: IpAddr) -> bool {
+        self.forwarders.contains(&number(address))
+    }
+
     /// Whether an address answered requests for which attempts were seen.
     #[must_use]
     pub fn is_front(&self, address: IpAddr) -> bool {
@@ -149,6 +164,9 @@ impl Gateways {
 /// Addresses of the capturing host that are remembered, and of them, those of which it is not known whose they are.
 const MOST_LOCAL: usize = 1024;
 const MOST_STRANGERS: usize = 16;
+
+/// Addresses that are remembered for the requests that they sent for others.
+const MOST_FORWARDERS: usize = 1024;
 
 #[cfg(test)]
 mod tests {

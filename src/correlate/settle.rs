@@ -162,6 +162,10 @@ impl Correlator {
 
     /// Tells of an exchange with its attempts, and forgets them.
     fn settle_as(&mut self, key: ExchangeKey, tries: &[Attempted], served: bool, sink: &mut dyn FnMut(Finding<'_>)) {
+        let root = self.books.exchange(key).filter(|root| root.request.as_ref().is_some_and(|asked| asked.forwarded));
+        if let Some(client) = root.map(|root| root.client.ip()) {
+            self.gateways.note_forwarder(client);
+        }
         if let Some(case) = self.case(key, tries) {
             sink(Finding::Case(Case { served, ..case }));
         }
@@ -228,7 +232,11 @@ impl Correlator {
         if has_attempts || self.gateways.is_front(server) {
             return Role::Downstream;
         }
-        let forwarded = exchange.request.as_ref().is_some_and(|request| request.forwarded);
+        let forwarded = match &exchange.request {
+            Some(request) => request.forwarded,
+            // Nothing was sent: who asks for others connects for others.
+            None => exchange.key.number == 0 && self.gateways.is_forwarder(client),
+        };
         let from_host = self.gateways.is_local(client) == Some(true) && self.gateways.is_local(server) != Some(true);
         if self.gateways.is_known(client) || from_host || forwarded { Role::Upstream } else { Role::Downstream }
     }
