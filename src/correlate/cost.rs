@@ -90,10 +90,11 @@ impl Correlator {
         // Who says that he waited for too long was hardly refused.
         let waited = if bare && end.is_some() && front.status() == Some(504) { UNLIKELY } else { 0 };
         // When the attempt before was given up nothing tells: it may have been right before this one, or long before.
-        let unknown = matches!(window.opening, Opening::Silence(_)) && end.is_some();
-        let start = if unknown { UNRESOLVED } else { surprise(start) };
+        let is_unknown = matches!(window.opening, Opening::Silence(_)) && end.is_some();
+        let unknown = if is_unknown || end.is_none() { UNRESOLVED } else { 0 };
+        let start = if is_unknown { UNRESOLVED } else { surprise(start) };
         let end = end.map_or(UNRESOLVED, surprise);
-        Some(Fit { cost: start + end + penalty + waited, tighter: start.min(end), key: candidate.key })
+        Some(Fit { cost: start + end + penalty + waited, tighter: start.min(end), key: candidate.key, unknown })
     }
 
     /// Whether an attempt that nothing came of may have been given up by the end of a window: nobody gives up at once, and

@@ -15,6 +15,8 @@ pub(super) struct Fit {
     /// The part of the cost that the tighter end has.
     pub(super) tighter: u32,
     pub(super) key: ExchangeKey,
+    /// The part of the cost that stands for what is not known, and so rules nobody out.
+    pub(super) unknown: u32,
 }
 
 impl Fit {

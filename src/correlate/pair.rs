@@ -371,7 +371,7 @@ impl Correlator {
                 } else {
                     self.cost_as_next(rival, candidate)
                 };
-                cost.filter(|fit| fit.cost <= CERTAIN).map(|fit| Fit { key, ..fit })
+                cost.filter(|fit| fit.cost - fit.unknown <= CERTAIN).map(|fit| Fit { key, ..fit })
             })
             .take(MOST_RIVALS)
             .collect()
