@@ -18,9 +18,11 @@ FEWEST_A_SECOND, MOST_A_SECOND = 10, 40
 BOTH = ("10.50.1.1", "fd50:1::1")
 GATEWAYS = ((8080, False, BOTH), (8080, False, BOTH), (8081, False, BOTH), (8082, False, BOTH[:1]), (8443, True, BOTH))
 ORIGINS = ("node", "node", "app", "files")
-# For how long the gateways keep idle connections, by port. Who asks at that very moment may get no answer.
+# For how long the gateways keep idle connections, by port, and those on which nothing was asked yet. Who asks at that very
+# moment may get no answer.
 KEEPS_S = {8080: 75, 8443: 75, 8081: 50, 8082: 5}
-CLEAR_OF_S = 0.5
+KEEPS_UNUSED_S = {8080: 60, 8443: 60, 8081: 50, 8082: 60}
+CLEAR_OF_S = 1
 # The least and the longest time for which a browser shows a page before the next.
 LOOKS_S = (10, 70)
 ANSWER_LIMIT_S = 90
@@ -49,6 +51,7 @@ class Connection:
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             self.reader, self.writer = await asyncio.open_connection(self.address, self.port, ssl=context)
             self.answered = 0
+            self.last_used = asyncio.get_running_loop().time()
             seen["connections"] += 1
 
     async def close(self):
@@ -82,10 +85,11 @@ class Connection:
     async def ask(self, method, target, content=b"", headers=(), pace=None):
         """Sends a request and reads the whole answer, slowly if so wanted. Returns its header fields."""
         loop = asyncio.get_running_loop()
-        # What came meanwhile is looked at first, as browsers do.
-        if self.answered:
+        # What came meanwhile is looked at first, as browsers do; and what the gateway may be about to close is not used.
+        if self.writer is not None:
             await self.idle(0.001)
-            if KEEPS_S[self.port] - CLEAR_OF_S < loop.time() - self.last_used:
+            keeps_s = (KEEPS_S if self.answered else KEEPS_UNUSED_S)[self.port]
+            if keeps_s - CLEAR_OF_S < loop.time() - self.last_used:
                 await self.close()
         await self.open()
         again = self.answered > 0
