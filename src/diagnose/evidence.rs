@@ -360,8 +360,8 @@ pub fn span(duration: Duration) -> String {
     let micros = duration.as_micros();
     match micros {
         0..1_000 => format!("{micros} µs"),
-        1_000..100_000 => format!("{:.1} ms", micros as f64 / 1e3),
-        100_000..1_000_000 => format!("{} ms", micros / 1_000),
+        1_000..99_950 => format!("{:.1} ms", micros as f64 / 1e3),
+        99_950..999_500 => format!("{} ms", (micros + 500) / 1_000),
         _ => format!("{:.3} s", micros as f64 / 1e6),
     }
 }
