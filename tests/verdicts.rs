@@ -210,6 +210,23 @@ fn refused_then(target: &str, wait_ms: i64) -> Incident {
 }
 
 #[test]
+fn a_kept_connection_that_is_closed_as_a_request_comes_may_have_been_idle_for_too_long() {
+    let mut scene = Scene::default();
+    let mut down = two_pools(&mut scene);
+    scene.at(5030);
+    down.ask(&mut scene, &get("/app/2"));
+    down.server_closes(&mut scene, "FA");
+    let incident = scene.incident();
+    assert_eq!((incident.cause, incident.grade), (Cause::NoUpstreamAttempt, Grade::Undetermined));
+    assert_eq!(
+        incident.why,
+        "closed 100 µs after the request, on a connection idle for 5.000 s before; nothing was sent"
+    );
+    let says = |what: &str| incident.candidates.iter().any(|candidate| candidate.what.contains(what));
+    assert!(says("clients send such a request again") && says("had just been closed"), "{:#?}", incident.candidates);
+}
+
+#[test]
 fn no_upstream_is_left_where_the_only_one_of_the_pool_has_failed() {
     let incident = refused_then("/app/3", 0);
     assert_eq!((incident.cause, incident.detail), (Cause::NoUpstreamAttempt, Some("no_live_upstreams")));

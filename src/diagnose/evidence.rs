@@ -481,3 +481,17 @@ const AT_ONCE: Duration = Duration::from_millis(50);
 const FOLLOWS: Duration = Duration::from_millis(250);
 /// Octets by which the fields that a gateway adds or takes away usually change a header section.
 const USUAL_FIELDS: u64 = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_rounded_and_not_cut() {
+        let said = |micros| span(Duration::from_micros(micros));
+        assert_eq!(
+            [999, 1_000, 99_949, 99_950, 200_700, 999_499, 999_500].map(said),
+            ["999 µs", "1.0 ms", "99.9 ms", "100 ms", "201 ms", "999 ms", "1.000 s"]
+        );
+    }
+}

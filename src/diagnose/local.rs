@@ -183,19 +183,15 @@ pub fn nothing_sent(case: &Case<'_>, outage: &Outage, hold_down: Duration) -> Ve
             verdict
         }
         None => {
-            let what = if exchange.status().is_some() { "answered by itself" } else { "closed without an answer" };
-            let mut verdict = Verdict::new(
-                Cause::NoUpstreamAttempt,
-                Grade::Undetermined,
-                "nothing was sent; candidates: unix socket, no live upstream, ports",
-                format!("the gateway {what} after {}: nothing was sent upstream for this request", span(waited)),
-            );
-            if exchange.status().is_none() && exchange.reused && waited < AT_ONCE {
-                verdict = verdict.or_else(
-                    None,
-                    "the gateway was closing this connection when the request came: a limit of requests or of idle time, or HTTP/1.0",
-                );
-            }
+            let verdict = closed_as_it_came(case, waited).unwrap_or_else(|| {
+                let what = if exchange.status().is_some() { "answered by itself" } else { "closed without an answer" };
+                Verdict::new(
+                    Cause::NoUpstreamAttempt,
+                    Grade::Undetermined,
+                    "nothing was sent; candidates: unix socket, no live upstream, ports",
+                    format!("the gateway {what} after {}: nothing was sent upstream for this request", span(waited)),
+                )
+            });
             if outage.failures.is_empty() {
                 verdict.or_else(
                     None,
@@ -215,13 +211,6 @@ pub fn nothing_sent(case: &Case<'_>, outage: &Outage, hold_down: Duration) -> Ve
             "an attempt was made, and nothing on it tells it from those of other requests at the same time",
         );
     }
-    if exchange.key.number > 1 && exchange.status().is_none() && answer.is_some() {
-        verdict = verdict.or_else(
-            None,
-            "the gateway closed a connection that had been idle for as long as it keeps one, as the request came: clients send such \
-             a request again",
-        );
-    }
     verdict = verdict
         .or_else(None, "the kernel refused the gateway's connect: no route, unanswered ARP or neighbour discovery, a local firewall, no free source port or descriptor; such failures leave no TCP packet (`ss -s`, the gateway's error log)")
         .or_else(None, "a queue, a connection limit or a circuit breaker that was full");
@@ -239,6 +228,36 @@ pub fn nothing_sent(case: &Case<'_>, outage: &Outage, hold_down: Duration) -> Ve
             None,
         )
         .unknown("the gateway's own reason: see its error log")
+}
+
+/// A gateway that closes a kept connection as a request comes on it may not have read that: its own time for idle connections, or
+/// its limit of requests on one, was over.
+fn closed_as_it_came(case: &Case<'_>, waited: Duration) -> Option<Verdict> {
+    let Party { exchange, conversation } = case.root;
+    let closed = exchange.status().is_none() && conversation.close(Side::Server).is_some();
+    if !closed || !exchange.reused || waited >= AT_ONCE {
+        return None;
+    }
+    let waited = span(waited);
+    let kept = exchange.idle.map_or(String::from("kept from before"), |idle| format!("idle for {} before", span(idle)));
+    let verdict = Verdict::new(
+        Cause::NoUpstreamAttempt,
+        Grade::Undetermined,
+        format!("closed {waited} after the request, on a connection {kept}; nothing was sent"),
+        format!(
+            "the gateway closed the client's connection, {kept}, {waited} after this request, without an answer, and sent nothing upstream"
+        ),
+    );
+    let verdict = verdict.or_else(
+        None,
+        "the gateway was closing this connection when the request came: a limit of requests or of idle time, or HTTP/1.0; clients \
+         send such a request again",
+    );
+    Some(verdict.or_else(
+        None,
+        "the kept connection to the upstream on which it was to be sent had just been closed: HAProxy then closes without a word, for \
+         the client to send it again",
+    ))
 }
 
 /// Failures in a few words.
