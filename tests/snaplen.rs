@@ -7,7 +7,8 @@
 mod packets;
 mod story;
 
-use netwatch502::diagnose::incident::{Grade, Incident};
+use netwatch502::diagnose::cause::Cause;
+use netwatch502::diagnose::incident::{Grade, Incident, Kind};
 use netwatch502::limits::Limits;
 use netwatch502::report::Style;
 
@@ -125,4 +126,36 @@ fn a_snaplen_of_64_makes_nothing_up() {
             assert!(causes.iter().any(|cause| cause == incident.cause.id()), "{name}: {}", story::failure(incident));
         }
     }
+}
+
+/// An upload inside of TLS is longer than what the capture holds of its packet, so that its request never is complete; when it began
+/// is known all the same. 150 ms earlier the upstream closed on a request that no client is seen to wait for.
+#[test]
+fn what_failed_before_a_request_began_was_not_made_for_it_though_that_is_cut() {
+    let mut packets: Vec<_> =
+        story::packets("nginx-tls-front-healthy").iter().map(|packet| cut(packet, 2048)).collect();
+    let (upload, upstream, gateway) = (56, ([10, 50, 2, 2], 9000), ([10, 50, 2, 1], 60_000));
+    let began = packets.iter().find(|packet| packet.number == upload).unwrap();
+    assert!(began.length > 2048 && began.octets.len() == 2048);
+    let starts_ns = began.at_ns - 150_000_000;
+    let ask = b"GET /home HTTP/1.1\r\nHost: app\r\n\r\n";
+    let asked = 1000 + ask.len() as u32;
+    let (there, back) = ((gateway, upstream), (upstream, gateway));
+    let failing = [
+        (there, "S", (999, 0), &b""[..]),
+        (back, "SA", (1999, 1000), b""),
+        (there, "PA", (1000, 2000), ask),
+        (back, "FA", (2000, asked), b""),
+    ];
+    let at = packets.iter().position(|packet| packet.at_ns > starts_ns).unwrap();
+    let failing = failing.into_iter().zip(0..).map(|((way, flags, numbers, data), nth)| {
+        packets::segment(starts_ns + nth * 1_000_000, way, flags, numbers, data)
+    });
+    packets.splice(at..at, failing.collect::<Vec<_>>());
+    for (number, packet) in (1..).zip(&mut packets) {
+        packet.number = number;
+    }
+    let incidents = packets::analyse(&packets, &Limits::default()).incidents;
+    let told: Vec<_> = incidents.iter().map(|incident| (incident.kind, incident.cause)).collect();
+    assert_eq!(told, [(Kind::UpstreamFailure, Cause::ClosedWithoutResponse)]);
 }

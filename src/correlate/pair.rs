@@ -182,7 +182,7 @@ impl Correlator {
     pub(super) fn windows(&self, front: &Exchange, attempts: &[(ExchangeKey, Pairing)]) -> SmallVec<[Window; 4]> {
         let end = front.response_start.as_ref().map(|start| start.moment).or(front.over).map_or(self.now, |m| m.at);
         let mut windows: SmallVec<[Window; 4]> = SmallVec::new();
-        let mut from = if front.is_asked() { front.started.at } else { end - UNSEEN_REQUEST };
+        let mut from = if front.is_begun() { front.started.at } else { end - UNSEEN_REQUEST };
         let mut opening = Opening::Request;
         for (attempt, _) in attempts {
             let Some(attempt) = self.books.exchange(*attempt) else { continue };
@@ -396,7 +396,7 @@ impl Correlator {
     /// Whether a front's gateway made attempts in its time that nobody has claimed.
     pub(super) fn has_orphans(&self, front: &Exchange) -> bool {
         let window = self.whole(front);
-        let from = if front.is_asked() { window.from } else { window.until - UNSEEN_REQUEST };
+        let from = if front.is_begun() { window.from } else { window.until - UNSEEN_REQUEST };
         !self.is_own_upstream(front) && self.orphans_within(front, Window { from, ..window }).next().is_some()
     }
 
@@ -460,7 +460,7 @@ const FEW: usize = 2;
 const MOST_COMPARED: usize = 32;
 /// Exchanges that are asked whether they were open at an instant, the latest first.
 const MOST_LOOKED_AT: usize = 1024;
-/// How far before its response the attempts of an exchange are sought whose request was not seen.
+/// How far before its response the attempts of an exchange are sought of whose request nothing was seen.
 const UNSEEN_REQUEST: Duration = Duration::from_secs(2);
 /// An exchange that is older than this when an attempt begins is no rival for it.
 const LONGEST_EXCHANGE: Duration = Duration::from_secs(120);

@@ -62,6 +62,12 @@ impl Exchange {
         self.request.is_some() || self.veiled.is_some()
     }
 
+    /// Whether the beginning of its request was seen.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.is_asked() || self.request_start.is_some()
+    }
+
     /// Octets of the request, as far as it was seen.
     #[must_use]
     pub fn request_octets(&self) -> Option<u64> {
