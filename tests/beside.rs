@@ -1,9 +1,10 @@
-//! What a gateway asks of others beside the upstream that its client waits for: who may have an answer, and copies of requests.
-//! None of it is a retry.
+//! What a gateway asks of others beside the upstream that its client waits for: who may have an answer, copies of requests, and
+//! whether upstreams are well. None of it is a retry.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod packets;
+mod story;
 
 use netwatch502::diagnose::cause::Cause;
 use netwatch502::diagnose::incident::{Grade, Incident, Kind};
@@ -194,4 +195,46 @@ fn a_page_from_a_fallback_hides_a_failure() {
     down.answer(&mut scene, OK);
     let told: Vec<_> = scene.incidents().iter().map(|told| (told.kind, told.cause)).collect();
     assert_eq!(told, [(Kind::Masked, Cause::ClosedWithoutResponse)]);
+}
+
+/// A client inside of TLS is answered by its gateway alone, after 27 ms. Meanwhile the gateway looks twice whether the upstream is
+/// well: once the status is enough for it, and once it waits for the end.
+#[test]
+fn health_checks_are_no_attempts_for_who_is_inside_of_tls() {
+    let mut packets = story::packets("nginx-tls-front-healthy");
+    let (asked, attempted, answered) = (118, 119, 122);
+    let starts_ns = packets.iter().find(|packet| packet.number == asked).unwrap().at_ns + 1_000_000;
+    let goes_unused = 51_636_u16.to_be_bytes();
+    packets.retain(|packet| packet.number < attempted || !packet.octets.windows(2).any(|two| two == goes_unused));
+    let upstream = ([10, 50, 2, 2], 9000);
+    let ask = b"GET /health HTTP/1.0\r\n\r\n";
+    let fine = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nfine\n";
+    let (asked, told) = (1000 + ask.len() as u32, 2000 + fine.len() as u32);
+    let mut checks = Vec::new();
+    for (port, is_enough) in [(60_000, true), (60_001, false)] {
+        let gateway = ([10, 50, 2, 1], port);
+        let (there, back) = ((gateway, upstream), (upstream, gateway));
+        let mut send = |way, flags, numbers, data: &[u8]| {
+            let at_ns = starts_ns + checks.len() as i64 * 2_000_000;
+            checks.push(segment(at_ns, way, flags, numbers, data));
+        };
+        send(there, "S", (999, 0), b"");
+        send(back, "SA", (1999, 1000), b"");
+        send(there, "PA", (1000, 2000), ask);
+        send(back, "PA", (2000, asked), fine);
+        if is_enough {
+            send(there, "RA", (asked, told), b"");
+        } else {
+            send(back, "FA", (told, asked), b"");
+            send(there, "FA", (asked, told + 1), b"");
+        }
+    }
+    let at = packets.iter().position(|packet| packet.number == answered).unwrap();
+    assert!(checks.last().unwrap().at_ns < packets[at].at_ns);
+    packets.splice(at..at, checks);
+    for (number, packet) in (1..).zip(&mut packets) {
+        packet.number = number;
+    }
+    let incidents = packets::analyse(&packets, &Limits::default()).incidents;
+    assert!(incidents.is_empty(), "{incidents:#?}");
 }

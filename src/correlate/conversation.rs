@@ -380,6 +380,13 @@ impl Exchange {
     /// gateway has a reason to reject.
     #[must_use]
     pub fn is_in_order(&self) -> bool {
+        self.begins_in_order()
+            && self.response_end.is_some_and(|end| matches!(end.how, Ending::Complete | Ending::Closed))
+    }
+
+    /// Whether it went as it should up to the content of the answer.
+    #[must_use]
+    pub fn begins_in_order(&self) -> bool {
         let good = |response: &&Response| (200..500).contains(&response.status) && !response.cut;
         let asked = self.request_end.map(|(end, _)| end);
         let (Some(answer), Some(asked), Some(start)) =
@@ -388,7 +395,6 @@ impl Exchange {
             return false;
         };
         self.defect.is_none()
-            && self.response_end.is_some_and(|end| matches!(end.how, Ending::Complete | Ending::Closed))
             && asked.frame < start.moment.frame
             && answer.head_end.saturating_sub(answer.start) < SMALLEST_HEAD_LIMIT
     }

@@ -27,6 +27,10 @@ impl Correlator {
             return None;
         }
         let penalty = mismatch(front, candidate, window)?;
+        // Nor does anybody try again after what he had enough of.
+        if window.next.is_some() && self.books.party(candidate.key).is_some_and(|party| party.had_enough()) {
+            return None;
+        }
         let start = match window.opening {
             Opening::Request => {
                 let began = if window.next.is_none() { self.first_made(front, candidate, window) } else { began };
@@ -111,7 +115,7 @@ const SOON: Duration = Duration::from_millis(20);
 /// Who begins later than this has waited for something.
 const LATE: Duration = Duration::from_millis(200);
 /// No gateway waits less than this for an answer.
-const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
+pub(super) const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
 /// What speaks against an attempt that failed otherwise than its exchange.
 const UNLIKELY: u32 = 3000;
 /// The cost of an end of which nothing is known.

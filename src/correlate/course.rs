@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::correlate::Correlator;
 use crate::correlate::conversation::{Conversation, Exchange};
+use crate::correlate::{Correlator, Party};
 use crate::event::{Moment, Side};
 use crate::time::Timestamp;
 
@@ -62,5 +62,25 @@ impl Correlator {
     }
 }
 
+impl Party<'_> {
+    /// Whether it was the gateway that ended a good answer, and not for waiting: it had all that it wanted of it. So ends a health
+    /// check, of which the status is enough, or a copy of a request.
+    #[must_use]
+    pub fn had_enough(&self) -> bool {
+        let Self { exchange, conversation } = self;
+        let is_last = conversation.highest == exchange.key.number;
+        let let_go = conversation.first_close().filter(|(_, closing, _)| is_last && closing.by == Side::Client);
+        let start = exchange.response_start.as_ref().map(|start| start.moment);
+        let_go.zip(start).is_some_and(|((closed, ..), start)| {
+            // What breaks off ends with the close.
+            let last = exchange.last_response.filter(|last| last.frame < closed.frame).unwrap_or(start);
+            let waited = closed.at.since(last.at);
+            start.frame < closed.frame && exchange.begins_in_order() && waited < SHORTEST_STALL
+        })
+    }
+}
+
 /// A connection that waited longer than this for its first request was opened in advance.
 const PRECONNECTED: Duration = Duration::from_secs(3);
+/// No gateway waits less than this for the rest of an answer.
+const SHORTEST_STALL: Duration = Duration::from_millis(200);
