@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use netwatch502::analysis::{Analysis, News};
-use netwatch502::capture::Source;
 use netwatch502::correlate::gateway::Gateways;
 use netwatch502::diagnose::Question;
 use netwatch502::diagnose::cause::Cause;
@@ -21,7 +20,7 @@ use netwatch502::limits::Limits;
 use netwatch502::report::Report;
 use netwatch502::time::Timestamp;
 use netwatch502::wire::link::LinkType;
-use packets::Packet;
+use packets::{Packet, Talk};
 use tempfile::TempDir;
 
 /// What the program prints as JSON.
@@ -198,11 +197,11 @@ fn a_rotated_set_gives_the_incidents_of_the_whole() {
 
 /// What there is to tell of a capture as it passes, time passing between two frames and for a while after the last, and the
 /// report at its end.
-fn watched(name: &str) -> (Vec<(Timestamp, News)>, Report) {
+fn watched(packets: &[Packet]) -> (Vec<(Timestamp, News)>, Report) {
     let mut live = Analysis::new(&Limits::default(), Gateways::default(), Question::default(), None).live();
-    let (mut source, mut told) = (Source::open(&[story::path(name)]).unwrap(), Vec::new());
+    let mut told = Vec::new();
     let mut now = None;
-    while let Some(frame) = source.next() {
+    for frame in packets.iter().map(Packet::captured) {
         while now.is_some_and(|now| now + STEP < frame.at) {
             now = now.map(|now| now + STEP);
             live.pass_time(now.unwrap());
@@ -223,6 +222,7 @@ fn watched(name: &str) -> (Vec<(Timestamp, News)>, Report) {
     (told, live.finish())
 }
 
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const STEP: Duration = Duration::from_millis(50);
 
 /// An incident without its identifier, without what several make together, which is told at the end, and without its ladder,
@@ -234,29 +234,70 @@ fn alone(incident: &Incident) -> String {
 #[test]
 fn what_is_told_while_live_is_what_the_report_on_the_file_says() {
     for name in story::names() {
-        let whole = packets::analyse(&story::packets(&name), &Limits::default());
-        let (told, report) = watched(&name);
-        let settled: Vec<&Incident> = told
-            .iter()
-            .filter_map(|(_, news)| match news {
-                News::Settled { incident, .. } => Some(incident),
-                News::Provisional(_) => None,
-            })
-            .collect();
-        let all = |incidents: &[&Incident]| incidents.iter().map(|incident| alone(incident)).collect::<BTreeSet<_>>();
-        let (of_file, of_live) =
-            (whole.incidents.iter().collect::<Vec<_>>(), report.incidents.iter().collect::<Vec<_>>());
-        assert_eq!(all(&settled), all(&of_file), "{name}");
-        assert_eq!(all(&of_live), all(&of_file), "{name}");
-        assert_eq!(settled.len(), of_file.len(), "{name}: each settles once");
+        check_watched(&name, &story::packets(&name));
     }
+}
+
+/// Holds what is told while live against the report on the file, and returns that.
+fn check_watched(name: &str, packets: &[Packet]) -> Report {
+    let whole = packets::analyse(packets, &Limits::default());
+    let (told, report) = watched(packets);
+    let settled: Vec<&Incident> = told
+        .iter()
+        .filter_map(|(_, news)| match news {
+            News::Settled { incident, .. } => Some(incident),
+            News::Provisional(_) => None,
+        })
+        .collect();
+    let all = |incidents: &[&Incident]| incidents.iter().map(|incident| alone(incident)).collect::<BTreeSet<_>>();
+    let (of_file, of_live) = (whole.incidents.iter().collect::<Vec<_>>(), report.incidents.iter().collect::<Vec<_>>());
+    assert_eq!(all(&settled), all(&of_file), "{name}");
+    assert_eq!(all(&of_live), all(&of_file), "{name}");
+    assert_eq!(settled.len(), of_file.len(), "{name}: each settles once");
+    whole
+}
+
+/// A gateway that gives an upstream up after a second and then has none left: nobody knows yet whether the SYN will be repeated when
+/// it says so.
+#[test]
+fn what_follows_from_an_attempt_that_was_given_up_waits_until_that_has_settled() {
+    let mut talk = Talk::default();
+    let (back, upstream) = ([10, 50, 2, 1], ([10, 50, 2, 2], 9000));
+    let mut answered = |nth: u16, attempt: &dyn Fn(&mut Talk, &[u8]), response: &[u8]| {
+        let (client, front) = (([10, 50, 1, 2], 40_000 + nth), ([10, 50, 1, 1], 8080));
+        let request = format!("GET /page/{nth} HTTP/1.1\r\nHost: app.lab\r\nX-Request-ID: of-{nth}-alone\r\n\r\n");
+        talk.open(client, front);
+        talk.send((client, front), "PA", (1000, 2000), request.as_bytes());
+        attempt(&mut talk, request.as_bytes());
+        talk.send((front, client), "PA", (2000, 1000 + request.len() as u32), response);
+    };
+    let served = |talk: &mut Talk, request: &[u8]| {
+        let gateway = (back, 50_000);
+        talk.open(gateway, upstream);
+        talk.send((gateway, upstream), "PA", (1000, 2000), request);
+        talk.send((upstream, gateway), "PA", (2000, 1000 + request.len() as u32), OK);
+    };
+    let unanswered = |talk: &mut Talk, _: &[u8]| {
+        for pause_ms in [0, 1000] {
+            talk.pause(pause_ms);
+            talk.send(((back, 50_001), upstream), "S", (999, 0), b"");
+        }
+        talk.pause(1000);
+    };
+    answered(1, &served, OK);
+    answered(2, &unanswered, b"HTTP/1.1 504 Gateway Time-out\r\nContent-Length: 3\r\n\r\nbad");
+    answered(3, &|talk, _| talk.pause(50), b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad");
+    let report = check_watched("given up", &talk.packets);
+    let told: Vec<_> = report.incidents.iter().map(|incident| (incident.cause, incident.detail)).collect();
+    let expected = [(Cause::ConnectTimeout, None), (Cause::NoUpstreamAttempt, Some("no_live_upstreams"))];
+    assert_eq!(told, expected);
 }
 
 #[test]
 fn a_failure_is_told_by_the_time_that_a_verdict_takes_and_keeps_its_identifier() {
     let mut amended = Vec::new();
     for name in story::names() {
-        let (told, report) = watched(&name);
+        let (told, report) = watched(&story::packets(&name));
         let mut first: Vec<u32> = Vec::new();
         for (at, news) in told {
             let (incident, before) = match news {

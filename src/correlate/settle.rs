@@ -7,6 +7,8 @@ use crate::correlate::conversation::{Exchange, ExchangeKey};
 use smallvec::SmallVec;
 
 use crate::correlate::books::Page;
+use crate::correlate::cost::SHORTEST_PATIENCE;
+use crate::correlate::crowd::has_failed;
 use crate::correlate::{Case, Correlator, Finding, Pairing, Role, Try, beside};
 use crate::event::{ConnectionId, Ending, GoneWhy, Moment, Side};
 use crate::time::Timestamp;
@@ -36,7 +38,10 @@ impl Correlator {
             let later = now + HOPE_STEP;
             let hopeful = now.since(started) < LONGEST_HOPE && later > now;
             let may_change = || {
-                self.is_growing(key, now) || self.is_contested(key) || self.may_be_attempt(key) && self.has_hope(key)
+                self.is_growing(key, now)
+                    || self.is_contested(key)
+                    || self.may_be_attempt(key) && self.has_hope(key)
+                    || self.may_follow_from_earlier(key)
             };
             if hopeful && may_change() {
                 self.due.push(later, key);
@@ -146,6 +151,27 @@ impl Correlator {
         open.any(|other| {
             let apart = other.key.connection != key.connection;
             other.over >= started && apart && self.places.may_stand_behind(place, other.place)
+        })
+    }
+
+    /// Whether nothing was sent for an exchange that failed, and an earlier one, of which the gateway gave up an attempt, has not
+    /// settled: what that failed by may be the reason.
+    fn may_follow_from_earlier(&self, key: ExchangeKey) -> bool {
+        let Some(front) = self.books.exchange(key).filter(|front| key.number > 0 && front.attempts.is_empty()) else {
+            return false;
+        };
+        if !has_failed(front) || front.veiled.is_some() || self.has_orphans(front) {
+            return false;
+        }
+        let (since, until) = (front.started.at - LONGEST_REASON, (front.started.at, key));
+        let fronts = self.gateways.akin(front.server.ip()).into_iter();
+        let mut earlier = fronts.flat_map(|front| self.unsettled.between(front, since, until));
+        earlier.any(|earlier| {
+            earlier.over < front.started.at
+                && earlier.over.since(earlier.started) >= SHORTEST_PATIENCE
+                && self.books.exchange(earlier.key).is_some_and(|earlier| {
+                    has_failed(earlier) && (!earlier.attempts.is_empty() || self.has_orphans(earlier))
+                })
         })
     }
 
@@ -296,6 +322,8 @@ pub(super) type Attempted = (ExchangeKey, Pairing, u8);
 
 /// After not all connections were followed, those that are older than this are seen as a whole again.
 const RECOVERY: Duration = Duration::from_secs(10);
+/// What failed earlier than this is hardly the reason for a failure; and such an exchange settles within this span.
+const LONGEST_REASON: Duration = Duration::from_secs(10);
 /// How often, and for how long, an attempt without a downstream exchange waits for one that is still open.
 const HOPE_STEP: Duration = Duration::from_secs(1);
 const LONGEST_HOPE: Duration = Duration::from_secs(600);

@@ -148,13 +148,18 @@ pub(crate) fn segment(at_ns: i64, (from, to): (End, End), flags: &str, (seq, ack
 #[derive(Default)]
 pub(crate) struct Talk {
     pub(crate) packets: Vec<Packet>,
+    paused_ms: i64,
 }
 
 impl Talk {
     pub(crate) fn send(&mut self, way: (End, End), flags: &str, numbers: (u32, u32), data: &[u8]) {
         let number = self.packets.len() as u64 + 1;
-        let at_ns = 1_795_181_638_000_000_000 + number as i64 * 1_000_000;
+        let at_ns = 1_795_181_638_000_000_000 + (number as i64 + self.paused_ms) * 1_000_000;
         self.packets.push(Packet { number, ..segment(at_ns, way, flags, numbers, data) });
+    }
+
+    pub(crate) fn pause(&mut self, ms: i64) {
+        self.paused_ms += ms;
     }
 
     pub(crate) fn open(&mut self, client: End, server: End) {
