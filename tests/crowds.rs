@@ -214,3 +214,114 @@ fn failures_that_are_all_alike_are_dealt_out_and_no_pairing_is_called_sure() {
         incidents.iter().all(|incident| incident.attempts.iter().all(|attempt| attempt.pairing < Pairing::Certain))
     );
 }
+
+const BACK: [u8; 4] = [10, 50, 2, 1];
+const APP: End = ([10, 50, 2, 2], 9000);
+const DOWN: End = ([10, 50, 2, 2], 9009);
+
+impl Scene {
+    /// A request that `APP` serves after `us`, and right before, if so wanted, `DOWN` refuses.
+    fn served_by_app(&mut self, nth: u16, refused: bool, us: i64) {
+        // The first one tells whose attempts these are.
+        let request = if nth == 0 { "GET /number-0-of-them HTTP/1.1\r\nHost: app.lab\r\n\r\n" } else { ASK };
+        let mut down = self.connect((CLIENT, 20_000 + nth), FRONT);
+        down.ask(self, request);
+        if refused {
+            self.refused_by(nth);
+        }
+        let mut up = self.connect((BACK, 40_000 + nth), APP);
+        up.ask(self, request);
+        self.pause(us);
+        up.answer(self, OK);
+        down.answer(self, OK);
+        self.pause(300_000);
+    }
+
+    fn refused_by(&mut self, nth: u16) {
+        let gateway = (BACK, 50_000 + nth);
+        self.send((gateway, DOWN), "S", (999, 0), b"");
+        self.send((DOWN, gateway), "RA", (0, 1000), b"");
+    }
+
+    /// Whose failures were hidden by a retry, by the client's port.
+    fn masked(&self) -> Vec<u16> {
+        let incidents = self.incidents();
+        assert!(incidents.iter().all(|told| told.kind == Kind::Masked), "{incidents:?}");
+        let client = |told: &Incident| told.downstream.as_ref().unwrap().client.port();
+        incidents.iter().map(client).collect()
+    }
+}
+
+/// Whether nobody needed a connection is seldom certain where nothing tells whose it was.
+#[test]
+fn a_connection_that_nobody_needed_makes_no_probes_of_those_that_retries_explain() {
+    let mut scene = Scene::default();
+    scene.served_by_app(0, false, 1000);
+    scene.refused_by(1000);
+    scene.pause(2_000_000);
+    for nth in 1..20 {
+        scene.served_by_app(nth, true, 1000);
+    }
+    let told = scene.masked();
+    assert!(told.len() >= 12 && told.contains(&20_019), "{told:?}");
+}
+
+/// Somebody looks every 50 ms whether the endpoint accepts; it happens now and then that a request has just come.
+#[test]
+fn what_looks_like_a_retry_now_and_then_is_none_where_endpoints_are_probed() {
+    let mut scene = Scene::default();
+    scene.served_by_app(0, false, 1000);
+    for nth in 0..60 {
+        scene.refused_by(1000 + nth);
+        scene.pause(50_000);
+        if nth % 20 == 19 {
+            scene.served_by_app(nth, true, 1000);
+        }
+    }
+    assert!(scene.masked().is_empty());
+}
+
+#[test]
+fn of_two_requests_that_a_refusal_would_fit_it_is_the_first_ones() {
+    let mut scene = Scene::default();
+    scene.served_by_app(0, false, 1000);
+    let mut down = [1, 2].map(|nth| scene.connect((CLIENT, 20_000 + nth), FRONT));
+    down.iter_mut().for_each(|talk| talk.ask(&mut scene, ASK));
+    scene.refused_by(1);
+    let mut up = [1, 2].map(|nth| scene.connect((BACK, 40_000 + nth), APP));
+    up.iter_mut().for_each(|talk| talk.ask(&mut scene, ASK));
+    for (up, down) in up.iter_mut().zip(&mut down) {
+        scene.pause(3000);
+        up.answer(&mut scene, OK);
+        down.answer(&mut scene, OK);
+    }
+    assert_eq!(scene.masked(), [20_001]);
+}
+
+/// Which attempt served the other one is known by time alone; but it has nothing to do with this.
+#[test]
+fn a_failure_that_fits_one_exchange_closely_and_no_other_is_told_though_others_are_open() {
+    let mut scene = Scene::default();
+    scene.served_by_app(0, false, 1000);
+    let mut slow = scene.connect((CLIENT, 20_001), FRONT);
+    slow.ask(&mut scene, ASK);
+    let mut behind_it = scene.connect((BACK, 40_001), APP);
+    behind_it.ask(&mut scene, ASK);
+    scene.pause(10_000);
+    let other = "GET /t HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut down = scene.connect((CLIENT, 20_002), FRONT);
+    down.ask(&mut scene, other);
+    let mut failing = scene.connect((BACK, 40_002), DOWN);
+    failing.ask(&mut scene, other);
+    scene.pause(3000);
+    failing.close(&mut scene);
+    let mut up = scene.connect((BACK, 40_003), APP);
+    up.ask(&mut scene, other);
+    scene.pause(3000);
+    up.answer(&mut scene, OK);
+    down.answer(&mut scene, OK);
+    scene.pause(10_000);
+    behind_it.answer(&mut scene, OK);
+    slow.answer(&mut scene, OK);
+    assert_eq!(scene.masked(), [20_002]);
+}

@@ -15,7 +15,7 @@ use crate::event::{
     Closing, ConnectionId, Defect, Ending, Endpoint, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Response,
     Side, StreamReset, Veiled, What,
 };
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// An exchange: which connection, and its 1-based number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,6 +125,8 @@ pub struct Exchange {
     pub offered: bool,
     /// Whether an identifier tells so.
     pub identified: bool,
+    /// Whether it would explain that another attempt was made for an exchange.
+    pub wanted: bool,
     /// How sure that is.
     pub pairing: Pairing,
     /// The attempts made for this one.
@@ -140,6 +142,9 @@ pub struct Trouble {
     pub first_octets: Box<[u8]>,
     /// Which side gave up its stream of HTTP/2, and when.
     pub stream_reset: Option<(Moment, StreamReset)>,
+    /// When an exchange began that was told without this one, and what it would have cost to believe that a retry of it is
+    /// explained by this one: the least.
+    pub passed_over: Option<(u32, Timestamp)>,
 }
 
 /// The beginning of a response.
@@ -346,6 +351,7 @@ impl Exchange {
             parent: None,
             offered: false,
             identified: false,
+            wanted: false,
             pairing: Pairing::Possible,
             attempts: SmallVec::new(),
             weight: 0,

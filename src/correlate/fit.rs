@@ -24,6 +24,11 @@ impl Fit {
     pub(super) fn is_tight(&self) -> bool {
         self.tighter <= TIGHT
     }
+
+    /// Whether both fit closely, and nothing speaks against it.
+    pub(super) fn is_tight_at_both_ends(&self) -> bool {
+        self.cost.saturating_sub(self.tighter) <= TIGHT
+    }
 }
 
 /// The logarithm of a slack, in units of what gateways need anyway; thousandths.

@@ -35,6 +35,7 @@ mod pairing;
 mod places;
 mod provisional;
 pub mod resolution;
+mod retry;
 mod settle;
 mod veiled;
 

@@ -62,11 +62,15 @@ impl Correlator {
         let served = front.status().is_some_and(|status| status < 500);
         let most = if served && attempts.iter().any(|(_, pairing)| is_guessed(pairing)) { 0 } else { MOST_ATTEMPTS };
         for _ in 0..most {
-            let Some((fit, pairing)) = self.next_fit(key, &attempts) else { break };
+            let Some((fit, pairing, is_followed)) = self.next_fit(key, &attempts) else { break };
+            if is_followed && (self.may_be_probe(fit) || self.is_disputed(key, fit)) {
+                break;
+            }
             self.believe(key, fit, pairing, attempts.is_empty());
             attempts.push((fit, pairing));
             attempts.sort_by_key(|(attempt, _)| self.books.exchange(*attempt).map(|attempt| attempt.started.at));
         }
+        self.pass_over(key, &attempts);
         if let Some((last, pairing)) = attempts.last_mut()
             && self.may_have_gone_on(key, *last)
         {
@@ -172,10 +176,14 @@ impl Correlator {
     }
 
     /// The best candidate for a stretch of the exchange that no attempt accounts for yet.
-    fn next_fit(&self, key: ExchangeKey, attempts: &[(ExchangeKey, Pairing)]) -> Option<(ExchangeKey, Pairing)> {
+    /// And whether another attempt follows that stretch.
+    fn next_fit(&self, key: ExchangeKey, attempts: &[(ExchangeKey, Pairing)]) -> Option<(ExchangeKey, Pairing, bool)> {
         let front = self.books.exchange(key).filter(|front| self.has_orphans(front))?;
         let windows = self.windows(front, attempts);
-        windows.into_iter().rev().find_map(|window| self.best_fit(front, window))
+        windows
+            .into_iter()
+            .rev()
+            .find_map(|window| self.best_fit(front, window).map(|(fit, pairing)| (fit, pairing, window.next.is_some())))
     }
 
     /// The stretches before, between and after the attempts.
@@ -241,12 +249,12 @@ impl Correlator {
         let mut ours = fits.iter().filter_map(|fit| {
             let rivals = self.rivals(front, *fit);
             let claim = if window.next.is_some() {
-                // It would only explain a retry that nobody needs to have made: who has no other explanation comes first.
+                // It would only explain a retry that nobody needs to have made: who has no other explanation comes first. Who else
+                // was open may have got the wrong one; but hardly where nothing fits as well, nor anybody.
+                let is_only = fits.len() == 1 && rivals.is_empty() && fit.is_tight_at_both_ends();
                 !rivals.iter().any(|rival| rival.is_tight() || self.has_no_other(rival))
-                    && !self.is_probed(fit.key)
-                    && !self.was_guessed(front, fit.key)
+                    && (is_only || !self.was_guessed(front, fit.key))
                     && !self.is_doubtful(fit.key)
-                    && !self.is_due_to_earlier(front, fit.key)
             } else {
                 // What fits somebody else better is theirs. Where it is nearly a draw, whoever loses it must make do with
                 // his next best: the sum decides.
@@ -282,11 +290,6 @@ impl Correlator {
         // Whose request was not seen may have begun later, and asked for something else.
         let surest = if front.is_asked() { Pairing::Certain } else { Pairing::Likely };
         Some((best.key, pairing.min(surest)))
-    }
-
-    /// Whether connections to an attempt's endpoint are opened without any exchange to need them.
-    fn is_probed(&self, key: ExchangeKey) -> bool {
-        key.number == 0 && self.books.exchange(key).is_some_and(|candidate| self.places.is_probed(candidate.place))
     }
 
     /// Whether nobody else can have made an attempt, and nothing else can have been made. Next to an attempt that an
@@ -445,7 +448,7 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
 /// The cost up to which the only candidate is beyond doubt: one end tight, the other within a second.
 pub(super) const CERTAIN: u32 = 12_000;
 /// The difference that makes a candidate clearly better than the next.
-const CLEAR: u32 = 2500;
+pub(super) const CLEAR: u32 = 2500;
 /// Exchanges with guessed attempts that are remembered.
 pub(super) const MOST_GUESSED: usize = 256;
 /// What it costs an exchange to be left without an attempt.

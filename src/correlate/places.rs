@@ -15,7 +15,7 @@ impl Place {
     const BEYOND: Self = Self(0);
 }
 
-/// What is known of the endpoints. 100 octets each.
+/// What is known of the endpoints. 104 octets each.
 #[derive(Debug)]
 pub(super) struct Places {
     numbers: HashMap<Endpoint, Place>,
@@ -30,8 +30,9 @@ struct Known {
     fronted: u32,
     /// How often an identifier told that an exchange here was made for another one.
     attempted: u32,
-    /// Connections are opened here that no exchange needs.
-    is_probed: bool,
+    /// Connections that carried no request: those that exchanges needed, and those that none did.
+    needed: u32,
+    unneeded: u32,
     /// Where it is counted what is open here, if not with the rest.
     slot: Option<Slot>,
     /// Exchanges that are counted there.
@@ -47,6 +48,11 @@ impl Known {
 
     fn is_upstream(&self) -> bool {
         self.attempted > self.fronted / VANISHING
+    }
+
+    /// Whose an attempt was cannot be told of all of them; nobody's are most of those of who looks whether an endpoint accepts.
+    fn is_probed(&self) -> bool {
+        self.unneeded > self.needed / SELDOM
     }
 }
 
@@ -89,10 +95,11 @@ impl Places {
         }
     }
 
-    /// A connection was opened here that no exchange needs.
-    pub(super) fn note_probe(&mut self, place: Place) {
+    /// A connection that carried no request was opened here, which an exchange may have needed or none did.
+    pub(super) fn note_bare(&mut self, place: Place, is_needed: bool) {
         if let Some(known) = self.known_mut(place) {
-            known.is_probed = true;
+            let count = if is_needed { &mut known.needed } else { &mut known.unneeded };
+            *count = count.saturating_add(1);
         }
     }
 
@@ -118,9 +125,14 @@ impl Places {
         self.known(place).is_front()
     }
 
-    /// Whether connections are opened here that no exchange needs.
+    /// Whether connections are opened here regularly that no exchange needs.
     pub(super) fn is_probed(&self, place: Place) -> bool {
-        self.known(place).is_probed
+        self.known(place).is_probed()
+    }
+
+    /// Whether exchanges often needed connections here that carried no request.
+    pub(super) fn fails_often(&self, place: Place) -> bool {
+        self.known(place).needed >= OFTEN
     }
 
     /// Whether it is a gateway's own front, and never another one's upstream.
@@ -161,6 +173,10 @@ impl Places {
     }
 }
 
+/// So many are not few.
+const OFTEN: u32 = 16;
+/// What happens less often than once in so many times is no habit.
+const SELDOM: u32 = 4;
 /// A share that is less than one in so many is none.
 const VANISHING: u32 = 4096;
 /// Endpoints that are numbered.

@@ -179,7 +179,7 @@ impl Correlator {
         if key.number == 0
             && let Some(exchange) = self.books.exchange(key)
         {
-            self.places.note_probe(exchange.place);
+            self.places.note_bare(exchange.place, exchange.wanted);
         }
         let mut tries = SmallVec::new();
         self.collect_attempts(key, 0, &mut tries);
@@ -194,6 +194,11 @@ impl Correlator {
         }
         if let Some(case) = self.case(key, tries) {
             sink(Finding::Case(Case { served, ..case }));
+        }
+        for (key, ..) in tries.iter().filter(|(key, ..)| key.number == 0) {
+            if let Some(exchange) = self.books.exchange(*key) {
+                self.places.note_bare(exchange.place, true);
+            }
         }
         for key in tries.iter().map(|(key, ..)| *key).chain([key]) {
             self.remove(key);
