@@ -298,6 +298,40 @@ fn of_two_requests_that_a_refusal_would_fit_it_is_the_first_ones() {
     assert_eq!(scene.masked(), [20_001]);
 }
 
+/// Two requests at once, each to an upstream of its own that nobody answers for.
+#[test]
+fn connections_that_nobody_answers_are_told_in_the_order_of_the_requests() {
+    let mut scene = Scene::default();
+    scene.served_by_app(0, false, 1000);
+    let mut down = [1, 2].map(|nth| scene.connect((CLIENT, 20_000 + nth), FRONT));
+    for (talk, target) in down.iter_mut().zip(["/one", "/two"]) {
+        talk.ask(&mut scene, &format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+    scene.pause(40);
+    for _ in 0..2 {
+        for nth in [1, 2] {
+            scene.send(((BACK, 50_000 + nth), ([10, 50, 2, 2], 9000 + nth)), "S", (999, 0), b"");
+            scene.pause(60);
+        }
+        scene.pause(1_000_000);
+    }
+    for talk in &mut down {
+        talk.answer(&mut scene, "HTTP/1.1 504 Gateway Time-out\r\nContent-Length: 3\r\n\r\nbad");
+    }
+    scene.pause(9_000_000);
+    scene.served_by_app(3, false, 1000);
+    let incidents = scene.incidents();
+    let mut told: Vec<_> = incidents
+        .iter()
+        .map(|told| {
+            assert!(told.cause == Cause::ConnectTimeout && told.attempts[0].pairing < Pairing::Certain, "{told:?}");
+            (told.downstream.as_ref().unwrap().client.port(), told.attempts[0].upstream.unwrap().port())
+        })
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, [(20_001, 9001), (20_002, 9002)]);
+}
+
 /// Which attempt served the other one is known by time alone; but it has nothing to do with this.
 #[test]
 fn a_failure_that_fits_one_exchange_closely_and_no_other_is_told_though_others_are_open() {

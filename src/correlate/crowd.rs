@@ -1,11 +1,14 @@
 //! Failures among others that are all alike: whose attempt was whose is dealt out, and said to be a guess. What is left when all
 //! have been dealt tells nothing of anybody else.
 
+use smallvec::SmallVec;
+
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::fit::Fit;
-use crate::correlate::pair::{MOST_GUESSED, MOST_RIVALS, Window};
+use crate::correlate::pair::{AT_ONCE, CLOCK_SLACK, MOST_GUESSED, MOST_RIVALS, Opening, Window};
 use crate::correlate::{Correlator, Pairing};
 use crate::mark::mark;
+use crate::time::Timestamp;
 
 impl Correlator {
     /// The best of the candidates where all fit others better, there is one for everybody, and nothing tells whose was whose: all
@@ -18,6 +21,41 @@ impl Correlator {
         let bare = fits.iter().all(|fit| fit.key.number == 0);
         let is_draw = enough && self.is_only_endpoint(fits, best.key) && (bare || rivals.iter().all(alike));
         is_draw.then_some((best.key, Pairing::Possible))
+    }
+
+    /// Of connections that nobody answered, opened at the same moment, the one whose turn it was: gateways begin in the order in
+    /// which requests come. Time alone would cross them: the last request and the first connection stand closest to each other.
+    pub(super) fn in_turn(&self, front: &Exchange, window: Window, fits: &[Fit]) -> Option<ExchangeKey> {
+        let is_first = window.next.is_none() && window.opening == Opening::Request;
+        let several = fits.first().is_some_and(|fit| !self.is_only_endpoint(fits, fit.key));
+        if !is_first || !several {
+            return None;
+        }
+        let began = |key: ExchangeKey| Some(self.began(self.books.exchange(key)?));
+        let nearest = began(fits.first()?.key)?;
+        let silent = |fit: &&Fit| {
+            let candidate = self.books.exchange(fit.key).filter(|_| fit.key.number == 0);
+            candidate.is_some_and(|candidate| self.outcome(candidate, window.until + CLOCK_SLACK).is_none())
+        };
+        let apart = |began: Timestamp| began.since(nearest).max(nearest.since(began));
+        let mut together: SmallVec<[(Timestamp, Fit); 4]> = SmallVec::new();
+        for fit in fits.iter().filter(|fit| began(fit.key).is_some_and(|began| apart(began) <= AT_ONCE)) {
+            together.push((began(fit.key).filter(|_| silent(&fit))?, *fit));
+        }
+        together.sort_unstable_by_key(|(began, fit)| (*began, fit.key));
+        let mut rivals: SmallVec<[ExchangeKey; 8]> = SmallVec::new();
+        for (_, fit) in &together {
+            rivals.extend(self.rivals(front, *fit).iter().map(|rival| rival.key));
+        }
+        rivals.sort_unstable();
+        rivals.dedup();
+        let is_earlier = |rival: &&ExchangeKey| {
+            let rival = self.books.exchange(**rival);
+            rival.is_some_and(|rival| (rival.started.at, rival.key) < (front.started.at, front.key))
+        };
+        let turn = rivals.iter().filter(is_earlier).count();
+        let enough = together.len() > rivals.len() && !rivals.is_empty();
+        together.get(turn).filter(|_| enough).map(|(_, fit)| fit.key)
     }
 
     /// Whether a rival failed: what it lacks explains the failure.

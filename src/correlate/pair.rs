@@ -246,6 +246,9 @@ impl Correlator {
             let wanted = window.next.is_none() && window.opening == Opening::Request;
             return fits.first().filter(|_| wanted).map(|fit| (fit.key, Pairing::Possible));
         }
+        if let Some(key) = self.in_turn(front, window, &fits) {
+            return Some((key, Pairing::Possible));
+        }
         let mut ours = fits.iter().filter_map(|fit| {
             let rivals = self.rivals(front, *fit);
             let claim = if window.next.is_some() {
