@@ -12,8 +12,10 @@ mod say;
 mod shards;
 
 use std::io;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Instant;
 
 use crate::analysis::{Analysis, TakeRow};
@@ -156,7 +158,14 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     let limits = cli.limits();
     let analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, take_row);
     let mut reading = Reading { cli, source: &mut source, key_logs: &mut key_logs, filter: filter.as_mut(), frames: 0 };
-    let mut report = match cli.shards.map_or_else(shards::best, usize::from) {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut report = match cli.shards.map_or_else(|| shards::best(processors), usize::from) {
+        // Threads that take turns would drive each other out of the caches.
+        1 if processors == 1 => {
+            let mut alone = analysis;
+            reading.feed(&mut alone);
+            alone.finish()
+        }
         1 => halves::run(analysis, |lower| reading.feed(lower)),
         several => shards::run(analysis, &limits, several, |deal| reading.feed(deal)),
     };

@@ -72,6 +72,18 @@ fn judge<'r>(mut above: Above<'r>, batches: &mpsc::Receiver<Batch>, emptied: &mp
     above
 }
 
+/// Both halves in one thread.
+impl Feed for Analysis<'_> {
+    #[inline]
+    fn take(&mut self, captured: &Captured<'_>, _: &Source) {
+        Self::take(self, captured);
+    }
+
+    fn learn(&mut self, secrets: &[Entry]) {
+        Self::learn(self, secrets);
+    }
+}
+
 impl Feed for Lower {
     #[inline]
     fn take(&mut self, captured: &Captured<'_>, _: &Source) {

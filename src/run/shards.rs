@@ -9,7 +9,6 @@
 //!
 //! Octets are not copied: a batch keeps the buffers that its frames stand in.
 
-use std::num::NonZero;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -119,8 +118,7 @@ pub(super) fn run(analysis: Analysis<'_>, limits: &Limits, count: usize, read: i
 
 /// How many shards are best, with a thread for each, one that deals out, and one that judges: with two processors a single one,
 /// which who deals out is itself.
-pub(super) fn best() -> usize {
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+pub(super) fn best(processors: usize) -> usize {
     processors.saturating_sub(1).clamp(1, usize::from(MOST_SHARDS))
 }
 
