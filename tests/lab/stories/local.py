@@ -20,8 +20,12 @@ def nginx_process_death(lab):
     sessions = []
     for path in [*in_work, *waiting]:
         sessions.append(lab.begin_session(get(path, 502)))
-        lab.pause(0.1)
-    lab.pause(0.5)
+        if path in in_work:
+            lab.require(f"read GET {path};", of="upstream")
+        else:
+            lab.pause(0.1)
+    # Those that wait have been sent by then, and nobody reads them.
+    lab.pause(1)
     lab.end(application, signal.SIGKILL)
     for session in sessions:
         lab.finish(session)
