@@ -217,16 +217,20 @@ fn wireshark(report: &Report, incident: &Incident, style: &Style, out: &mut dyn 
 
 /// What to search for in the gateway's own log: the product that was recognised, or else all of them.
 fn log_lines(incident: &Incident, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let recognised = incident.log_lines.iter().any(|(product, _)| Some(*product) == incident.product);
-    let wanted = |one: &&(_, &str)| !recognised || Some(one.0) == incident.product;
-    let rows = incident.log_lines.iter().filter(wanted).map(|(product, line)| {
-        let mark = if recognised { " (this gateway)" } else { "" };
-        format!("{}{mark}: {}", product.id(), style.prose(line))
-    });
-    let others = incident.log_lines.len().saturating_sub(1);
-    let others =
-        (recognised && others > 0).then(|| format!("{}: --format json", units::count(others as u64, "other product")));
-    bullets("GATEWAY LOG", rows.chain(others), style, out)
+    let known = &incident.log_lines;
+    let Some(product) = incident.product else {
+        let rows = known.iter().map(|(product, line)| format!("{}: {}", product.id(), style.prose(line)));
+        return bullets("GATEWAY LOG", rows, style, out);
+    };
+    if known.is_empty() {
+        return Ok(());
+    }
+    let own = known.iter().find(|(other, _)| *other == product).map(|(_, line)| style.prose(line));
+    let others = known.len() - usize::from(own.is_some());
+    let own = own.unwrap_or_else(|| "what it logs of this is not known".to_owned());
+    let others = (others > 0).then(|| format!("{}: --format json", units::count(others as u64, "other product")));
+    let own = format!("{} (this gateway): {own}", product.id());
+    bullets("GATEWAY LOG", [own].into_iter().chain(others), style, out)
 }
 
 /// A label and items, each on lines of its own: wrapped sentences.

@@ -114,6 +114,17 @@ fn a_race_in_full() {
 }
 
 #[test]
+fn of_a_recognised_product_no_other_log_is_quoted() {
+    let mut report = fixtures::report();
+    let incident = &mut report.incidents[0];
+    incident.log_lines.retain(|(product, _)| Some(*product) != incident.product);
+    assert_eq!(incident.log_lines.len(), 2);
+    let text = as_ladder(&report, 0, &Style::default());
+    assert!(text.contains("GATEWAY LOG   nginx (this gateway): what it logs of this is not known\n"), "{text}");
+    assert!(text.contains("2 other products: --format json\n") && !text.contains("SH--"), "{text}");
+}
+
+#[test]
 fn a_retry_in_full() {
     assert_snapshot!(as_ladder(&fixtures::report(), 1, &Style::default()));
 }
