@@ -429,6 +429,12 @@ impl Exchange {
         self.request_head.unwrap_or(self.started)
     }
 
+    /// When its response began; its own beginning where there is none.
+    #[must_use]
+    pub fn answered(&self) -> Timestamp {
+        self.response_start.as_ref().map_or(self.started, |start| start.moment).at
+    }
+
     /// Last octet of the request to first octet of the response.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {

@@ -2,9 +2,10 @@
 //! else tells, taken from the capture's own word on which addresses are the capturing host's.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 
 use hashbrown::{HashMap, HashSet};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use crate::correlate::numbering::{ByAddress, number};
 
@@ -61,18 +62,18 @@ impl Gateways {
 
     /// The addresses that may be one gateway with this one: all for which [`Gateways::same`] holds, and maybe more.
     #[must_use]
-    pub fn akin(&self, address: IpAddr) -> SmallVec<[IpAddr; 4]> {
-        let members = self.members.get(&number(self.root(address)));
+    pub fn akin(&self, address: IpAddr) -> Akin<'_> {
+        let members = if self.members.is_empty() { None } else { self.members.get(&number(self.root(address))) };
         let at_home = !self.told && self.local.contains(&number(address));
         match (members, at_home) {
-            (None, false) => smallvec![address],
-            (None, true) => self.sorted.as_slice().into(),
-            (Some(members), false) => members.as_slice().into(),
+            (None, false) => Akin::Alone([address]),
+            (None, true) => Akin::Known(&self.sorted),
+            (Some(members), false) => Akin::Known(members),
             (Some(members), true) => {
-                let mut akin: SmallVec<[IpAddr; 4]> = members.iter().chain(&self.sorted).copied().collect();
+                let mut akin: Vec<IpAddr> = members.iter().chain(&self.sorted).copied().collect();
                 akin.sort_unstable();
                 akin.dedup();
-                akin
+                Akin::Gathered(akin)
             }
         }
     }
@@ -158,6 +159,36 @@ impl Gateways {
         groups.iter_mut().for_each(|group| group.sort_unstable());
         groups.sort_unstable();
         groups
+    }
+}
+
+/// Addresses that may be one gateway's. Nearly always they are known as they are, and need not be copied.
+#[derive(Debug)]
+pub enum Akin<'a> {
+    /// One that is nobody's but its own.
+    Alone([IpAddr; 1]),
+    /// Those of one gateway, or of one host.
+    Known(&'a [IpAddr]),
+    /// Both together.
+    Gathered(Vec<IpAddr>),
+}
+
+impl Akin<'_> {
+    /// One after the other.
+    pub fn each(self) -> impl Iterator<Item = IpAddr> {
+        (0..self.len()).filter_map(move |at| self.get(at).copied())
+    }
+}
+
+impl Deref for Akin<'_> {
+    type Target = [IpAddr];
+
+    fn deref(&self) -> &[IpAddr] {
+        match self {
+            Self::Alone(address) => address,
+            Self::Known(addresses) => addresses,
+            Self::Gathered(addresses) => addresses,
+        }
     }
 }
 

@@ -144,7 +144,7 @@ impl Correlator {
     /// Whether an attempt may have been made for an exchange that is inside of TLS.
     fn has_hidden_front(&self, attempt: &Exchange) -> bool {
         let until = (attempt.started.at, attempt.key);
-        let fronts = self.gateways.akin(attempt.client.ip()).into_iter();
+        let fronts = self.gateways.akin(attempt.client.ip()).each();
         let earlier = fronts.flat_map(|front| self.unsettled.between(front, Timestamp::from_nanos(i64::MIN), until));
         let open = earlier.filter(|front| front.over >= attempt.started.at);
         open.filter_map(|front| self.books.exchange(front.key)).any(|front| front.veiled.is_some())
@@ -164,7 +164,7 @@ impl Correlator {
         if let Some(attempt) = self.books.exchange(key) {
             self.orphans.remove(attempt.client.ip(), attempt.started.at, key);
             if attempt.offered {
-                self.answers.remove(attempt.client.ip(), key);
+                self.answers.remove(attempt.client.ip(), attempt.answered(), key);
             }
         }
         self.adopt(parent, key, pairing, false);

@@ -401,7 +401,7 @@ impl Correlator {
         if exchange.parent.is_none() {
             self.orphans.remove(exchange.client.ip(), exchange.started.at, key);
             if exchange.offered {
-                self.answers.remove(exchange.client.ip(), key);
+                self.answers.remove(exchange.client.ip(), exchange.answered(), key);
             }
         }
         if key.number > 0 {

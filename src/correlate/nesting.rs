@@ -8,9 +8,11 @@
 //!   open at the upstream  0 0 1 1 2 2        one that begins at the upstream never does
 //! ```
 
-/// Endpoints that are asked from their own host, and how they nest. 152 octets an endpoint.
+/// Endpoints that are asked from their own host, and how they nest. 136 octets an endpoint.
 #[derive(Debug)]
 pub(super) struct Nesting {
+    /// Exchanges that are open, by slot.
+    open: [u64; MOST_PLACES],
     counts: Vec<Count>,
 }
 
@@ -25,8 +27,6 @@ impl Slot {
 
 #[derive(Debug, Default)]
 struct Count {
-    /// Exchanges that are open.
-    open: u64,
     /// Exchanges that began of late.
     began: u64,
     /// Of these, those that began when fewer were open at another place than here, even together with those elsewhere.
@@ -35,7 +35,7 @@ struct Count {
 
 impl Default for Nesting {
     fn default() -> Self {
-        Self { counts: vec![Count::default()] }
+        Self { open: [0; MOST_PLACES], counts: vec![Count::default()] }
     }
 }
 
@@ -43,41 +43,43 @@ impl Nesting {
     /// A slot for one more endpoint, while there are any. `open` exchanges of it were counted elsewhere so far.
     pub(super) fn add(&mut self, open: u64) -> Option<Slot> {
         let slot = u8::try_from(self.counts.len()).ok().filter(|_| self.counts.len() < MOST_PLACES)?;
-        if let Some(elsewhere) = self.counts.first_mut() {
-            elsewhere.open = elsewhere.open.saturating_sub(open);
+        let [elsewhere, ..] = &mut self.open;
+        *elsewhere = elsewhere.saturating_sub(open);
+        let own = usize::from(slot);
+        *self.open.get_mut(own)? = open;
+        for Count { led, .. } in &mut self.counts {
+            // None was open there so far.
+            let [elsewhere, ..] = *led;
+            *led.get_mut(own)? = elsewhere;
         }
-        self.counts.push(Count { open, ..Count::default() });
+        self.counts.push(Count::default());
         Some(Slot(slot))
     }
 
     /// An exchange began.
     pub(super) fn begin(&mut self, slot: Slot) {
-        let mut open = [0; MOST_PLACES];
-        for (open, count) in open.iter_mut().zip(&self.counts) {
-            *open = count.open;
-        }
-        let Some(count) = self.counts.get_mut(usize::from(slot.0)) else { return };
-        count.open += 1;
-        if slot == Slot::ELSEWHERE {
-            return;
-        }
+        let own = usize::from(slot.0);
+        let [elsewhere, others @ ..] = self.open;
+        let Some(here) = self.open.get_mut(own) else { return };
+        *here += 1;
+        let (here, slots) = (*here, self.counts.len());
+        let Some(count) = self.counts.get_mut(own).filter(|_| slot != Slot::ELSEWHERE) else { return };
         if count.began >= MOST_COUNTED {
             count.began /= 2;
             count.led.iter_mut().for_each(|led| *led /= 2);
         }
         count.began += 1;
-        let [elsewhere, others @ ..] = open;
         let [led_elsewhere, led_others @ ..] = &mut count.led;
-        *led_elsewhere += u64::from(count.open > elsewhere);
-        for (led, open) in led_others.iter_mut().zip(others) {
-            *led += u64::from(count.open > open + elsewhere);
+        *led_elsewhere += u64::from(here > elsewhere);
+        for (led, open) in led_others.iter_mut().zip(others).take(slots - 1) {
+            *led += u64::from(here > open + elsewhere);
         }
     }
 
     /// An exchange is over.
     pub(super) fn end(&mut self, slot: Slot) {
-        if let Some(count) = self.counts.get_mut(usize::from(slot.0)) {
-            count.open = count.open.saturating_sub(1);
+        if let Some(open) = self.open.get_mut(usize::from(slot.0)) {
+            *open = open.saturating_sub(1);
         }
     }
 

@@ -8,7 +8,6 @@
 //!                      ^ start slack             ^ end slack
 //! ```
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,12 +20,11 @@ use crate::correlate::numbering::{ByAddress, number};
 use crate::correlate::pair::{CERTAIN, CLOCK_SLACK};
 use crate::correlate::places::Place;
 use crate::correlate::{Correlator, Pairing};
-use crate::event::Request;
 use crate::mark::mark;
 use crate::time::Timestamp;
 
 /// Attempts that were answered and that nobody has claimed, by the address that made them, in the order of their answers.
-/// 96 octets each.
+/// 64 octets each.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     by_client: ByAddress<Unclaimed>,
@@ -41,6 +39,14 @@ struct Unclaimed {
 }
 
 impl Unclaimed {
+    fn position(&self, answered: Timestamp, key: ExchangeKey) -> Option<usize> {
+        let at = self.answers.partition_point(|answer| answer.answered < answered);
+        if self.answers.get(at).is_some_and(|answer| answer.key == key) {
+            return Some(at);
+        }
+        self.answers.iter().rposition(|answer| answer.key == key)
+    }
+
     fn count(&mut self, place: Place) {
         match self.places.iter_mut().find(|(known, _)| *known == place) {
             Some((_, count)) => *count += 1,
@@ -67,26 +73,66 @@ struct Answer {
     place: Place,
     began: Timestamp,
     answered: Timestamp,
+    /// The mark of all that is compared: equal ones are alike in everything.
+    whole: u64,
+    /// What is compared one by one, where none is alike in everything.
+    content: Content,
+}
+
+/// What is compared of an exchange that was answered.
+#[derive(Clone, Copy, Debug)]
+struct Content {
+    method: u64,
+    target: u64,
+    length: Option<u64>,
     status: u16,
-    content_length: Option<u64>,
-    /// Marks of the request's method and target.
-    asked: [u64; 2],
 }
 
-/// How well an answer fits: what differs, and how long after the request it was asked for and before the response it came, in
-/// nanoseconds.
-#[derive(Clone, Copy)]
-struct Fit {
-    unlike: u32,
-    start: u64,
-    end: u64,
-}
-
-impl Fit {
-    /// How long before the response an answer may have come that was read at the same turn.
-    fn turn(self) -> u64 {
-        (self.end * 8).max(AT_ONE_TURN.as_nanos() as u64)
+impl Content {
+    fn of(exchange: &Exchange) -> Option<Self> {
+        let request = exchange.request.as_deref()?;
+        Some(Self {
+            method: mark(request.method().as_bytes()),
+            target: mark(request.target().as_bytes()),
+            length: exchange.response.as_ref().and_then(|response| response.content_length),
+            status: exchange.status()?,
+        })
     }
+
+    fn mark(&self) -> u64 {
+        let length = self.length.map_or(u64::MAX, |length| length);
+        let words = [self.method, self.target, length, u64::from(self.status)].map(u64::to_le_bytes);
+        mark(words.as_flattened())
+    }
+
+    /// How unlike an attempt's is; `None` where it cannot have been passed on as this one.
+    fn unlike(&self, attempt: &Self) -> Option<u32> {
+        let differs = attempt.status != self.status
+            || attempt.method != self.method
+            || attempt.length.zip(self.length).is_some_and(|(one, other)| one != other);
+        let recoded = attempt.length.is_some() != self.length.is_some();
+        (!differs).then(|| u32::from(recoded) + u32::from(attempt.target != self.target))
+    }
+}
+
+/// The answer that fits best so far.
+struct Found {
+    key: ExchangeKey,
+    unlike: u32,
+    /// When it was asked for, or the request was ready if that was later.
+    began: Timestamp,
+    /// When the latest of those that fit as well came.
+    answered: Timestamp,
+    /// Since when answers may have been read at the same turn as that one.
+    turn: Timestamp,
+    /// Whether no other one fits as well.
+    only: bool,
+}
+
+/// Since when answers may have been read at the same turn of a gateway's loop as one that came at `answered`, where one of them was
+/// passed on at `passed_on`.
+fn turn(answered: Timestamp, passed_on: Timestamp) -> Timestamp {
+    passed_on - (passed_on.since(answered) * 8).max(AT_ONE_TURN)
 }
 
 impl Answers {
@@ -108,10 +154,10 @@ impl Answers {
         answers.insert(answers.len() - later, answer);
     }
 
-    /// An attempt was claimed, or nobody will.
-    pub(super) fn remove(&mut self, client: IpAddr, key: ExchangeKey) {
+    /// An attempt was claimed, or nobody will. `answered` is when its answer began.
+    pub(super) fn remove(&mut self, client: IpAddr, answered: Timestamp, key: ExchangeKey) {
         if let Some(unclaimed) = self.by_client.get_mut(&number(client))
-            && let Some(at) = unclaimed.answers.iter().rposition(|answer| answer.key == key)
+            && let Some(at) = unclaimed.position(answered, key)
         {
             if let Some(answer) = unclaimed.answers.remove(at) {
                 unclaimed.discount(answer.place);
@@ -131,8 +177,10 @@ impl Answers {
 
     /// Those since an instant, the latest first.
     fn since(&self, client: IpAddr, from: Timestamp) -> impl Iterator<Item = &Answer> {
-        let answers = self.by_client.get(&number(client)).into_iter().flat_map(|unclaimed| &unclaimed.answers);
-        answers.rev().take_while(move |answer| answer.answered >= from)
+        let unclaimed = self.by_client.get(&number(client));
+        let (earlier, later) = unclaimed.map(|unclaimed| unclaimed.answers.as_slices()).unwrap_or_default();
+        let latest_first = later.iter().rev().chain(earlier.iter().rev());
+        latest_first.take_while(move |answer| answer.answered >= from)
     }
 }
 
@@ -140,9 +188,11 @@ impl Correlator {
     /// An exchange was answered, and no identifier tells whether it was made for another one, or another one for it.
     pub(super) fn take_answer(&mut self, key: ExchangeKey) {
         let Some(exchange) = self.books.exchange(key) else { return };
-        let Some(status) = exchange.status().filter(|status| (200..500).contains(status)) else { return };
+        if !exchange.status().is_some_and(|status| (200..500).contains(&status)) {
+            return;
+        }
         if exchange.attempts.is_empty()
-            && let Some((attempt, pairing)) = self.server_of(exchange, status)
+            && let Some((attempt, pairing)) = self.server_of(exchange)
         {
             if let Some(inner) = self.books.exchange(attempt) {
                 // Of whichever request the answer is, it went from the one place to the other.
@@ -164,15 +214,14 @@ impl Correlator {
     /// An answer waits to be claimed by the exchange that it is passed on to.
     pub(super) fn offer(&mut self, key: ExchangeKey) {
         let Some(exchange) = self.books.exchange(key) else { return };
-        let (Some(request), Some(status)) = (exchange.request.as_deref(), exchange.status()) else { return };
+        let Some(content) = Content::of(exchange) else { return };
         let answer = Answer {
             key,
             place: exchange.place,
             began: self.began(exchange),
-            answered: exchange.response_start.as_ref().map_or(exchange.started, |start| start.moment).at,
-            status,
-            content_length: exchange.response.as_ref().and_then(|response| response.content_length),
-            asked: asked(request),
+            answered: exchange.answered(),
+            whole: content.mark(),
+            content,
         };
         self.answers.insert(exchange.client.ip(), answer);
         if let Some(exchange) = self.books.exchange_mut(key) {
@@ -182,68 +231,22 @@ impl Correlator {
 
     /// The attempt whose answer was passed on: of those whose answers came last, and are most alike, the one that began next
     /// after the request. So each exchange leaves to the others what only they can have.
-    fn server_of(&self, front: &Exchange, status: u16) -> Option<(ExchangeKey, Pairing)> {
-        let backs = self.gateways.akin(front.server.ip());
+    fn server_of(&self, front: &Exchange) -> Option<(ExchangeKey, Pairing)> {
+        let server = front.server.ip();
+        let backs = self.gateways.akin(server);
         let may_serve = |place: Place| self.places.may_stand_behind(place, front.place);
         if !backs.iter().any(|back| self.answers.has_place(*back, may_serve)) {
             return None;
         }
-        let wanted = asked(front.request.as_deref()?);
-        let answered = front.response_start.as_ref()?.moment.at;
-        let content_length = front.response.as_ref().and_then(|response| response.content_length);
-        let (server, ready) = (front.server.ip(), front.ready().at);
-        let earliest = front.started.at - CLOCK_SLACK;
-        let nanos =
-            |from: Timestamp, until: Timestamp| until.as_nanos().saturating_sub(from.as_nanos()).max(0).unsigned_abs();
-        // Nearly always all are of one endpoint.
-        let place = Cell::new((front.place, false));
-        let may_stand_behind = |inner: Place| {
-            if place.get().0 != inner {
-                place.set((inner, self.places.may_stand_behind(inner, front.place)));
-            }
-            place.get().1
-        };
-        let fit = |answer: &Answer| {
-            let [method, target] = answer.asked;
-            let [wanted_method, wanted_target] = wanted;
-            let differs = answer.began < earliest
-                || answer.answered > answered
-                || answer.status != status
-                || method != wanted_method
-                || answer.content_length.zip(content_length).is_some_and(|(one, other)| one != other)
-                || answer.key.connection == front.key.connection
-                || !may_stand_behind(answer.place);
-            let recoded = answer.content_length.is_some() != content_length.is_some();
-            (!differs).then(|| Fit {
-                unlike: u32::from(recoded) + u32::from(target != wanted_target),
-                start: nanos(ready, answer.began),
-                end: nanos(answer.answered, answered),
-            })
-        };
-        let mut best: Option<(ExchangeKey, Fit)> = None;
-        let mut only = true;
-        for back in backs.into_iter().filter(|back| self.gateways.same(server, *back)) {
-            for answer in self.answers.since(back, front.started.at) {
-                let Some(fit) = fit(answer) else { continue };
-                match &best {
-                    Some((_, found)) if found.unlike < fit.unlike => {}
-                    // From here on they came before what may have been read at the same turn.
-                    Some((_, found)) if found.unlike == 0 && fit.end > found.turn() => break,
-                    Some((_, found)) if found.unlike == fit.unlike && fit.end > found.turn() => {}
-                    Some((_, found)) if found.unlike == fit.unlike => {
-                        only = false;
-                        let end = found.end.min(fit.end);
-                        if fit.start < found.start {
-                            best = Some((answer.key, Fit { end, ..fit }));
-                        }
-                    }
-                    _ => (best, only) = (Some((answer.key, fit)), true),
-                }
-            }
-        }
-        let (key, fit) = best?;
-        let slack = [fit.start, fit.end].map(Duration::from_nanos).map(surprise);
-        if slack.iter().sum::<u32>() + fit.unlike * UNLIKE > CERTAIN {
+        let wanted = Content::of(front)?;
+        let whole = wanted.mark();
+        let found = self
+            .latest_answer(front, &backs, |answer| (answer.whole == whole).then_some(0))
+            .or_else(|| self.latest_answer(front, &backs, |answer| wanted.unlike(&answer.content)))?;
+        let Found { key, unlike, began, answered, only, .. } = found;
+        let passed_on = front.response_start.as_ref()?.moment.at;
+        let slack = [began.since(front.ready().at), passed_on.since(answered)].map(surprise);
+        if slack.iter().sum::<u32>() + unlike * UNLIKE > CERTAIN {
             return None;
         }
         let pairing = match only {
@@ -253,11 +256,58 @@ impl Correlator {
         };
         Some((key, pairing))
     }
-}
 
-/// Marks of a request's method and target.
-fn asked(request: &Request) -> [u64; 2] {
-    [mark(request.method().as_bytes()), mark(request.target().as_bytes())]
+    /// The same among answers of some addresses; `unlike` tells how unlike one is, if it can be the one at all.
+    fn latest_answer(
+        &self,
+        front: &Exchange,
+        backs: &[IpAddr],
+        unlike: impl Fn(&Answer) -> Option<u32>,
+    ) -> Option<Found> {
+        let passed_on = front.response_start.as_ref()?.moment.at;
+        let (server, ready) = (front.server.ip(), front.ready().at);
+        let earliest = front.started.at - CLOCK_SLACK;
+        // Nearly always all are of one endpoint.
+        let mut place = (front.place, false);
+        let mut may_stand_behind = |inner: Place| {
+            if place.0 != inner {
+                place = (inner, self.places.may_stand_behind(inner, front.place));
+            }
+            place.1
+        };
+        let mut best: Option<Found> = None;
+        for back in backs.iter().filter(|back| self.gateways.same(server, **back)) {
+            for answer in self.answers.since(*back, front.started.at) {
+                let Some(unlike) = unlike(answer) else { continue };
+                let Answer { key, began, answered, .. } = *answer;
+                let late = began < earliest || answered > passed_on;
+                if late || key.connection == front.key.connection || !may_stand_behind(answer.place) {
+                    continue;
+                }
+                let began = began.max(ready);
+                match &mut best {
+                    Some(found) if found.unlike < unlike => {}
+                    // From here on they came before what may have been read at the same turn.
+                    Some(found) if found.unlike == 0 && answered < found.turn => break,
+                    Some(found) if found.unlike == unlike && answered < found.turn => {}
+                    Some(found) if found.unlike == unlike => {
+                        found.only = false;
+                        if answered > found.answered {
+                            (found.answered, found.turn) = (answered, turn(answered, passed_on));
+                        }
+                        if began < found.began {
+                            (found.key, found.began) = (key, began);
+                        }
+                    }
+                    _ => {
+                        best =
+                            Some(Found { key, unlike, began, answered, turn: turn(answered, passed_on), only: true });
+                    }
+                }
+            }
+        }
+        best
+    }
 }
 
 /// Addresses whose attempts are remembered, and answers of each.

@@ -339,14 +339,14 @@ impl Correlator {
         let Some(candidate) = self.books.exchange(key) else { return true };
         let (since, until) = (candidate.started.at - LONGEST_EXCHANGE, (candidate.started.at, key));
         let fronts = self.gateways.akin(front.server.ip());
-        fronts.into_iter().any(|front| self.unsettled.count(front, since, until) > MOST_LOOKED_AT)
+        fronts.iter().any(|front| self.unsettled.count(*front, since, until) > MOST_LOOKED_AT)
     }
 
     /// Whether no other exchange of this gateway was open when an attempt began: then nobody else can have made it.
     pub(super) fn is_alone(&self, front: &Exchange, key: ExchangeKey) -> bool {
         let Some(began) = self.books.exchange(key).map(|candidate| self.began(candidate)) else { return false };
         let since = began - LONGEST_EXCHANGE;
-        let fronts = self.gateways.akin(front.server.ip()).into_iter();
+        let fronts = self.gateways.akin(front.server.ip()).each();
         let others = fronts.flat_map(|address| self.unsettled.between(address, since, (began, key)).rev());
         // Where more exchanges have not settled, who knows.
         let mut looked_at = 0;
@@ -409,9 +409,17 @@ impl Correlator {
     /// Exchanges without a parent that a front's gateway began in a window.
     pub(super) fn orphans_within(&self, front: &Exchange, window: Window) -> impl Iterator<Item = ExchangeKey> {
         let (from, until) = (window.from - CLOCK_SLACK, (window.until, LAST));
-        let backs = self.gateways.akin(front.server.ip()).into_iter();
+        let backs = self.gateways.akin(front.server.ip()).each();
         let entries = backs.flat_map(move |back| self.orphans.between(back, from, until));
-        entries.filter(|entry| self.places.may_stand_behind(entry.place, front.place)).map(|entry| entry.key)
+        // Many in a row are of one endpoint.
+        let mut latest = (front.place, self.places.may_stand_behind(front.place, front.place));
+        let fits = move |entry: &&Entry| {
+            if latest.0 != entry.place {
+                latest = (entry.place, self.places.may_stand_behind(entry.place, front.place));
+            }
+            latest.1
+        };
+        entries.filter(fits).map(|entry| entry.key)
     }
 
     /// Exchanges of the gateway that made an attempt: those that may still want one, and were open when it began.
@@ -422,7 +430,7 @@ impl Correlator {
         until: (Timestamp, ExchangeKey),
     ) -> impl Iterator<Item = ExchangeKey> {
         let began = self.began(attempt) - CLOCK_SLACK * 20;
-        let fronts = self.gateways.akin(attempt.client.ip()).into_iter();
+        let fronts = self.gateways.akin(attempt.client.ip()).each();
         let open = fronts.flat_map(move |front| self.unsettled.between(front, from, until).rev().take(MOST_LOOKED_AT));
         let open = open.filter(move |front| front.over >= began);
         // Nearly always the place alone tells.

@@ -7,7 +7,7 @@ use crate::correlate::nesting::{Nesting, Slot};
 use crate::event::Endpoint;
 
 /// An endpoint's number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place(u32);
 
 impl Place {
@@ -105,7 +105,7 @@ impl Places {
 
     /// An exchange began; `at_home` where its client is on the server's own host.
     pub(super) fn begin(&mut self, place: Place, at_home: bool) {
-        let Known { slot, open, .. } = self.known(place);
+        let &Known { slot, open, .. } = self.known(place);
         let own = slot.or_else(|| (at_home && place != Place::BEYOND).then(|| self.nesting.add(open.into())).flatten());
         self.nesting.begin(own.unwrap_or(Slot::ELSEWHERE));
         if let Some(known) = self.known.get_mut(place.0 as usize) {
@@ -164,8 +164,9 @@ impl Places {
         slots.is_none_or(|(inner, outer)| self.nesting.may_stand_behind(inner, outer))
     }
 
-    fn known(&self, place: Place) -> Known {
-        self.known.get(place.0 as usize).copied().unwrap_or_default()
+    fn known(&self, place: Place) -> &Known {
+        static NOTHING: Known = Known { fronted: 0, attempted: 0, needed: 0, unneeded: 0, slot: None, open: 0 };
+        self.known.get(place.0 as usize).unwrap_or(&NOTHING)
     }
 
     fn known_mut(&mut self, place: Place) -> Option<&mut Known> {

@@ -26,6 +26,13 @@ impl Provisional {
             due.push(Reverse((at, key)));
         }
     }
+
+    /// When the first one is; the end of time where there is none.
+    #[inline]
+    pub(super) fn next(&self) -> Timestamp {
+        let first = self.due.as_ref().and_then(BinaryHeap::peek);
+        first.map_or(Timestamp::from_nanos(i64::MAX), |Reverse((at, _))| *at)
+    }
 }
 
 impl Correlator {

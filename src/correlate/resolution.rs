@@ -140,7 +140,7 @@ impl Correlator {
     /// The least cost at which another exchange of the gateway, which got an error without an attempt, may have waited for the
     /// lookup: not with it, but in its place. Who has a lookup that fits better of its own has no need of it.
     fn wanted_elsewhere(&self, front: &Exchange, lookup: &Lookup) -> u32 {
-        let fronts = self.gateways.akin(front.server.ip()).into_iter();
+        let fronts = self.gateways.akin(front.server.ip()).each();
         let since = lookup.began.at - LONGEST_WAIT;
         let until = (lookup.last.at.max(lookup.began.at), LAST);
         let open = fronts.flat_map(|address| self.unsettled.between(address, since, until));

@@ -26,7 +26,15 @@ impl Correlator {
         self.hurried
     }
 
+    #[inline]
     pub(super) fn settle_due(&mut self, now: Timestamp, sink: &mut dyn FnMut(Finding<'_>)) {
+        if self.due.next() <= now || self.provisional.next() <= now {
+            self.settle_those_due(now, sink);
+        }
+    }
+
+    #[cold]
+    fn settle_those_due(&mut self, now: Timestamp, sink: &mut dyn FnMut(Finding<'_>)) {
         while self.due.next() <= now
             && let Some((_, key)) = self.due.pop()
         {
@@ -75,17 +83,19 @@ impl Correlator {
 
     fn has_succeeded(&self, exchange: &Exchange, hop: u8) -> bool {
         let asked_first = exchange.request_end.zip(exchange.response_start.as_ref());
-        let is_whole = exchange.over.is_some()
-            && exchange.defect.is_none()
-            && exchange.status().is_some_and(|status| (200..500).contains(&status))
-            && exchange.response_end.is_some_and(|end| end.how == Ending::Complete)
-            && asked_first.is_some_and(|((end, _), start)| end.frame <= start.moment.frame);
+        let is_whole = || {
+            exchange.over.is_some()
+                && exchange.defect.is_none()
+                && exchange.status().is_some_and(|status| (200..500).contains(&status))
+                && exchange.response_end.is_some_and(|end| end.how == Ending::Complete)
+                && asked_first.is_some_and(|((end, _), start)| end.frame <= start.moment.frame)
+        };
         // Who closed before the answer was complete may have left.
-        let is_open = self
-            .books
-            .conversation(exchange.key.connection)
-            .is_some_and(|conversation| conversation.close(Side::Client).is_none());
-        let is_explained = match exchange.attempts.as_slice() {
+        let is_open = || {
+            let conversation = self.books.conversation(exchange.key.connection);
+            conversation.is_some_and(|conversation| conversation.close(Side::Client).is_none())
+        };
+        let is_explained = || match exchange.attempts.as_slice() {
             [] => !self.has_orphans(exchange),
             [only] => self.books.exchange(*only).is_some_and(|attempt| {
                 attempt.status() == exchange.status()
@@ -95,7 +105,7 @@ impl Correlator {
             }),
             _ => false,
         };
-        is_whole && is_open && is_explained
+        is_whole() && is_open() && is_explained()
     }
 
     /// Judges a sixteenth of the exchanges by what is known: those that are due first, else those that began first.
@@ -145,7 +155,7 @@ impl Correlator {
     pub(super) fn has_hope(&self, key: ExchangeKey) -> bool {
         let Some(exchange) = self.books.exchange(key) else { return false };
         let (client, place, started) = (exchange.client.ip(), exchange.place, exchange.started.at);
-        let fronts = self.gateways.akin(client).into_iter().filter(|front| self.gateways.same(*front, client));
+        let fronts = self.gateways.akin(client).each().filter(|front| self.gateways.same(*front, client));
         let mut open =
             fronts.flat_map(|front| self.unsettled.between(front, Timestamp::from_nanos(i64::MIN), (started, key)));
         open.any(|other| {
@@ -164,7 +174,7 @@ impl Correlator {
             return false;
         }
         let (since, until) = (front.started.at - LONGEST_REASON, (front.started.at, key));
-        let fronts = self.gateways.akin(front.server.ip()).into_iter();
+        let fronts = self.gateways.akin(front.server.ip()).each();
         let mut earlier = fronts.flat_map(|front| self.unsettled.between(front, since, until));
         earlier.any(|earlier| {
             earlier.over < front.started.at

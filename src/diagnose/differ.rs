@@ -103,7 +103,9 @@ impl Differ {
         bucket(Facet::Minute, minute);
         let Some(attempt) = attempt else { return };
         let Party { exchange, conversation } = attempt.party;
-        if upstreams.len() < MOST_UPSTREAMS || upstreams.contains_key(&exchange.server) {
+        if let Some(count) = upstreams.get_mut(&exchange.server) {
+            count.note(failed);
+        } else if upstreams.len() < MOST_UPSTREAMS {
             upstreams.entry(exchange.server).or_default().note(failed);
         } else {
             *beyond += 1;

@@ -72,9 +72,10 @@ impl Pools {
 
     /// An endpoint served a request that was sent to it at `sent`.
     pub(super) fn served(&mut self, upstream: Endpoint, sent: Timestamp) {
-        if self.served.len() < MOST_SERVED || self.served.contains_key(&upstream) {
-            let latest = self.served.entry(upstream).or_insert(sent);
+        if let Some(latest) = self.served.get_mut(&upstream) {
             *latest = sent.max(*latest);
+        } else if self.served.len() < MOST_SERVED {
+            self.served.insert(upstream, sent);
         }
     }
 

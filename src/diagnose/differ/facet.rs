@@ -125,24 +125,24 @@ fn span(millis: u64) -> String {
 /// A path without its query, in which what looks like an identifier is a star: requests of one kind have one pattern. What is
 /// deeper than the fourth segment is left out.
 pub(super) fn pattern(target: &str) -> SmallText {
-    let path = target.split(['?', '#', ';']).next().unwrap_or_default();
+    let path = target.as_bytes().split(|octet| matches!(octet, b'?' | b'#' | b';')).next().unwrap_or_default();
     let mut kept = SmallText::default();
-    for (index, segment) in path.split('/').enumerate() {
+    for (index, segment) in path.split(|octet| *octet == b'/').enumerate() {
         if index > DEPTH {
-            kept.push("/…");
+            kept.push("/…".as_bytes());
             break;
         }
         if index > 0 {
-            kept.push("/");
+            kept.push(b"/");
         }
-        kept.push(if is_identifier(segment) { "*" } else { segment });
+        kept.push(if is_identifier(segment) { b"*" } else { segment });
     }
     kept
 }
 
 /// Numbers, hexadecimal digests, words that are mostly digits, and what is too long to be a word.
-fn is_identifier(segment: &str) -> bool {
-    let digits = segment.bytes().filter(u8::is_ascii_digit).count();
+fn is_identifier(segment: &[u8]) -> bool {
+    let digits = segment.iter().filter(|octet| octet.is_ascii_digit()).count();
     (digits > 0 && (digits * 2 > segment.len() || segment.len() >= 16)) || segment.len() > LONGEST_WORD
 }
 
@@ -151,8 +151,9 @@ fn is_identifier(segment: &str) -> bool {
 pub(super) struct SmallText(SmallVec<[u8; 64]>);
 
 impl SmallText {
-    fn push(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
+    /// Adds octets between which and those before them no character is divided.
+    fn push(&mut self, octets: &[u8]) {
+        self.0.extend_from_slice(octets);
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {

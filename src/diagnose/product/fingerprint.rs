@@ -280,8 +280,14 @@ struct Named<'a> {
 
 /// The product that a Server field names: its first token, `name/version`.
 fn named(server: &str) -> Option<Named<'_>> {
-    let token = server.split_ascii_whitespace().next()?;
-    let (name, version) = token.split_once('/').map_or((token, None), |(name, version)| (name, Some(version)));
+    let token = server.trim_ascii_start();
+    let end = token.bytes().position(|octet| octet.is_ascii_whitespace()).unwrap_or(token.len());
+    let token = token.get(..end).filter(|token| !token.is_empty())?;
+    let slash = token.bytes().position(|octet| octet == b'/');
+    let (name, version) = slash.map_or((token, None), |slash| {
+        let (name, rest) = token.split_at(slash);
+        (name, rest.get(1..))
+    });
     let product = SERVERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, product)| *product)?;
     Some(Named { product, version, text: server })
 }
