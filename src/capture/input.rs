@@ -29,7 +29,7 @@ pub(super) struct Input {
     numbered: u64,
     packets: u64,
     first: Option<Timestamp>,
-    current: Option<Current>,
+    current: Current,
     at: Timestamp,
     /// Secrets that stood before the packet at hand and were not yet asked for.
     secrets: Vec<Entry>,
@@ -43,12 +43,16 @@ enum Records {
     Unknown,
 }
 
-/// The packet at hand, whose octets stay in the window.
+/// The packet at hand, whose octets stay in the window; before the first one, and after the last, one without octets.
 struct Current {
     link: LinkType,
     interface: u32,
     length: u32,
     octets: Range<usize>,
+}
+
+impl Current {
+    const NONE: Self = Self { link: LinkType::NULL, interface: 0, length: 0, octets: 0..0 };
 }
 
 enum End {
@@ -87,7 +91,7 @@ impl Input {
             numbered: 0,
             packets: 0,
             first: None,
-            current: None,
+            current: Current::NONE,
             at: Timestamp::default(),
             secrets: Vec::new(),
             end: None,
@@ -105,46 +109,52 @@ impl Input {
     }
 
     /// Moves to the next packet. False at the end.
-    #[inline]
+    #[inline(always)] // It is asked once for every packet, from one place.
     pub(super) fn advance(&mut self) -> bool {
         if self.end.is_some() {
             return false;
         }
-        let moved = match self.records {
-            Records::Pcap(header) => self.advance_pcap(&header),
-            Records::Pcapng(_) => self.advance_pcapng(),
+        let moved = match &self.records {
+            Records::Pcapng(blocks) => match blocks.packet_at_hand(self.window.filled()) {
+                Some((packet, octets)) => {
+                    self.take(packet, octets);
+                    true
+                }
+                None => self.advance_pcapng(),
+            },
+            Records::Pcap(header) => self.advance_pcap(*header),
             Records::Unknown => false,
         };
-        if moved {
-            self.packets += 1;
-            if self.first.is_none() {
-                self.first = Some(self.at);
-            }
-        } else {
-            self.current = None;
+        if !moved {
+            self.current = Current::NONE;
+            return false;
         }
-        moved
+        self.packets += 1;
+        if self.packets == 1 {
+            self.first = Some(self.at);
+        }
+        true
     }
 
     /// The packet at hand.
     #[inline]
-    pub(super) fn frame(&self, input: u16) -> Option<Captured<'_>> {
-        let current = self.current.as_ref()?;
-        Some(Captured {
+    pub(super) fn frame(&self, input: u16) -> Captured<'_> {
+        let Current { link, interface, length, octets } = &self.current;
+        Captured {
             frame: Frame::new(input, self.numbered),
             at: self.at,
-            link: current.link,
-            interface: current.interface,
-            length: current.length,
+            link: *link,
+            interface: *interface,
+            length: *length,
             focused: true,
-            octets: self.window.kept(current.octets.clone()),
-        })
+            octets: self.window.kept(octets.clone()),
+        }
     }
 
     /// Where the octets of the packet at hand are kept.
     #[inline]
-    pub(super) fn kept(&self) -> Option<(&Arc<Vec<u8>>, Range<usize>)> {
-        Some((self.window.buffer(), self.current.as_ref()?.octets.clone()))
+    pub(super) fn kept(&self) -> (&Arc<Vec<u8>>, Range<usize>) {
+        (self.window.buffer(), self.current.octets.clone())
     }
 
     /// Whether the file gave secrets of TLS connections that were not asked for.
@@ -160,8 +170,8 @@ impl Input {
     }
 
     /// Time of the packet at hand.
-    pub(super) fn at(&self) -> Option<Timestamp> {
-        self.current.as_ref().map(|_| self.at)
+    pub(super) const fn at(&self) -> Timestamp {
+        self.at
     }
 
     /// Octets read of the file, compressed where it is.
@@ -211,7 +221,7 @@ impl Input {
     }
 
     #[inline]
-    fn advance_pcap(&mut self, header: &pcap::Header) -> bool {
+    fn advance_pcap(&mut self, header: pcap::Header) -> bool {
         loop {
             match header.record(self.window.filled()) {
                 Ok(record) => {
@@ -219,7 +229,7 @@ impl Input {
                     self.numbered += 1;
                     let end = record.octets.end;
                     let octets = self.window.keep(record.octets);
-                    self.current = Some(Current { link: header.link, interface: 0, length: record.length, octets });
+                    self.current = Current { link: header.link, interface: 0, length: record.length, octets };
                     self.window.step(end);
                     return true;
                 }
@@ -237,23 +247,15 @@ impl Input {
         }
     }
 
-    #[inline]
+    /// Steps over blocks up to the next packet.
+    #[cold]
     fn advance_pcapng(&mut self) -> bool {
         loop {
             let Records::Pcapng(blocks) = &mut self.records else { return false };
             // What was stepped over may end behind the window, which is then empty.
             match blocks.next(self.window.filled()) {
                 Ok((pcapng::Block::Packet(packet), octets)) => {
-                    // A simple packet block says no time: the last one holds.
-                    self.at = packet.at.unwrap_or(self.at);
-                    self.numbered += 1;
-                    self.current = Some(Current {
-                        link: packet.link,
-                        interface: packet.interface,
-                        length: packet.length,
-                        octets: self.window.keep(packet.octets),
-                    });
-                    self.window.step(octets);
+                    self.take(packet, octets);
                     return true;
                 }
                 Ok((pcapng::Block::KeyLog(text), octets)) => {
@@ -283,6 +285,21 @@ impl Input {
                 }
             }
         }
+    }
+
+    /// A packet is at hand, in a block of so many octets.
+    #[inline]
+    fn take(&mut self, packet: pcapng::Packet, octets: usize) {
+        // A simple packet block says no time: the last one holds.
+        self.at = packet.at.unwrap_or(self.at);
+        self.numbered += 1;
+        self.current = Current {
+            link: packet.link,
+            interface: packet.interface,
+            length: packet.length,
+            octets: self.window.keep(packet.octets),
+        };
+        self.window.step(octets);
     }
 
     fn begin_pcap(&mut self) -> Result<(), Refused> {

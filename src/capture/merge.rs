@@ -40,7 +40,7 @@ struct Merged {
     /// Size of the file; `None` for pipes.
     size: Option<u64>,
     state: State,
-    /// Greatest stamp so far.
+    /// Greatest stamp so far, where there are several inputs.
     latest: Timestamp,
 }
 
@@ -75,8 +75,8 @@ impl Source {
         let readers = Readers::default();
         for (index, named) in named.into_iter().enumerate() {
             let mut input = Merged::open(named, &readers)?;
-            if !alone && input.advance() {
-                turns.push(Reverse((input.latest, index)));
+            if !alone && let Some(at) = input.turn() {
+                turns.push(Reverse((at, index)));
                 input.wait();
             }
             inputs.push(input);
@@ -92,7 +92,7 @@ impl Source {
     }
 
     /// Moves to the next frame in the order of time. False at the end of all inputs.
-    #[inline]
+    #[inline(always)] // It is asked once for every packet.
     pub fn advance(&mut self) -> bool {
         self.current = match self.inputs.as_mut_slice() {
             [only] => {
@@ -121,7 +121,7 @@ impl Source {
     #[must_use]
     pub fn kept(&self) -> Option<(&Arc<Vec<u8>>, Range<usize>)> {
         match &self.inputs.get(self.current?)?.state {
-            State::Open(input) => input.kept(),
+            State::Open(input) => Some(input.kept()),
             State::Waiting(_) | State::Over(_) => None,
         }
     }
@@ -177,6 +177,7 @@ impl Source {
     }
 
     /// The input whose packet is next, moved to that packet.
+    #[inline(never)]
     fn turn(&mut self) -> Option<usize> {
         let mut candidate = self.last.take().and_then(|last| self.ready(last));
         loop {
@@ -205,9 +206,9 @@ impl Source {
     /// Moves an input on, and says when its turn is.
     fn ready(&mut self, index: usize) -> Option<(Timestamp, usize)> {
         let input = self.inputs.get_mut(index)?;
-        let moved = input.advance();
+        let at = input.turn();
         self.secrets.append(&mut input.take_secrets());
-        moved.then_some((input.latest, index))
+        Some((at?, index))
     }
 
     /// Opens an input again whose turn has come. Its first packet is looked at anew: a ring may have overwritten the file.
@@ -230,16 +231,31 @@ impl Merged {
         }
     }
 
-    #[inline]
+    #[inline(always)] // It is asked once for every packet.
     fn advance(&mut self) -> bool {
         let State::Open(input) = &mut self.state else { return false };
-        if input.advance() {
-            self.latest = self.latest.max(input.at().unwrap_or(self.latest));
-            true
-        } else {
-            self.state = State::Over(self.summary());
-            false
+        let moved = input.advance();
+        if !moved {
+            self.end();
         }
+        moved
+    }
+
+    #[cold]
+    fn end(&mut self) {
+        self.state = State::Over(self.summary());
+    }
+
+    /// Moves on, and says when its turn is.
+    #[inline(never)]
+    fn turn(&mut self) -> Option<Timestamp> {
+        if !self.advance() {
+            return None;
+        }
+        if let State::Open(input) = &self.state {
+            self.latest = self.latest.max(input.at());
+        }
+        Some(self.latest)
     }
 
     #[inline]
@@ -257,8 +273,8 @@ impl Merged {
     #[inline]
     fn frame(&self, index: usize) -> Option<Captured<'_>> {
         match &self.state {
-            State::Open(input) => input.frame(index as u16),
-            _ => None,
+            State::Open(input) => Some(input.frame(index as u16)),
+            State::Waiting(_) | State::Over(_) => None,
         }
     }
 

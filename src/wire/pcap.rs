@@ -38,6 +38,17 @@ impl Order {
         }
     }
 
+    /// Numbers of four octets each, which stand together.
+    #[inline]
+    #[must_use]
+    pub fn numbers<const COUNT: usize>(self, octets: [[u8; 4]; COUNT]) -> [u32; COUNT] {
+        let numbers = octets.map(u32::from_le_bytes);
+        match self {
+            Self::Little => numbers,
+            Self::Big => swapped(numbers),
+        }
+    }
+
     /// Eight octets as a number.
     #[inline]
     #[must_use]
@@ -47,6 +58,12 @@ impl Order {
             Self::Big => u64::from_be_bytes(octets),
         }
     }
+}
+
+/// Kept apart: it is rare, and would be done each time to be chosen from.
+#[cold]
+fn swapped<const COUNT: usize>(numbers: [u32; COUNT]) -> [u32; COUNT] {
+    numbers.map(u32::swap_bytes)
 }
 
 /// Why a window yields nothing.
@@ -173,7 +190,8 @@ impl Header {
         let ([seconds, fraction, captured, length], _) = header.as_chunks::<4>() else {
             return Err(Unreadable::Truncated { needed: self.record_header });
         };
-        let (mut captured, mut length) = (self.order.u32(*captured), self.order.u32(*length));
+        let [seconds, fraction, mut captured, mut length] =
+            self.order.numbers([*seconds, *fraction, *captured, *length]);
         if self.swapped != Swapped::No && (self.swapped == Swapped::Yes || captured > length) {
             (captured, length) = (length, captured);
         }
@@ -187,10 +205,9 @@ impl Header {
         if window.len() < end {
             return Err(Unreadable::Truncated { needed: end });
         }
-        let seconds = i64::from(self.order.u32(*seconds));
-        let fraction = i64::from(self.order.u32(*fraction));
         // 2^32 seconds and 2^32 microseconds stay below 2^63 nanoseconds.
-        let at = Timestamp::from_nanos(seconds * 1_000_000_000 + fraction * self.nanoseconds_per_fraction);
+        let nanoseconds = i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * self.nanoseconds_per_fraction;
+        let at = Timestamp::from_nanos(nanoseconds);
         Ok(Record { at, length: length.max(captured), octets: self.record_header..end })
     }
 }

@@ -165,6 +165,30 @@ impl Blocks {
         }
     }
 
+    /// The enhanced packet block at the begin of `window`, where it is whole and breaks no rule, and how many octets to step
+    /// forward: most of all blocks. Whatever is not found like this [`Self::next`] finds.
+    #[inline]
+    #[must_use]
+    pub fn packet_at_hand(&self, window: &[u8]) -> Option<(Packet, usize)> {
+        let (header, _) = window.first_chunk::<28>()?.as_chunks::<4>();
+        let header = self.order.numbers::<7>(*header.first_chunk()?);
+        let [ENHANCED_PACKET, length, number, high, low, captured, original] = header else { return None };
+        let interface = self.interfaces.get(number as usize)?;
+        let room = packet_room(ENHANCED_PACKET, length, 32).ok()?;
+        let trailer = window.get(..length as usize)?.last_chunk()?;
+        if captured > room || self.order.u32(*trailer) != length || self.trailer.is_some() {
+            return None;
+        }
+        let packet = Packet {
+            at: Some(interface.instant(u64::from(high) << 32 | u64::from(low))),
+            link: interface.link,
+            interface: self.interfaces_before.saturating_add(number),
+            length: original.max(captured),
+            octets: 28..28 + captured as usize,
+        };
+        Some((packet, length as usize))
+    }
+
     /// Whether a packet block stands at the begin of `window`, as far as can be seen.
     #[must_use]
     pub fn at_packet(&self, window: &[u8]) -> bool {
@@ -371,13 +395,18 @@ impl Blocks {
 }
 
 impl Interface {
-    #[inline]
+    #[inline(always)] // What is unusual is done elsewhere.
     fn instant(&self, stamp: u64) -> Timestamp {
         if let (Units::Multiple(nanoseconds), 0) = (self.units, self.offset_seconds)
             && let Some(instant) = stamp.checked_mul(nanoseconds).and_then(|instant| i64::try_from(instant).ok())
         {
             return Timestamp::from_nanos(instant);
         }
+        self.unusual_instant(stamp)
+    }
+
+    #[cold]
+    fn unusual_instant(&self, stamp: u64) -> Timestamp {
         let stamp = i128::from(stamp);
         let since_offset = match self.units {
             Units::Multiple(nanoseconds) => stamp * i128::from(nanoseconds),
