@@ -50,7 +50,7 @@ impl Duplicates {
     /// Whether `packet` is a copy of one that was seen before, on `interface` or another. Indices of interfaces of
     /// different inputs must differ. Packets whose content is [`Content::Other`] or
     /// [`Content::Neighbour`] are never copies.
-    #[inline]
+    #[inline(always)] // It is asked of every packet, from one place.
     pub fn is_copy(&mut self, at: Timestamp, interface: u32, packet: &Packet<'_>) -> bool {
         let Some((hash, options)) = invariants(packet) else {
             return false;
@@ -75,24 +75,8 @@ impl Duplicates {
         let mut oldest = Timestamp::from_nanos(i64::MAX);
         for (index, earlier) in set.iter_mut().enumerate() {
             if earlier.hash == hash {
-                let likeness = seen.likeness(earlier, self.window);
-                let number = seen.interface.0.wrapping_add(seen.interface.1) & 15;
-                let doubling = self.doubling.get_mut(usize::try_from(number).unwrap_or_default());
-                match likeness {
-                    Likeness::None => {}
-                    Likeness::Elsewhere => return true,
-                    Likeness::Twice => {
-                        if let Some(doubling) = doubling {
-                            *doubling = Doubling { interface: seen.interface, at };
-                        }
-                        return true;
-                    }
-                    Likeness::PerhapsTwice => {
-                        if doubling.is_some_and(|doubling| doubling.covers(&seen)) && !earlier.is_spent {
-                            earlier.is_spent = true;
-                            return true;
-                        }
-                    }
+                if seen.is_copy_of(earlier, self.window, &mut self.doubling) {
+                    return true;
                 }
                 place = index;
                 break;
@@ -186,7 +170,28 @@ impl Seen {
         is_spent: false,
     };
 
-    #[inline]
+    /// Whether it is a copy of an earlier packet with the same hash.
+    #[cold]
+    fn is_copy_of(&self, earlier: &mut Self, window: Duration, doubling: &mut [Doubling; 16]) -> bool {
+        let number = self.interface.0.wrapping_add(self.interface.1) & 15;
+        let doubling = doubling.get_mut(number as usize);
+        match self.likeness(earlier, window) {
+            Likeness::None => false,
+            Likeness::Elsewhere => true,
+            Likeness::Twice => {
+                if let Some(doubling) = doubling {
+                    *doubling = Doubling { interface: self.interface, at: self.at };
+                }
+                true
+            }
+            Likeness::PerhapsTwice => {
+                let is_copy = doubling.is_some_and(|doubling| doubling.covers(self)) && !earlier.is_spent;
+                earlier.is_spent |= is_copy;
+                is_copy
+            }
+        }
+    }
+
     fn likeness(&self, earlier: &Self, window: Duration) -> Likeness {
         // One of the two spans is zero. Captures of several interfaces are not always in the order of time.
         let apart = self.at.since(earlier.at).max(earlier.at.since(self.at));
@@ -208,115 +213,126 @@ impl Seen {
 }
 
 /// Hashes of what a copy never changes, and of the TCP options.
-#[inline]
+#[inline(always)] // It is asked of every packet, from one place.
 fn invariants(packet: &Packet<'_>) -> Option<(u64, u16)> {
     let mut hash = Hash::new();
-    match (packet.source, packet.destination) {
+    let addresses = match (packet.source, packet.destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            hash.add(u64::from(u32::from(source)) << 32 | u64::from(u32::from(destination)));
+            u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits())
         }
-        (source, destination) => {
-            hash.add_address(source);
-            hash.add_address(destination);
-        }
-    }
+        (source, destination) => hash.addresses(source, destination),
+    };
+    let Content::Tcp(segment) = &packet.content else { return Some((other_invariants(hash, addresses, packet)?, 0)) };
+    hash.add(
+        addresses,
+        u64::from(segment.source_port) << 48
+            | u64::from(segment.destination_port) << 32
+            | u64::from(packet.identification) << 16
+            | u64::from(segment.flags.0) << 8
+            | KIND_TCP,
+    );
+    hash.add(
+        u64::from(segment.sequence) << 32 | u64::from(segment.acknowledgement),
+        u64::from(segment.window) << 32 | u64::from(segment.length),
+    );
+    // What stands at one place of a stream is the same each time: its beginning suffices.
+    hash.add_octets(segment.payload.get(..16).unwrap_or(segment.payload));
     let mut options = Hash::new();
+    options.add_octets(segment.options);
+    Some((hash.0, (options.0 >> 48) as u16))
+}
+
+/// The same of what is no TCP.
+#[cold]
+fn other_invariants(mut hash: Hash, addresses: u64, packet: &Packet<'_>) -> Option<u64> {
+    let identification = u64::from(packet.identification) << 16;
+    let ports = |(source, destination): (u16, u16)| u64::from(source) << 48 | u64::from(destination) << 32;
     match &packet.content {
-        Content::Tcp(segment) => {
-            hash.add(
-                u64::from(segment.source_port) << 48
-                    | u64::from(segment.destination_port) << 32
-                    | u64::from(packet.identification) << 16
-                    | u64::from(segment.flags.0) << 8
-                    | KIND_TCP,
-            );
-            hash.add(u64::from(segment.sequence) << 32 | u64::from(segment.acknowledgement));
-            hash.add(u64::from(segment.window) << 32 | u64::from(segment.length));
-            hash.add_octets(segment.payload);
-            options.add_octets(segment.options);
-        }
         Content::Udp(datagram) => {
-            hash.add(
-                u64::from(datagram.source_port) << 48
-                    | u64::from(datagram.destination_port) << 32
-                    | u64::from(packet.identification) << 16
-                    | KIND_UDP,
-            );
-            hash.add(u64::from(datagram.length));
+            let ports = ports((datagram.source_port, datagram.destination_port));
+            hash.add(addresses, ports | identification | KIND_UDP);
+            hash.add(u64::from(datagram.length), 0);
             hash.add_octets(datagram.payload);
         }
         Content::IcmpError(error) => {
-            hash.add(
-                u64::from(error.ports.0) << 48
-                    | u64::from(error.ports.1) << 32
-                    | u64::from(packet.identification) << 16
-                    | u64::from(error.protocol) << 8
-                    | KIND_ICMP,
-            );
+            hash.add(addresses, ports(error.ports) | identification | u64::from(error.protocol) << 8 | KIND_ICMP);
             hash.add(
                 u64::from(error.sequence.unwrap_or_default()) << 32
                     | u64::from(error.icmp_type) << 8
                     | u64::from(error.code),
+                hash.addresses(error.source, error.destination),
             );
-            hash.add_address(error.source);
-            hash.add_address(error.destination);
         }
         Content::Fragment(fragment) => {
             hash.add(
+                addresses,
                 u64::from(fragment.identification) << 32
                     | u64::from(fragment.protocol) << 16
                     | u64::from(fragment.more) << 8
                     | KIND_FRAGMENT,
             );
-            hash.add(u64::from(fragment.offset));
+            hash.add(u64::from(fragment.offset), 0);
             hash.add_octets(fragment.octets);
         }
-        Content::Neighbour(_) | Content::Other(_) => return None,
+        Content::Tcp(_) | Content::Neighbour(_) | Content::Other(_) => return None,
     }
-    Some((hash.0, (options.0 >> 48) as u16))
+    Some(hash.0)
 }
 
-/// Multiply and fold. The key is fixed, so that the same capture gives the same report; somebody who makes two of his own
-/// packets collide hides one of them, which he could as well not have sent.
+/// Multiply and fold, two words at a time. The keys are fixed, so that the same capture gives the same report; somebody who makes
+/// two of his own packets collide hides one of them, which he could as well not have sent.
+#[derive(Clone, Copy)]
 struct Hash(u64);
 
 impl Hash {
     const KEY: u64 = 0x9e37_79b9_7f4a_7c15;
 
     #[inline]
-    fn new() -> Self {
+    const fn new() -> Self {
         Self(0x243f_6a88_85a3_08d3)
     }
 
     #[inline]
-    fn add(&mut self, word: u64) {
-        let product = u128::from(self.0 ^ word).wrapping_mul(u128::from(Self::KEY));
+    fn add(&mut self, one: u64, other: u64) {
+        let product = u128::from(self.0 ^ one).wrapping_mul(u128::from(Self::KEY ^ other));
         self.0 = (product as u64) ^ ((product >> 64) as u64).rotate_left(23);
     }
 
-    #[inline]
-    fn add_address(&mut self, address: IpAddr) {
-        match address {
-            IpAddr::V4(address) => self.add(u64::from(u32::from(address))),
-            IpAddr::V6(address) => {
-                let bits = u128::from(address);
-                self.add((bits >> 64) as u64);
-                self.add(bits as u64);
-            }
+    /// Two addresses as one word.
+    #[cold]
+    fn addresses(mut self, source: IpAddr, destination: IpAddr) -> u64 {
+        for address in [source, destination] {
+            let bits = match address {
+                IpAddr::V4(address) => u128::from(address.to_bits()),
+                IpAddr::V6(address) => address.to_bits(),
+            };
+            self.add((bits >> 64) as u64, bits as u64);
         }
+        self.0
     }
 
     /// The first 40 octets at most.
     #[inline]
     fn add_octets(&mut self, octets: &[u8]) {
-        let (words, rest) = octets.as_chunks::<8>();
-        for word in words.iter().take(5) {
-            self.add(u64::from_le_bytes(*word));
+        let octets = octets.get(..40).unwrap_or(octets);
+        let (pairs, rest) = octets.as_chunks::<16>();
+        for pair in pairs {
+            let (one, other) = (word(pair.first_chunk()), word(pair.last_chunk()));
+            self.add(one, other);
         }
-        if words.len() < 5 {
-            self.add(rest.iter().fold(1, |word, octet| word << 8 | u64::from(*octet)));
-        }
+        // What is left over is read from both of its ends.
+        let (one, other) = match rest {
+            [] => return,
+            [_, _, _, _, _, _, _, _, ..] => (word(rest.first_chunk()), word(rest.last_chunk())),
+            _ => (rest.iter().fold(1, |word, octet| word << 8 | u64::from(*octet)), 0),
+        };
+        self.add(one, other);
     }
+}
+
+#[inline]
+fn word(octets: Option<&[u8; 8]>) -> u64 {
+    octets.map_or(0, |octets| u64::from_le_bytes(*octets))
 }
 
 const KIND_TCP: u64 = 1;

@@ -4,7 +4,7 @@
 //! each of them knows what one alone would.
 
 use std::hash::BuildHasher;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashSet};
@@ -50,7 +50,7 @@ pub enum Held<'p, 'a> {
     /// As it stands there.
     Whole(&'p Packet<'a>),
     /// Its last fragment stands there.
-    Reassembled(Reassembled),
+    Reassembled(Box<Reassembled>),
 }
 
 /// Where a packet is to go.
@@ -89,15 +89,17 @@ impl Keys {
     #[inline]
     #[must_use]
     pub fn of(&self, [one, other]: [End; 2]) -> u64 {
-        let number = |(address, port): End| {
-            let address = match address {
-                IpAddr::V4(v4) => 0xffff_0000_0000 | u128::from(v4.to_bits()),
-                IpAddr::V6(v6) => v6.to_bits(),
-            };
-            address ^ u128::from(port) << 96
+        let ((IpAddr::V4(address), port), (IpAddr::V4(other_address), other_port)) = (one, other) else {
+            return self.of_v6(one, other);
         };
-        let (one, other) = (number(one), number(other));
-        self.hasher.hash_one((one.wrapping_add(other), one ^ other))
+        let number = |address: Ipv4Addr, port| u64::from(address.to_bits()) << 16 | u64::from(port);
+        let (one, other) = (number(address, port), number(other_address, other_port));
+        self.hasher.hash_one((one.min(other), one.max(other)))
+    }
+
+    #[inline(never)]
+    fn of_v6(&self, one: End, other: End) -> u64 {
+        self.hasher.hash_one((one.min(other), one.max(other)))
     }
 }
 
@@ -158,37 +160,54 @@ impl Steer {
         }
         // Interfaces are numbered within an input; copies are told apart by where they were captured.
         let interface = captured.interface | u32::from(captured.frame.input()) << 20;
-        match packet::decode(captured.link, captured.octets, captured.length) {
-            Ok(packet) if self.duplicates.is_copy(captured.at, interface, &packet) => self.counters.duplicates += 1,
-            Ok(packet) => match &packet.content {
-                Content::Fragment(fragment) => {
-                    let Some(whole) = self.defragmenter.push(captured.at, &packet, fragment) else { return };
-                    let course = match whole.packet() {
-                        Ok(Packet { content: Content::Fragment(_), .. }) | Err(_) => return,
-                        Ok(packet) => self.course(&packet),
-                    };
-                    give(Held::Reassembled(whole), course);
-                }
-                _ => {
-                    let course = self.course(&packet);
-                    give(Held::Whole(&packet), course);
-                }
-            },
-            Err(Undecodable::NotIp) => {}
-            Err(_) => self.counters.undecodable += 1,
+        // It is not moved any more: copying costs more than decoding.
+        let decoded = packet::decode(captured.link, captured.octets, captured.length);
+        let packet = match &decoded {
+            Ok(packet) => packet,
+            Err(Undecodable::NotIp) => return,
+            Err(_) => {
+                self.counters.undecodable += 1;
+                return;
+            }
+        };
+        if self.duplicates.is_copy(captured.at, interface, packet) {
+            self.counters.duplicates += 1;
+            return;
+        }
+        match &packet.content {
+            Content::Tcp(segment) => give(Held::Whole(packet), self.course_of(packet, segment)),
+            _ => self.take_other(captured.at, packet, give),
         }
     }
 
-    #[inline]
+    /// Takes a packet that is no segment.
+    #[cold]
+    fn take_other(&mut self, at: Timestamp, packet: &Packet<'_>, give: impl FnOnce(Held<'_, '_>, Course)) {
+        let Content::Fragment(fragment) = &packet.content else {
+            let course = self.course(packet);
+            return give(Held::Whole(packet), course);
+        };
+        let Some(whole) = self.defragmenter.push(at, packet, fragment) else { return };
+        let course = match whole.packet() {
+            Ok(Packet { content: Content::Fragment(_), .. }) | Err(_) => return,
+            Ok(packet) => self.course(&packet),
+        };
+        give(Held::Reassembled(Box::new(whole)), course);
+    }
+
+    #[inline(always)] // It is asked of nearly every packet.
+    fn course_of(&mut self, packet: &Packet<'_>, segment: &Segment<'_>) -> Course {
+        let ends @ [source, destination] =
+            [(packet.source, segment.source_port), (packet.destination, segment.destination_port)];
+        let server = serving(segment).map(|is_source| if is_source { source } else { destination });
+        let serves = server.filter(|server| self.servers.is_new(*server)).map(SocketAddr::from);
+        Course { key: self.keys.of(ends), serves }
+    }
+
+    #[inline(never)]
     fn course(&mut self, packet: &Packet<'_>) -> Course {
         match &packet.content {
-            Content::Tcp(segment) => {
-                let ends @ [source, destination] =
-                    [(packet.source, segment.source_port), (packet.destination, segment.destination_port)];
-                let server = serving(segment).map(|is_source| if is_source { source } else { destination });
-                let serves = server.filter(|server| self.servers.is_new(*server)).map(SocketAddr::from);
-                Course { key: self.keys.of(ends), serves }
-            }
+            Content::Tcp(segment) => self.course_of(packet, segment),
             Content::IcmpError(error) => {
                 let ends = [(error.source, error.ports.0), (error.destination, error.ports.1)];
                 Course { key: self.keys.of(ends), serves: None }
@@ -204,10 +223,9 @@ fn serving(segment: &Segment<'_>) -> Option<bool> {
     if segment.flags.syn() {
         return Some(segment.flags.ack());
     }
-    if segment.payload.starts_with(b"HTTP/1.") {
-        Some(true)
-    } else {
-        looks_like_request(segment.payload).then_some(false)
+    match segment.payload {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', ..] => Some(true),
+        payload => looks_like_request(payload).then_some(false),
     }
 }
 
@@ -215,9 +233,17 @@ fn serving(segment: &Segment<'_>) -> Option<bool> {
 #[inline]
 #[must_use]
 pub fn looks_like_request(octets: &[u8]) -> bool {
-    const METHODS: [&[u8]; 9] =
-        [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE "];
-    METHODS.iter().any(|method| octets.starts_with(method))
+    // By the first octet most that is no request is told apart, and each method is compared once.
+    match octets.first() {
+        Some(b'G') => octets.starts_with(b"GET "),
+        Some(b'P') => octets.starts_with(b"POST ") || octets.starts_with(b"PUT ") || octets.starts_with(b"PATCH "),
+        Some(b'H') => octets.starts_with(b"HEAD "),
+        Some(b'D') => octets.starts_with(b"DELETE "),
+        Some(b'O') => octets.starts_with(b"OPTIONS "),
+        Some(b'C') => octets.starts_with(b"CONNECT "),
+        Some(b'T') => octets.starts_with(b"TRACE "),
+        _ => false,
+    }
 }
 
 /// Endpoints that were seen to serve, so that a connection that began before the capture gets its roles.
@@ -237,10 +263,18 @@ impl Servers {
     /// Whether it is the first time that this one is seen to serve.
     #[inline]
     fn is_new(&mut self, server: End) -> bool {
-        let recent = self.recent.get_mut(usize::from(server.1) % RECENT);
-        if recent.is_some_and(|recent| recent.replace(server) == Some(server)) {
-            return false;
+        match self.recent.get_mut(usize::from(server.1) % RECENT) {
+            Some(Some(recent)) if *recent == server => false,
+            Some(recent) => {
+                *recent = Some(server);
+                self.add(server)
+            }
+            None => self.add(server),
         }
+    }
+
+    #[cold]
+    fn add(&mut self, server: End) -> bool {
         self.known.len() < self.most && self.known.insert(server)
     }
 }

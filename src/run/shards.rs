@@ -156,7 +156,7 @@ fn follow(
                     }
                 }
                 Item::Reassembled(whole, Steered { moment, key, focused }) => {
-                    shard.take(&Held::Reassembled(*whole), key, focused, moment, &mut part.events);
+                    shard.take(&Held::Reassembled(whole), key, focused, moment, &mut part.events);
                 }
             }
             part.ends.push(part.events.len() as u32);
@@ -226,7 +226,7 @@ impl Feed for Deal {
             turns.push(turn as u8);
             let steered = Steered { moment, key: course.key, focused: captured.focused };
             let item = match held {
-                Held::Reassembled(whole) => Item::Reassembled(Box::new(whole), steered),
+                Held::Reassembled(whole) => Item::Reassembled(whole, steered),
                 Held::Whole(_) => Item::Frame(hand.batch.frame(captured, steered, source)),
             };
             hand.batch.items.push(item);

@@ -74,16 +74,20 @@ pub(super) enum Network<'a> {
 /// finds `strip` finds too.
 #[inline]
 pub(super) fn plain(link: LinkType, frame: Octets<'_>) -> Option<(Octets<'_>, Point)> {
-    match (link, frame.captured) {
-        (LinkType::ETHERNET, [_, _, _, _, _, _, _, _, _, _, _, _, 0x08, 0x00, ..])
-        | (LinkType::ETHERNET, [_, _, _, _, _, _, _, _, _, _, _, _, 0x86, 0xdd, ..]) => {
-            Some((frame.after(14).ok()?, Point { passage: Passage::Unknown, interface: None }))
+    let (ether_type, header, point) = match link {
+        LinkType::ETHERNET => {
+            let [.., high, low] = frame.captured.first_chunk::<14>()?;
+            ([*high, *low], 14, Point { passage: Passage::Unknown, interface: None })
         }
-        (LinkType::LINUX_SLL2, [0x08, 0x00, _, _, i0, i1, i2, i3, _, _, packet_type, ..])
-        | (LinkType::LINUX_SLL2, [0x86, 0xdd, _, _, i0, i1, i2, i3, _, _, packet_type, ..]) => {
+        LinkType::LINUX_SLL2 => {
+            let [high, low, _, _, i0, i1, i2, i3, _, _, packet_type, ..] = frame.captured.first_chunk::<20>()?;
             let interface = Some(u32::from_be_bytes([*i0, *i1, *i2, *i3]));
-            Some((frame.after(20).ok()?, Point { passage: passage(*packet_type), interface }))
+            ([*high, *low], 20, Point { passage: passage(*packet_type), interface })
         }
+        _ => return None,
+    };
+    match u16::from_be_bytes(ether_type) {
+        ETHER_IPV4 | ETHER_IPV6 => Some((frame.after(header).ok()?, point)),
         _ => None,
     }
 }

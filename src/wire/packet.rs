@@ -211,37 +211,39 @@ pub enum Undecodable {
 /// # Errors
 ///
 /// Where no IP packet can be found, or its headers cannot be read.
-#[inline]
+#[inline(always)] // The packet is not copied then, and what is asked of it next is at hand.
 pub fn decode(link: LinkType, octets: &[u8], length: u32) -> Result<Packet<'_>, Undecodable> {
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     let frame = Octets::new(octets, length);
     // The fast path: TCP behind an IP header without options, extensions and fragments, straight behind the link header.
     // It is what the general one would do, but builds the packet where it is returned: copying costs more than reading.
     if let Some((octets, point)) = link::plain(link, frame) {
-        match octets.captured {
-            [0x45, _, _, _, _, _, 0 | 0x40, 0, _, TCP, ..] => return plain_v4(octets, point),
-            [0x60..=0x6f, _, _, _, _, _, TCP, ..] => return plain_v6(octets, point),
-            _ => {}
+        if let Some(packet) = plain_v4(octets, point) {
+            return Ok(packet);
+        }
+        if let Some(packet) = plain_v6(octets, point) {
+            return Ok(packet);
         }
     }
     general(link, frame)
 }
 
+#[cold]
 fn general(link: LinkType, frame: Octets<'_>) -> Result<Packet<'_>, Undecodable> {
     let Stripped { network, point } = link::strip(link, frame)?;
     inside(network, point, MAX_TUNNELS)
 }
 
-#[inline]
-fn plain_v4(octets: Octets<'_>, point: Point) -> Result<Packet<'_>, Undecodable> {
-    let [_, _, l0, l1, i0, i1, _, _, ttl, _, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *octets.head::<20>()?;
-    let octets = match usize::from(u16::from_be_bytes([l0, l1])) {
-        0 => octets,
-        1..20 => return Err(Undecodable::Malformed),
-        length => octets.declared(length),
+/// TCP in IPv4, of which all headers were captured.
+#[inline(always)] // Not inlined the packet is copied.
+fn plain_v4(octets: Octets<'_>, point: Point) -> Option<Packet<'_>> {
+    let (ip, behind) = octets.captured.split_first_chunk::<20>()?;
+    let [0x45, _, l0, l1, i0, i1, 0 | 0x40, 0, ttl, TCP, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *ip else {
+        return None;
     };
-    Ok(Packet {
-        content: Content::Tcp(tcp::segment(octets.after(20)?)?),
+    let length = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(20)?;
+    Some(Packet {
+        content: Content::Tcp(tcp::plain(behind, length)?),
         source: IpAddr::V4(Ipv4Addr::new(s0, s1, s2, s3)),
         destination: IpAddr::V4(Ipv4Addr::new(d0, d1, d2, d3)),
         ttl,
@@ -251,21 +253,16 @@ fn plain_v4(octets: Octets<'_>, point: Point) -> Result<Packet<'_>, Undecodable>
     })
 }
 
-#[inline]
-fn plain_v6(octets: Octets<'_>, point: Point) -> Result<Packet<'_>, Undecodable> {
-    let [_, _, _, _, l0, l1, _, ttl, addresses @ ..] = octets.head::<40>()?;
-    let (Some(source), Some(destination)) = (addresses.first_chunk::<16>(), addresses.last_chunk::<16>()) else {
-        return Err(Undecodable::Malformed);
-    };
-    let payload = octets.after(40)?;
-    let payload = match usize::from(u16::from_be_bytes([*l0, *l1])) {
-        0 => payload,
-        length => payload.declared(length),
-    };
-    Ok(Packet {
-        content: Content::Tcp(tcp::segment(payload)?),
-        source: IpAddr::V6(Ipv6Addr::from(*source)),
-        destination: IpAddr::V6(Ipv6Addr::from(*destination)),
+/// The same in IPv6.
+#[inline(always)] // Not inlined the packet is copied.
+fn plain_v6(octets: Octets<'_>, point: Point) -> Option<Packet<'_>> {
+    let (ip, behind) = octets.captured.split_first_chunk::<40>()?;
+    let [0x60..=0x6f, _, _, _, l0, l1, TCP, ttl, addresses @ ..] = ip else { return None };
+    let length = usize::from(u16::from_be_bytes([*l0, *l1]));
+    Some(Packet {
+        content: Content::Tcp(tcp::plain(behind, length)?),
+        source: IpAddr::V6(Ipv6Addr::from(*addresses.first_chunk::<16>()?)),
+        destination: IpAddr::V6(Ipv6Addr::from(*addresses.last_chunk::<16>()?)),
         ttl: *ttl,
         identification: 0,
         passage: point.passage,
