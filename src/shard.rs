@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use crate::event::{ConnectionId, Endpoint, Event, FirstSeen, GoneWhy, Moment, Tls, Unreachable, What};
+use crate::event::{ConnectionId, Endpoint, Event, FirstSeen, GoneWhy, Moment, Side, Tls, Unreachable, What};
 use crate::flow::connection::{Connection, Output};
-use crate::flow::pieces::Pieces;
 use crate::flow::share::Share;
 use crate::flow::steer::{Held, Keys};
-use crate::flow::table::{Slot, Table};
+use crate::flow::table::{Place, Slot, Table};
 use crate::limits::Limits;
 use crate::observe::decrypted::{KeyRing, Now};
 use crate::observe::secrets::Secrets;
@@ -29,8 +28,7 @@ pub struct GivenUp {
 #[derive(Debug)]
 pub struct Shard {
     limits: Limits,
-    table: Table,
-    observers: Pieces<Observer>,
+    table: Table<Watched>,
     /// Times that a connection gave up octets for want of room.
     given_up: u64,
     ring: KeyRing,
@@ -42,6 +40,15 @@ pub struct Shard {
     share: Share,
 }
 
+/// What watches a connection.
+#[derive(Debug, Default)]
+struct Watched {
+    /// There is one as long as the connection is there.
+    observer: Option<Observer>,
+    /// Octets that the connection and its observer held when they were last looked at.
+    held: usize,
+}
+
 impl Shard {
     /// An empty shard for packets that come with these keys.
     #[must_use]
@@ -49,7 +56,6 @@ impl Shard {
         Self {
             limits: limits.clone(),
             table: Table::new(limits, keys.clone()),
-            observers: Pieces::default(),
             given_up: 0,
             ring: KeyRing::new(limits),
             waiting: Vec::new(),
@@ -122,56 +128,55 @@ impl Shard {
         if !self.waiting.is_empty() && moment.at.since(self.looked) >= LOOK {
             self.look_again(moment, events);
         }
-        let Self { table, observers, limits, held, ring, .. } = self;
-        table.expire(moment.at, &mut |slot, connection, why| {
-            farewell(observers, slot, connection, why, moment, limits, held, ring, events);
-        });
-        for slot in table.resting() {
-            if let Some(observer) = observers.get_mut(slot.0) {
-                observer.rest();
-            }
-        }
+        let Self { table, limits, held, ring, .. } = self;
+        let mut leave = |place: &mut Place<_>, why| farewell(place, why, moment, limits, held, ring, events);
+        table.expire(moment.at, &mut leave, &mut |watched| watched.observer.iter_mut().for_each(Observer::rest));
         in_order(events, from);
     }
 
     /// From now on only a share of the connections is followed. The others leave, and their packets are passed over.
     pub fn follow(&mut self, share: Share, moment: Moment, events: &mut Vec<Event>) {
         self.share = share;
-        let Self { table, observers, limits, held, ring, .. } = self;
-        table.follow(share, &mut |slot, connection, why| {
-            farewell(observers, slot, connection, why, moment, limits, held, ring, events);
-        });
+        let Self { table, limits, held, ring, .. } = self;
+        table.follow(share, &mut |place, why| farewell(place, why, moment, limits, held, ring, events));
     }
 
     /// The capture ended. Connections leave in parts, so that what they give rise to need not be held for all at once; returns
     /// whether there are more.
     pub fn finish(&mut self, moment: Moment, events: &mut Vec<Event>) -> bool {
-        let Self { table, observers, limits, held, ring, .. } = self;
-        table.finish(PART, &mut |slot, connection, why| {
-            farewell(observers, slot, connection, why, moment, limits, held, ring, events);
-        })
+        let Self { table, limits, held, ring, .. } = self;
+        table.finish(PART, &mut |place, why| farewell(place, why, moment, limits, held, ring, events))
     }
 
     /// What waits for secrets is told where they came, or where it waited for too long.
     fn look_again(&mut self, moment: Moment, events: &mut Vec<Event>) {
-        let Self { table, observers, limits, held, ring, waiting, looked, .. } = self;
+        let Self { table, limits, held, ring, waiting, looked, .. } = self;
         *looked = moment.at;
         waiting.retain(|slot| {
-            let Some(connection) = table.connection(*slot) else { return false };
-            let Some(observer) = observers.get_mut(slot.0) else { return false };
-            let (id, from, before) = (connection.id, events.len(), observer.held_octets());
+            let Some(place) = table.place(*slot) else { return false };
+            let Some(observer) = &mut place.beside.observer else { return false };
+            let (id, from) = (place.connection.id, events.len());
             let mut tell = |moment, what| events.push(Event { connection: Some(id), moment, what });
             observer.look_again(moment, ring, limits, &mut tell);
-            *held = (*held + observer.held_octets()).saturating_sub(before);
             let is_waiting = observer.is_waiting();
-            watch_ends(connection, from, moment, events);
+            weigh(place, held);
+            watch_ends(&mut place.connection, from, moment, events);
             is_waiting
         });
     }
 
+    #[inline]
     fn packet(&mut self, packet: &Packet<'_>, key: u64, focused: bool, moment: Moment, events: &mut Vec<Event>) {
         match &packet.content {
             Content::Tcp(segment) => self.segment((packet, segment), key, focused, moment, events),
+            _ => self.other(packet, key, moment, events),
+        }
+    }
+
+    /// Takes what is no segment.
+    #[cold]
+    fn other(&mut self, packet: &Packet<'_>, key: u64, moment: Moment, events: &mut Vec<Event>) {
+        match &packet.content {
             Content::IcmpError(error) => self.icmp_error(packet, error, key, moment, events),
             Content::Udp(datagram) => {
                 if let Some(told) = dns::datagram(packet, datagram) {
@@ -182,7 +187,7 @@ impl Shard {
                 events.push(Event { connection: None, moment, what: What::Neighbour(*told) });
             }
             // Fragments are put together before.
-            Content::Fragment(_) | Content::Other(_) => {}
+            Content::Tcp(_) | Content::Fragment(_) | Content::Other(_) => {}
         }
     }
 
@@ -194,46 +199,63 @@ impl Shard {
         moment: Moment,
         events: &mut Vec<Event>,
     ) {
-        let Self { table, observers, limits, held, given_up, ring, waiting, share, .. } = self;
-        if !share.holds(segment.source_port, segment.destination_port) {
+        if self.share != Share::ALL && !self.share.holds(segment.source_port, segment.destination_port) {
             return;
         }
-        let (slot, side, opened) = table.find(packet, segment, key, moment, &mut |slot, connection, why| {
-            farewell(observers, slot, connection, why, moment, limits, held, ring, events);
-        });
-        let Some(connection) = table.connection(slot) else { return };
+        let (slot, side) = match self.table.known(packet, segment, key) {
+            Some(known) => known,
+            None => self.open(packet, segment, key, moment, events),
+        };
+        let Self { table, limits, held, given_up, ring, waiting, .. } = self;
+        let Some(place) = table.place(slot) else { return };
+        let Place { connection, beside: Watched { observer, .. } } = place;
         let id = connection.id;
-        if let Some((first, local)) = opened {
-            events.push(Event { connection: Some(id), moment, what: connection.opened(first, local) });
-            open_observer(observers, slot, connection, first == FirstSeen::Syn);
-        }
-        let Some(observer) = observers.place_mut(slot.0) else { return };
         if focused && !connection.focused {
             connection.focused = true;
             events.push(Event { connection: Some(id), moment, what: What::Focused });
         }
         let from = events.len();
-        let may_hold = !segment.payload.is_empty() || connection.held_octets() > 0;
-        let before = if may_hold { held_by(connection, observer.as_ref()) } else { 0 };
         let was_waiting = observer.as_ref().is_some_and(Observer::is_waiting);
         let mut out = |output: Output<'_>| observe(observer, output, id, moment, limits, ring, events);
-        connection.segment(side, segment, packet.ttl, moment, limits, &mut out);
-        if may_hold {
-            *held = held.saturating_sub(before) + held_by(connection, observer.as_ref());
-            if *held > limits.waiting_bytes {
-                *held -= held_by(connection, observer.as_ref());
-                connection.give_up_holes(&mut |output| observe(observer, output, id, moment, limits, ring, events));
-                let now = Now { moment, context: connection.context(), limits };
-                let mut tell = |moment, what| events.push(Event { connection: Some(id), moment, what });
-                observer.iter_mut().for_each(|observer| observer.give_up(now, &mut tell));
-                *held += held_by(connection, observer.as_ref());
-                *given_up += 1;
-            }
+        if !connection.carry_on(side, segment, packet.ttl, moment, &mut out) {
+            connection.segment(side, segment, packet.ttl, moment, limits, &mut out);
         }
         if !was_waiting && observer.as_ref().is_some_and(Observer::is_waiting) {
             waiting.push(slot);
         }
-        watch_ends(connection, from, moment, events);
+        if !segment.payload.is_empty() || place.beside.held > 0 {
+            weigh(place, held);
+            if *held > limits.waiting_bytes {
+                give_up(place, moment, limits, ring, events);
+                weigh(place, held);
+                *given_up += 1;
+            }
+        }
+        if events.get(from..).is_some_and(|new| new.iter().any(|event| end_of(&event.what).is_some())) {
+            watch_ends(&mut place.connection, from, moment, events);
+        }
+    }
+
+    /// Finds the connection of a segment that may begin one, or opens it.
+    #[cold]
+    fn open(
+        &mut self,
+        packet: &Packet<'_>,
+        segment: &Segment<'_>,
+        key: u64,
+        moment: Moment,
+        events: &mut Vec<Event>,
+    ) -> (Slot, Side) {
+        let Self { table, limits, held, ring, .. } = self;
+        let (slot, side, opened) = table.find(packet, segment, key, moment, &mut |place, why| {
+            farewell(place, why, moment, limits, held, ring, events);
+        });
+        if let (Some((first, local)), Some(place)) = (opened, table.place(slot)) {
+            let Connection { id, .. } = place.connection;
+            events.push(Event { connection: Some(id), moment, what: place.connection.opened(first, local) });
+            open_observer(place, first == FirstSeen::Syn);
+        }
+        (slot, side)
     }
 
     fn icmp_error(
@@ -248,20 +270,21 @@ impl Shard {
             events.push(Event { connection: None, moment, what: What::LookupRejected(Box::new(rejected)) });
             return;
         }
-        let Self { table, observers, limits, held, ring, .. } = self;
+        let Self { table, limits, held, ring, .. } = self;
         let known = table.quoted(error, key);
         let found = known.or_else(|| {
-            table.open_quoted(error, key, moment, &mut |slot, connection, why| {
-                farewell(observers, slot, connection, why, moment, limits, held, ring, events);
+            table.open_quoted(error, key, moment, &mut |place, why| {
+                farewell(place, why, moment, limits, held, ring, events);
             })
         });
         let Some((slot, quoted)) = found else { return };
-        let Some(connection) = table.connection(slot) else { return };
+        let Some(place) = table.place(slot) else { return };
         if known.is_none() {
-            let what = connection.opened(FirstSeen::Quoted, [None, None]);
-            events.push(Event { connection: Some(connection.id), moment, what });
-            open_observer(observers, slot, connection, true);
+            let what = place.connection.opened(FirstSeen::Quoted, [None, None]);
+            events.push(Event { connection: Some(place.connection.id), moment, what });
+            open_observer(place, true);
         }
+        let connection = &mut place.connection;
         let told = Unreachable {
             from: packet.source,
             v6: error.v6,
@@ -288,14 +311,9 @@ fn in_order(events: &mut [Event], from: usize) {
 }
 
 /// Gives a connection that begins its observer.
-fn open_observer(observers: &mut Pieces<Observer>, slot: Slot, connection: &Connection, from_start: bool) {
-    while observers.len() <= slot.0 {
-        observers.add();
-    }
-    if let Some(observer) = observers.place_mut(slot.0) {
-        let [client, server] = connection.ends();
-        *observer = Some(Observer::new(client, server, from_start));
-    }
+fn open_observer(place: &mut Place<Watched>, from_start: bool) {
+    let [client, server] = place.connection.ends();
+    place.beside.observer = Some(Observer::new(client, server, from_start));
 }
 
 /// Turns what a connection gives out into events, by way of its observer.
@@ -330,17 +348,12 @@ fn observe(
 }
 
 /// Asks the connection to report when the peer has all of a request that just ended, or of a ClientHello.
-fn watch_ends(connection: &mut Connection, from: usize, moment: Moment, events: &mut Vec<Event>) {
-    for index in from..events.len() {
-        let end = match events.get(index).map(|event| &event.what) {
-            Some(What::RequestEnded { end, .. }) => *end,
-            Some(What::Tls(shown)) => match &**shown {
-                Tls::ClientHello(hello) => hello.end,
-                _ => continue,
-            },
-            _ => continue,
-        };
-        let id = connection.id;
+fn watch_ends(connection: &mut Connection, mut from: usize, moment: Moment, events: &mut Vec<Event>) {
+    let id = connection.id;
+    loop {
+        let mut new = events.get(from..).unwrap_or_default().iter();
+        let Some(end) = new.find_map(|event| end_of(&event.what)) else { return };
+        from = events.len() - new.len();
         connection.watch(end, &mut |output| {
             if let Output::Event(what) = output {
                 events.push(Event { connection: Some(id), moment, what });
@@ -349,17 +362,42 @@ fn watch_ends(connection: &mut Connection, from: usize, moment: Moment, events: 
     }
 }
 
-/// Octets that a connection and its observer hold.
-fn held_by(connection: &Connection, observer: Option<&Observer>) -> usize {
-    connection.held_octets() + observer.map_or(0, Observer::held_octets)
+/// The end of what just ended, if it is of interest when the peer has it.
+#[inline]
+fn end_of(what: &What) -> Option<u64> {
+    match what {
+        What::RequestEnded { end, .. } => Some(*end),
+        What::Tls(shown) => match &**shown {
+            Tls::ClientHello(hello) => Some(hello.end),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Brings the octets that all hold up to date with what a connection and its observer do.
+#[inline]
+fn weigh(place: &mut Place<Watched>, held: &mut usize) {
+    let Watched { observer, held: before } = &mut place.beside;
+    let now = place.connection.held_octets() + observer.as_ref().map_or(0, Observer::held_octets);
+    *held = held.saturating_sub(*before) + now;
+    *before = now;
+}
+
+/// There is no room for what waits: a connection and its observer give up what they hold.
+#[cold]
+fn give_up(place: &mut Place<Watched>, moment: Moment, limits: &Limits, ring: &mut KeyRing, events: &mut Vec<Event>) {
+    let Place { connection, beside: Watched { observer, .. } } = place;
+    let id = connection.id;
+    connection.give_up_holes(&mut |output| observe(observer, output, id, moment, limits, ring, events));
+    let now = Now { moment, context: connection.context(), limits };
+    let mut tell = |moment, what| events.push(Event { connection: Some(id), moment, what });
+    observer.iter_mut().for_each(|observer| observer.give_up(now, &mut tell));
 }
 
 /// A connection leaves: what it still held is told, then that it is gone.
-#[expect(clippy::too_many_arguments, reason = "it is called from closures that borrow the shard's parts one by one")]
 fn farewell(
-    observers: &mut Pieces<Observer>,
-    slot: Slot,
-    connection: &mut Connection,
+    place: &mut Place<Watched>,
     why: GoneWhy,
     moment: Moment,
     limits: &Limits,
@@ -367,10 +405,10 @@ fn farewell(
     ring: &mut KeyRing,
     events: &mut Vec<Event>,
 ) {
-    let id = connection.id;
-    let mut observer = observers.place_mut(slot.0).and_then(Option::take);
-    *held = held.saturating_sub(held_by(connection, observer.as_ref()));
-    connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, ring, events));
+    let Watched { mut observer, held: before } = std::mem::take(&mut place.beside);
+    *held = held.saturating_sub(before);
+    let id = place.connection.id;
+    place.connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, ring, events));
 }
 
 /// How often what waits for secrets is looked at, if none came.

@@ -107,6 +107,12 @@ impl Assembler {
         self.drain(out);
     }
 
+    /// So many octets come in order, and are delivered by who has them.
+    #[inline]
+    pub fn pass(&mut self, octets: u64) {
+        self.next += octets;
+    }
+
     /// Declares everything before `offset` that did not come a gap, and delivers what waited behind it.
     pub fn skip_to(&mut self, offset: u64, judged: GapJudged, out: &mut impl FnMut(Piece<'_>)) {
         while self.next < offset {

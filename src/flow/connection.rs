@@ -1,5 +1,6 @@
 //! One TCP connection (RFC 9293): segments in, events and the ordered octets of both directions out.
 
+mod carried;
 mod closing;
 
 use std::net::IpAddr;
@@ -294,13 +295,7 @@ impl Connection {
         }
         half.acknowledged = half.acknowledged.max(offset);
         if sender == Side::Client && !self.watched.is_empty() {
-            self.watched.retain(|watched| {
-                let reached = *watched <= offset;
-                if reached {
-                    out(Output::Event(What::Acknowledged { sender, offset: *watched }));
-                }
-                !reached
-            });
+            self.reach(sender, offset, out);
         }
         let half = self.half_mut(sender);
         let missing = half.acknowledged > half.assembler.next();
@@ -313,12 +308,29 @@ impl Connection {
         }
     }
 
+    /// The peer acknowledged up to an offset: what was watched up to there is told.
+    fn reach(&mut self, sender: Side, offset: u64, out: &mut impl FnMut(Output<'_>)) {
+        // Mostly it is the one request that is under way.
+        if let [only] = *self.watched {
+            if only <= offset {
+                self.watched.clear();
+                out(Output::Event(What::Acknowledged { sender, offset: only }));
+            }
+            return;
+        }
+        self.watched.retain(|watched| {
+            let reached = *watched <= offset;
+            if reached {
+                out(Output::Event(What::Acknowledged { sender, offset: *watched }));
+            }
+            !reached
+        });
+    }
+
     /// The peer holds octets beyond a hole. If nobody saw them sent, the capture missed them.
     fn note_sacked(&mut self, sender: Side, segment: &Segment<'_>, out: &mut impl FnMut(Output<'_>)) {
         let half = self.half_mut(sender);
-        // Most have timestamps and nothing else, which takes 12 octets.
-        let known =
-            if segment.options.len() > 12 && half.base().is_some() { tcp::sacked(segment.options) } else { return };
+        let known = if may_sack(segment) && half.base().is_some() { tcp::sacked(segment.options) } else { return };
         let edges = known.into_iter().filter_map(|edge| u64::try_from(half.offset(edge)).ok());
         let ahead = edges.max().map_or(0, |edge| edge.saturating_sub(half.high));
         if half.fin().is_none() && (1..LARGEST_WINDOW).contains(&ahead) {
@@ -425,6 +437,12 @@ impl Connection {
 const MOST_WATCHED: usize = 64;
 /// No sender can be further ahead than the largest scaled window (RFC 7323 section 2.3).
 const LARGEST_WINDOW: u64 = 1 << 30;
+
+/// Whether there may be a selective acknowledgement in it. Most have timestamps and nothing else, which takes 12 octets.
+#[inline]
+fn may_sack(segment: &Segment<'_>) -> bool {
+    segment.options.len() > 12
+}
 
 fn relay(side: Side, piece: Piece<'_>, context: Context, out: &mut impl FnMut(Output<'_>)) {
     if let Piece::Gap { at, length, judged } = piece {

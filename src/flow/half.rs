@@ -38,9 +38,21 @@ impl Half {
         if !self.is_based {
             self.set_base(sequence);
         }
-        let expected = self.base.wrapping_add(self.high as u32);
-        let distance = sequence.wrapping_sub(expected).cast_signed();
+        let distance = sequence.wrapping_sub(self.following()).cast_signed();
         self.high.cast_signed().saturating_add(i64::from(distance))
+    }
+
+    /// The sequence number that follows what was sent, where that of offset 0 is known.
+    #[inline]
+    pub(super) fn following(&self) -> u32 {
+        self.base.wrapping_add(self.high as u32)
+    }
+
+    /// Whether all that was sent was seen in order, and there is nothing that the next segment could put right.
+    #[inline]
+    pub(super) fn flows(&self) -> bool {
+        let is_troubled = self.hole_acknowledged | self.window_closed | self.closed | !self.is_based;
+        !is_troubled && self.fin.is_none() && self.assembler.next() == self.high && !self.assembler.has_hole()
     }
 
     /// Sequence number of offset 0, once known.

@@ -21,21 +21,30 @@ pub struct Slot(pub usize);
 /// What a connection's first packet was, and of each side whether it is the host that captured.
 type Opened = (FirstSeen, [Option<bool>; 2]);
 
+/// A connection, and what its user keeps beside it: nearly every packet needs both.
+#[derive(Debug)]
+pub struct Place<T> {
+    /// The connection.
+    pub connection: Connection,
+    /// What belongs to it.
+    pub beside: T,
+}
+
 /// The connections, by addresses and ports. Besides the connections themselves some 10 octets each.
 #[derive(Debug)]
-pub struct Table {
+pub struct Table<T> {
     limits: Limits,
-    slots: Pieces<Connection>,
+    slots: Pieces<Place<T>>,
     free: Vec<usize>,
     /// Where they are kept.
     by_key: HashTable<u32>,
+    /// Of those whose keys end alike the one that was found last: mostly it is asked for again.
+    recent: Box<[u32; RECENT]>,
     keys: Keys,
     /// Endpoints that were seen to serve.
     servers: HashSet<Endpoint>,
     opened: u64,
     swept: Timestamp,
-    /// Connections that nothing was heard of for a while.
-    resting: Vec<Slot>,
     /// At the end: connections that have not left yet, the latest one first.
     leaving: Vec<(ConnectionId, usize)>,
     evicted: u64,
@@ -43,14 +52,28 @@ pub struct Table {
 
 /// The ends of a connection.
 #[inline]
-fn ends(connection: &Connection) -> [End; 2] {
-    [connection.client, connection.server]
+fn ends<T>(place: &Place<T>) -> [End; 2] {
+    [place.connection.client, place.connection.server]
+}
+
+/// Which side the first of two ends is, where the connection is between them.
+#[inline]
+fn side_of(connection: &Connection, [source, destination]: &[End; 2]) -> Option<Side> {
+    let Connection { client, server, .. } = connection;
+    // By the ports most is told, and they are compared at once.
+    if client.1 == source.1 && server.1 == destination.1 && client.0 == source.0 && server.0 == destination.0 {
+        Some(Side::Client)
+    } else if server.1 == source.1 && client.1 == destination.1 && server.0 == source.0 && client.0 == destination.0 {
+        Some(Side::Server)
+    } else {
+        None
+    }
 }
 
 /// A connection that leaves, and whatever it still had to say.
-pub type Farewell<'f> = dyn FnMut(Slot, &mut Connection, GoneWhy) + 'f;
+pub type Farewell<'f, T> = dyn FnMut(&mut Place<T>, GoneWhy) + 'f;
 
-impl Table {
+impl<T: Default> Table<T> {
     /// An empty table for packets that come with these keys.
     #[must_use]
     pub fn new(limits: &Limits, keys: Keys) -> Self {
@@ -59,11 +82,11 @@ impl Table {
             slots: Pieces::default(),
             free: Vec::new(),
             by_key: HashTable::new(),
+            recent: Box::new([0; RECENT]),
             keys,
             servers: HashSet::new(),
             opened: 0,
             swept: Timestamp::default(),
-            resting: Vec::new(),
             leaving: Vec::new(),
             evicted: 0,
         }
@@ -80,6 +103,31 @@ impl Table {
         self.servers.insert(server);
     }
 
+    /// Finds the connection that a segment belongs to, which is known, and who sent it. `None` for one that might begin another.
+    #[inline]
+    #[must_use]
+    pub fn known(&mut self, packet: &Packet<'_>, segment: &Segment<'_>, key: u64) -> Option<(Slot, Side)> {
+        if segment.flags.syn() {
+            return None;
+        }
+        let between = [(packet.source, segment.source_port), (packet.destination, segment.destination_port)];
+        let recent = *self.recent.get(key as usize % RECENT)?;
+        // What was there may have left, and something else may be there now.
+        match self.slots.get(recent as usize).and_then(|place| side_of(&place.connection, &between)) {
+            Some(side) => Some((Slot(recent as usize), side)),
+            None => self.known_before(key, between),
+        }
+    }
+
+    #[cold]
+    fn known_before(&mut self, key: u64, between: [End; 2]) -> Option<(Slot, Side)> {
+        let (slot, side) = self.index(key, between)?;
+        if let Some(recent) = self.recent.get_mut(key as usize % RECENT) {
+            *recent = slot.0 as u32;
+        }
+        Some((slot, side))
+    }
+
     /// Finds the connection of a segment, or opens one; `opened` says what its first packet was.
     pub fn find(
         &mut self,
@@ -87,18 +135,17 @@ impl Table {
         segment: &Segment<'_>,
         key: u64,
         moment: Moment,
-        farewell: &mut Farewell<'_>,
+        farewell: &mut Farewell<'_, T>,
     ) -> (Slot, Side, Option<Opened>) {
         let source = (packet.source, segment.source_port);
         let destination = (packet.destination, segment.destination_port);
-        if let Some(index) = self.index(key, [source, destination]) {
+        if let Some((Slot(index), side)) = self.index(key, [source, destination]) {
             let begins_anew = segment.flags.syn() && !segment.flags.ack();
-            if let Some(connection) = self.slots.get_mut(index) {
-                let side = side_of(connection, source);
-                if !begins_anew || !connection.is_reused_by(side, segment.sequence) {
+            if let Some(place) = self.slots.get_mut(index) {
+                if !begins_anew || !place.connection.is_reused_by(side, segment.sequence) {
                     return (Slot(index), side, None);
                 }
-                farewell(Slot(index), connection, GoneWhy::Reused);
+                farewell(place, GoneWhy::Reused);
             }
             self.remove(index, key);
         }
@@ -119,9 +166,10 @@ impl Table {
         (Slot(index), side, Some((first, local)))
     }
 
-    /// The connection at a slot.
+    /// The connection at a slot, and what is kept beside it.
+    #[inline]
     #[must_use]
-    pub fn connection(&mut self, slot: Slot) -> Option<&mut Connection> {
+    pub fn place(&mut self, slot: Slot) -> Option<&mut Place<T>> {
         self.slots.get_mut(slot.0)
     }
 
@@ -129,9 +177,7 @@ impl Table {
     #[must_use]
     pub fn quoted(&self, error: &IcmpError, key: u64) -> Option<(Slot, Side)> {
         let source = (error.source, error.ports.0);
-        let index = self.index(key, [source, (error.destination, error.ports.1)])?;
-        let connection = self.slots.get(index)?;
-        Some((Slot(index), side_of(connection, source)))
+        self.index(key, [source, (error.destination, error.ports.1)])
     }
 
     /// Opens the connection whose SYN an ICMP error quotes: a SYN that the sender's own host rejects, for want of a neighbour
@@ -141,7 +187,7 @@ impl Table {
         error: &IcmpError,
         key: u64,
         moment: Moment,
-        farewell: &mut Farewell<'_>,
+        farewell: &mut Farewell<'_, T>,
     ) -> Option<(Slot, Side)> {
         let sequence = error.sequence.filter(|_| error.is_unreachable() && error.syn == Some(true))?;
         let client = SocketAddr::new(error.source, error.ports.0);
@@ -152,15 +198,17 @@ impl Table {
         Some((Slot(self.insert(connection, key)), Side::Client))
     }
 
-    /// Forgets what is over, and what nothing was heard of for too long. Does nothing more often than once a second.
-    pub fn expire(&mut self, now: Timestamp, farewell: &mut Farewell<'_>) {
+    /// Forgets what is over, and what nothing was heard of for too long; what nothing was heard of for a while is told to `rest`,
+    /// once until something is. Does nothing more often than once a second.
+    pub fn expire(&mut self, now: Timestamp, farewell: &mut Farewell<'_, T>, rest: &mut dyn FnMut(&mut T)) {
         if now.since(self.swept) < SWEEP && self.swept <= now {
             return;
         }
         let swept = std::mem::replace(&mut self.swept, now);
-        let Self { limits, slots, free, by_key, keys, resting, .. } = self;
-        slots.sweep(now, |index, place| {
-            let connection = place.as_mut()?;
+        let Self { limits, slots, free, by_key, keys, .. } = self;
+        slots.sweep(now, |index, slot| {
+            let place = slot.as_mut()?;
+            let connection = &place.connection;
             let (limit, why) = if connection.is_over() {
                 (limits.linger, GoneWhy::Closed)
             } else if connection.in_handshake() {
@@ -168,42 +216,38 @@ impl Table {
             } else {
                 (limits.idle, GoneWhy::Idle)
             };
-            if now.since(connection.last) >= limit {
-                farewell(Slot(index), connection, why);
-                let hash = keys.of(ends(connection));
+            let last = connection.last;
+            if now.since(last) >= limit {
+                farewell(place, why);
+                let hash = keys.of(ends(place));
                 if let Ok(entry) = by_key.find_entry(hash, |at| *at as usize == index) {
                     entry.remove();
                 }
-                *place = None;
+                *slot = None;
                 free.push(index);
                 return None;
             }
-            let rests = connection.last + REST;
+            let rests = last + REST;
             if rests <= now && rests > swept {
-                resting.push(Slot(index));
+                rest(&mut place.beside);
             }
-            let due = connection.last + limit;
+            let due = last + limit;
             Some(if rests > now { due.min(rests) } else { due })
         });
     }
 
-    /// Connections of which nothing was heard for a while, each told once until something is.
-    pub fn resting(&mut self) -> impl Iterator<Item = Slot> {
-        self.resting.drain(..)
-    }
-
     /// The capture ended: every connection leaves, in the order in which they were opened, at most so many at a time. Returns
     /// whether there are more.
-    pub fn finish(&mut self, most: usize, farewell: &mut Farewell<'_>) -> bool {
+    pub fn finish(&mut self, most: usize, farewell: &mut Farewell<'_, T>) -> bool {
         if self.leaving.is_empty() {
             self.leaving.reserve_exact(self.by_key.len());
-            self.leaving.extend(self.slots.taken().map(|(index, connection)| (connection.id, index)));
+            self.leaving.extend(self.slots.taken().map(|(index, place)| (place.connection.id, index)));
             self.leaving.sort_unstable_by(|one, other| other.cmp(one));
         }
         let rest = self.leaving.len().saturating_sub(most);
         for (_, index) in self.leaving.drain(rest..).rev() {
-            if let Some(connection) = self.slots.get_mut(index) {
-                farewell(Slot(index), connection, GoneWhy::EndOfCapture);
+            if let Some(place) = self.slots.get_mut(index) {
+                farewell(place, GoneWhy::EndOfCapture);
             }
         }
         if rest == 0 {
@@ -237,7 +281,7 @@ impl Table {
     fn insert(&mut self, connection: Connection, key: u64) -> usize {
         let index = self.free.pop().unwrap_or_else(|| self.slots.add());
         if let Some(slot) = self.slots.place_mut(index) {
-            *slot = Some(connection);
+            *slot = Some(Place { connection, beside: T::default() });
         }
         // The bound of connections fits.
         let Self { by_key, keys, slots, .. } = self;
@@ -245,14 +289,11 @@ impl Table {
         index
     }
 
-    /// Where the connection between two ends is kept.
-    #[inline]
-    fn index(&self, key: u64, between: [End; 2]) -> Option<usize> {
-        let [one, other] = between;
-        let is_it = |at: &u32| {
-            self.slots.get(*at as usize).map(ends).is_some_and(|ends| ends == between || ends == [other, one])
-        };
-        self.by_key.find(key, is_it).map(|at| *at as usize)
+    /// Where the connection between two ends is kept, and which side the first one is.
+    fn index(&self, key: u64, between: [End; 2]) -> Option<(Slot, Side)> {
+        let side = |at: u32| side_of(&self.slots.get(at as usize)?.connection, &between);
+        let at = *self.by_key.find(key, |at| side(*at).is_some())?;
+        Some((Slot(at as usize), side(at)?))
     }
 
     fn remove(&mut self, index: usize, key: u64) {
@@ -267,26 +308,29 @@ impl Table {
     }
 
     /// Evicts the connections that a share does not hold.
-    pub fn follow(&mut self, share: Share, farewell: &mut Farewell<'_>) {
+    pub fn follow(&mut self, share: Share, farewell: &mut Farewell<'_, T>) {
         for index in 0..self.slots.len() {
-            let Some(connection) = self.slots.get_mut(index) else { continue };
-            if share.holds(connection.client.1, connection.server.1) {
+            let Some(place) = self.slots.get_mut(index) else { continue };
+            let [client, server] = ends(place);
+            if share.holds(client.1, server.1) {
                 continue;
             }
-            let key = self.keys.of(ends(connection));
-            let over = connection.is_over();
-            farewell(Slot(index), connection, if over { GoneWhy::Closed } else { GoneWhy::LeftOut });
+            let key = self.keys.of([client, server]);
+            let over = place.connection.is_over();
+            farewell(place, if over { GoneWhy::Closed } else { GoneWhy::LeftOut });
             self.remove(index, key);
         }
     }
 
     /// Evicts the connections that were silent for longest, a sixteenth of the table at a time; finished ones first.
-    fn make_room(&mut self, farewell: &mut Farewell<'_>) {
+    fn make_room(&mut self, farewell: &mut Farewell<'_, T>) {
         if self.by_key.len() < self.limits.connections {
             return;
         }
-        let mut order: Vec<(bool, Timestamp, usize)> =
-            self.slots.taken().map(|(index, c)| (!(c.is_over() || c.in_handshake()), c.last, index)).collect();
+        let rank = |(index, Place { connection, .. }): (usize, &Place<T>)| {
+            (!(connection.is_over() || connection.in_handshake()), connection.last, index)
+        };
+        let mut order: Vec<(bool, Timestamp, usize)> = self.slots.taken().map(rank).collect();
         let leaving = (self.limits.connections / 16).max(1).min(order.len());
         if leaving < order.len() {
             order.select_nth_unstable(leaving);
@@ -294,21 +338,18 @@ impl Table {
         }
         order.sort_unstable();
         for (_, _, index) in order {
-            let Some(connection) = self.slots.get_mut(index) else { continue };
-            let key = self.keys.of(ends(connection));
-            let over = connection.is_over();
-            farewell(Slot(index), connection, if over { GoneWhy::Closed } else { GoneWhy::Evicted });
+            let Some(place) = self.slots.get_mut(index) else { continue };
+            let key = self.keys.of(ends(place));
+            let over = place.connection.is_over();
+            farewell(place, if over { GoneWhy::Closed } else { GoneWhy::Evicted });
             self.evicted += u64::from(!over);
             self.remove(index, key);
         }
     }
 }
 
-/// Which end of a connection one is.
-fn side_of(connection: &Connection, end: End) -> Side {
-    if connection.client == end { Side::Client } else { Side::Server }
-}
-
+/// Connections that are found without a search.
+const RECENT: usize = 4096;
 /// How often the table is searched for what is over.
 const SWEEP: Duration = Duration::from_secs(1);
 /// Span after which a silent connection is at rest.

@@ -26,6 +26,9 @@ struct Ladder {
     frame: u64,
     limits: Limits,
     told: String,
+    /// Whether segments that only carry on go the shorter way, and how many did.
+    may_carry_on: bool,
+    carried_on: usize,
 }
 
 impl Ladder {
@@ -39,6 +42,8 @@ impl Ladder {
             frame: 0,
             limits: Limits::default(),
             told: String::new(),
+            may_carry_on: true,
+            carried_on: 0,
         }
     }
 
@@ -74,7 +79,12 @@ impl Ladder {
             };
             let told = &mut self.told;
             let moment = moment(self.frame);
-            self.connection.segment(*side, &segment, 64, moment, &self.limits, &mut |output| tell(told, &output));
+            let mut out = |output: Output<'_>| tell(told, &output);
+            if self.may_carry_on && self.connection.carry_on(*side, &segment, 64, moment, &mut out) {
+                self.carried_on += 1;
+            } else {
+                self.connection.segment(*side, &segment, 64, moment, &self.limits, &mut out);
+            }
         }
     }
 
@@ -200,6 +210,7 @@ fn check_open(steps: &[Step<'_>], expected: &str) {
     ladder.expect(expected);
 }
 
+mod carried;
 mod closing;
 mod opening;
 mod transfer;

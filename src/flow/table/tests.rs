@@ -29,7 +29,7 @@ type Beginning = Option<(FirstSeen, [Option<bool>; 2])>;
 
 /// A table, and the farewells of its connections: number and reason.
 struct Ladder {
-    table: Table,
+    table: Table<()>,
     keys: Keys,
     limits: Limits,
     passage: Passage,
@@ -62,18 +62,21 @@ impl Ladder {
             content: Content::Tcp(segment),
         };
         let farewells = &mut self.farewells;
-        let mut farewell = |_: Slot, connection: &mut Connection, why: GoneWhy| farewells.push((connection.id.0, why));
+        let mut farewell = |place: &mut Place<()>, why: GoneWhy| farewells.push((place.connection.id.0, why));
         let moment = at(second);
         let key = self.keys.of([from, to].map(|end| (end.ip(), end.port())));
         let (slot, side, opened) = self.table.find(&packet, &segment, key, moment, &mut farewell);
-        let connection = self.table.connection(slot).unwrap();
+        let known = self.table.known(&packet, &segment, key);
+        assert!(known == Some((slot, side)) || segment.flags.syn());
+        let connection = &mut self.table.place(slot).unwrap().connection;
         connection.segment(side, &segment, 64, moment, &self.limits, &mut |_: Output<'_>| {});
         (connection.id.0, side, opened)
     }
 
     fn expire(&mut self, second: u32) -> Vec<(u64, GoneWhy)> {
         let farewells = &mut self.farewells;
-        self.table.expire(at(second).at, &mut |_, connection, why| farewells.push((connection.id.0, why)));
+        let mut farewell = |place: &mut Place<()>, why| farewells.push((place.connection.id.0, why));
+        self.table.expire(at(second).at, &mut farewell, &mut |()| {});
         std::mem::take(&mut self.farewells)
     }
 
@@ -88,9 +91,9 @@ impl Ladder {
     fn icmp(&mut self, error: &IcmpError) -> Option<u64> {
         let slot = match self.quoted(error) {
             Some((slot, _)) => slot,
-            None => self.table.open_quoted(error, self.key_of(error), at(0), &mut |_, _, _| {})?.0,
+            None => self.table.open_quoted(error, self.key_of(error), at(0), &mut |_, _| {})?.0,
         };
-        self.table.connection(slot).map(|connection| connection.id.0)
+        self.table.place(slot).map(|place| place.connection.id.0)
     }
 }
 
@@ -255,7 +258,7 @@ fn at_the_end_all_leave_in_the_order_in_which_they_came() {
     ladder.take(1, FORTH, segment(SYN, 2000, b""));
     ladder.farewells.clear();
     let Ladder { table, farewells, .. } = &mut ladder;
-    let mut part = || table.finish(1, &mut |_, connection, why| farewells.push((connection.id.0, why)));
+    let mut part = || table.finish(1, &mut |place, why| farewells.push((place.connection.id.0, why)));
     assert_eq!([part(), part()], [true, false]);
     assert_eq!(ladder.farewells, [(1, GoneWhy::EndOfCapture), (2, GoneWhy::EndOfCapture)]);
     assert_eq!(ladder.take(2, FORTH, segment(ACK, 1, b"")).0, 3, "nothing is left of them");
