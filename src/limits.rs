@@ -94,14 +94,18 @@ impl Default for Limits {
 /// Shards at most. More would wait for the thread that deals out, and for the one that judges.
 pub const MOST_SHARDS: u8 = 16;
 
-/// Live: frames handed over at once. A block of the kernel's ring holds about as many small ones.
-pub const LIVE_BATCH_FRAMES: usize = 1024;
+/// Live: frames handed over at once. Who analyses them finds its code and its books in no cache each time, since the servers that
+/// it looks at ran meanwhile: this many are worth the way there.
+pub const LIVE_BATCH_FRAMES: usize = 4096;
 
-/// Live: octets handed over at once: a block of the kernel's ring, which a core's cache holds as well.
-pub const LIVE_BATCH_BYTES: usize = 256 << 10;
+/// Live: octets handed over at once, which a core's cache holds.
+pub const LIVE_BATCH_BYTES: usize = 1 << 20;
 
 /// Live: batches under way. Beyond it frames wait in the kernel's ring, which is larger.
-pub const LIVE_BATCHES: usize = 8;
+pub const LIVE_BATCHES: usize = 4;
+
+/// Live: span in which no batch is handed over after another one, but for full ones. Verdicts take longer to settle.
+pub const LIVE_GATHER: Duration = Duration::from_millis(100);
 
 /// Live, with several interfaces: octets that wait for those of other interfaces. Beyond it the oldest go, in what may not
 /// be their order.

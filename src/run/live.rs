@@ -24,6 +24,7 @@ use crate::correlate::gateway::Gateways;
 use crate::diagnose::incident::{Attempt, Incident, Kind};
 use crate::event::Endpoint;
 use crate::flow::share::Share;
+use crate::limits;
 use crate::privileges::{self, Kept};
 use crate::report::metrics::{self, Snapshot};
 use crate::report::{ExchangeRow, Input, Report, Style, ndjson, text};
@@ -459,8 +460,8 @@ fn now() -> Timestamp {
     Timestamp::from_nanos(i64::try_from(since_epoch().as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// How long nothing may come before time passes.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// How long nothing may come before time passes: where frames never cease to come, something does.
+const PATIENCE: Duration = limits::LIVE_GATHER.saturating_add(Duration::from_millis(10));
 /// Frames arrive no later than this after they were captured.
 const LATEST_DELIVERY: Duration = Duration::from_millis(500);
 /// A status line comes this often.

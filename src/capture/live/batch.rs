@@ -210,7 +210,7 @@ mod tests {
     fn a_buffer_is_full_by_frames_or_by_octets() {
         let mut buffer = Buffer::default();
         assert_eq!(buffer.room(Level::BATCH, 96), limits::LIVE_BATCH_FRAMES);
-        assert_eq!(buffer.room(Level::BATCH, 262_144), 1);
+        assert_eq!(buffer.room(Level::BATCH, limits::LIVE_BATCH_BYTES as u32), 1);
         buffer.push(Timestamp::default(), 0, LinkType::ETHERNET, 1, &vec![0; limits::LIVE_BATCH_BYTES - 1]);
         assert_eq!(buffer.room(Level::BATCH, 96), 1);
         buffer.push(Timestamp::default(), 0, LinkType::ETHERNET, 1, &[0]);

@@ -24,6 +24,8 @@ pub(super) struct Collector {
     order: Option<Order>,
     /// What is being filled.
     buffer: Buffer,
+    /// When one was handed over last.
+    handed_over: Instant,
     shared: Arc<Shared>,
     deliver: SyncSender<Delivery>,
     empty: Receiver<Buffer>,
@@ -71,6 +73,7 @@ impl Collector {
             places: handles.into_iter().map(place).collect(),
             order,
             buffer: Buffer::default(),
+            handed_over: Instant::now(),
             shared,
             deliver,
             empty,
@@ -83,7 +86,9 @@ impl Collector {
     pub(super) fn run(mut self) {
         let Ok(first) = self.empty.recv() else { return };
         self.buffer = first;
-        if let Ok(ended) = self.work() {
+        if let Ok(ended) = self.work()
+            && self.hand_over().is_ok()
+        {
             self.count();
             // Where nobody listens any more, nobody needs to know.
             let _ = self.deliver.send(Delivery::Ended(ended));
@@ -188,8 +193,8 @@ impl Collector {
         if frames == 0 && place.leaving.as_ref().is_some_and(|(_, until)| clock >= *until) {
             self.close(index)?;
         }
-        if self.order.is_none() && self.buffer.len() > 0 {
-            self.hand_over()?;
+        if self.order.is_none() {
+            self.hand_over_in_time(clock)?;
         }
         Ok(frames > 0)
     }
@@ -201,17 +206,26 @@ impl Collector {
         loop {
             let Some(order) = &mut self.order else { return Ok(()) };
             let more = order.take(safe, &mut self.buffer, clock);
-            if self.buffer.len() > 0 {
-                self.hand_over()?;
-            }
+            self.hand_over_in_time(clock)?;
             if !more {
                 return Ok(());
             }
         }
     }
 
-    /// Sends the buffer off, and waits for an empty one: here a slow analysis is waited for.
+    /// Sends the buffer off where it is full, or none was for a while.
+    fn hand_over_in_time(&mut self, clock: Instant) -> Result<(), Abandoned> {
+        let is_time = clock.saturating_duration_since(self.handed_over) >= limits::LIVE_GATHER;
+        let is_full = self.buffer.room(Level::BATCH, 1) == 0;
+        if is_full || is_time || self.stopping.is_some() { self.hand_over() } else { Ok(()) }
+    }
+
+    /// Sends the buffer off if there is anything in it, and waits for an empty one: here a slow analysis is waited for.
     fn hand_over(&mut self) -> Result<(), Abandoned> {
+        if self.buffer.len() == 0 {
+            return Ok(());
+        }
+        self.handed_over = Instant::now();
         let full = mem::take(&mut self.buffer);
         self.deliver.send(Delivery::Frames(full)).map_err(|_| Abandoned)?;
         self.buffer = self.empty.recv().map_err(|_| Abandoned)?;
@@ -251,7 +265,8 @@ impl Collector {
         let mut least = (self.counted + Duration::from_secs(1)).saturating_duration_since(clock);
         let leaving = self.places.iter().flatten().filter_map(|place| Some(place.leaving.as_ref()?.1));
         let stopping = self.stopping.iter().map(|stopping| stopping.settled);
-        for instant in leaving.chain(stopping) {
+        let gathered = (self.buffer.len() > 0).then(|| self.handed_over + limits::LIVE_GATHER);
+        for instant in leaving.chain(stopping).chain(gathered) {
             least = least.min(instant.saturating_duration_since(clock));
         }
         if self.order.as_ref().is_some_and(Order::holds) {
