@@ -60,6 +60,8 @@ pub struct Connection {
     syn_ack: Option<Moment>,
     established: bool,
     reset: bool,
+    /// Nothing is missing, over or yet to be settled.
+    is_quiet: bool,
     /// Ends of requests whose acknowledgement is to be reported.
     watched: SmallVec<[u64; 2]>,
     /// Octets that `[client, server]` sent after the other side's FIN, if any.
@@ -81,6 +83,7 @@ impl Connection {
             syn_ack: None,
             established: false,
             reset: false,
+            is_quiet: false,
             watched: SmallVec::new(),
             after_fin: None,
         }
@@ -159,6 +162,19 @@ impl Connection {
         out: &mut impl FnMut(Output<'_>),
     ) {
         self.last = moment.at;
+        self.take(side, segment, ttl, moment, limits, out);
+        self.note_quiet();
+    }
+
+    fn take(
+        &mut self,
+        side: Side,
+        segment: &Segment<'_>,
+        ttl: u8,
+        moment: Moment,
+        limits: &Limits,
+        out: &mut impl FnMut(Output<'_>),
+    ) {
         if segment.flags.syn() {
             self.synchronize(side, segment, moment, out);
         }
@@ -201,6 +217,7 @@ impl Connection {
             }
             self.close_if_reached(side, out);
         }
+        self.note_quiet();
     }
 
     /// The connection leaves the table: what still waits is delivered.

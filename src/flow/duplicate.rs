@@ -314,7 +314,13 @@ impl Hash {
     /// The first 40 octets at most.
     #[inline]
     fn add_octets(&mut self, octets: &[u8]) {
-        let octets = octets.get(..40).unwrap_or(octets);
+        if let (8..=16, Some(first), Some(last)) = (octets.len(), octets.first_chunk(), octets.last_chunk()) {
+            return self.add(u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+        }
+        self.add_many(octets.get(..40).unwrap_or(octets));
+    }
+
+    fn add_many(&mut self, octets: &[u8]) {
         let (pairs, rest) = octets.as_chunks::<16>();
         for pair in pairs {
             let (one, other) = (word(pair.first_chunk()), word(pair.last_chunk()));

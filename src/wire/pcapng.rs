@@ -166,17 +166,18 @@ impl Blocks {
     }
 
     /// The enhanced packet block at the begin of `window`, where it is whole and breaks no rule, and how many octets to step
-    /// forward: most of all blocks. Whatever is not found like this [`Self::next`] finds.
+    /// forward: most of all blocks, in little-endian files. Whatever is not found like this [`Self::next`] finds.
     #[inline]
     #[must_use]
     pub fn packet_at_hand(&self, window: &[u8]) -> Option<(Packet, usize)> {
         let (header, _) = window.first_chunk::<28>()?.as_chunks::<4>();
-        let header = self.order.numbers::<7>(*header.first_chunk()?);
+        let header = header.first_chunk::<7>()?.map(u32::from_le_bytes);
         let [ENHANCED_PACKET, length, number, high, low, captured, original] = header else { return None };
         let interface = self.interfaces.get(number as usize)?;
         let room = packet_room(ENHANCED_PACKET, length, 32).ok()?;
         let trailer = window.get(..length as usize)?.last_chunk()?;
-        if captured > room || self.order.u32(*trailer) != length || self.trailer.is_some() {
+        let is_whole = captured <= room && u32::from_le_bytes(*trailer) == length;
+        if !is_whole || self.order != Order::Little || self.trailer.is_some() {
             return None;
         }
         let packet = Packet {

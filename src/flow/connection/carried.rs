@@ -3,6 +3,7 @@
 use crate::event::{Moment, Side};
 use crate::flow::assembler::Piece;
 use crate::flow::connection::{Connection, Output, may_sack};
+use crate::flow::half::Half;
 use crate::wire::packet::{Flags, Segment};
 
 impl Connection {
@@ -17,18 +18,12 @@ impl Connection {
         moment: Moment,
         out: &mut impl FnMut(Output<'_>),
     ) -> bool {
-        let may_establish = side == Side::Client && !self.established && self.syn.or(self.syn_ack).is_some();
         let [client, server] = &mut self.halves;
         let (half, peer) = if side == Side::Client { (client, server) } else { (server, client) };
         let length = segment.payload.len();
         let at = half.high;
-        if !is_plain(segment)
-            || may_establish
-            || !half.flows()
-            || !peer.flows()
-            || length != segment.length as usize
-            || half.following() != segment.sequence
-        {
+        let is_next = half.following() == segment.sequence && length == segment.length as usize;
+        if !self.is_quiet || !is_next || !is_plain(segment) {
             return false;
         }
         let behind = peer.following().wrapping_sub(segment.acknowledgement);
@@ -55,6 +50,12 @@ impl Connection {
             out(Output::Piece(side, Piece::Data { at, octets: segment.payload }, self.context()));
         }
         true
+    }
+
+    /// Something was taken that may be other than that: whether the next segment may carry on.
+    pub(super) fn note_quiet(&mut self) {
+        let is_settled = self.established || self.syn.or(self.syn_ack).is_none();
+        self.is_quiet = is_settled && self.halves.iter().all(Half::flows);
     }
 }
 
