@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 
-/// `N` texts, some of which may not be there. As many octets as they have, and 8 for each.
+/// `N` texts, some of which may not be there. As many octets as they have, and 4 for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Texts<const N: usize> {
     all: Box<str>,
-    /// Where each ends; it begins where the one before ends that is there.
-    ends: [Option<u32>; N],
+    /// Where each ends, or [`ABSENT`]; it begins where the one before ends that is there.
+    ends: [u32; N],
 }
 
 impl<const N: usize> Default for Texts<N> {
     fn default() -> Self {
-        Self { all: Box::default(), ends: [None; N] }
+        Self { all: Box::default(), ends: [ABSENT; N] }
     }
 }
 
@@ -21,14 +21,16 @@ impl<const N: usize> Texts<N> {
     #[must_use]
     pub fn new(parts: [Option<&[u8]>; N]) -> Self {
         let mut all = Vec::with_capacity(parts.iter().flatten().map(|part| part.len()).sum());
-        let ends = parts.map(|part| {
-            all.extend_from_slice(part?);
-            u32::try_from(all.len()).ok()
-        });
-        match String::from_utf8(all) {
-            Ok(all) if ends.iter().flatten().all(|end| all.is_char_boundary(*end as usize)) => {
-                Self { all: all.into_boxed_str(), ends }
+        let mut ends = [ABSENT; N];
+        for (part, end) in parts.iter().zip(&mut ends) {
+            if let Some(part) = part {
+                all.extend_from_slice(part);
+                *end = u32::try_from(all.len()).unwrap_or(ABSENT);
             }
+        }
+        let parted = |all: &str| ends.iter().all(|end| *end == ABSENT || all.is_char_boundary(*end as usize));
+        match String::from_utf8(all) {
+            Ok(all) if parted(&all) => Self { all: all.into_boxed_str(), ends },
             _ => {
                 let readable = parts.map(|part| part.map(readable));
                 Self::new(std::array::from_fn(|nth| Some(readable.get(nth)?.as_ref()?.as_bytes())))
@@ -40,8 +42,8 @@ impl<const N: usize> Texts<N> {
     #[must_use]
     pub fn get(&self, nth: usize) -> Option<&str> {
         let (before, rest) = self.ends.split_at_checked(nth)?;
-        let end = rest.first().copied().flatten()?;
-        let start = before.iter().rev().find_map(|end| *end).unwrap_or(0);
+        let end = *rest.first().filter(|end| **end != ABSENT)?;
+        let start = before.iter().rev().copied().find(|end| *end != ABSENT).unwrap_or(0);
         self.all.get(start as usize..end as usize)
     }
 
@@ -64,6 +66,9 @@ pub fn readable(octets: &[u8]) -> Cow<'_, str> {
         Err(_) => String::from_utf8_lossy(octets),
     }
 }
+
+/// No end: there is no such text.
+const ABSENT: u32 = u32::MAX;
 
 #[cfg(test)]
 mod tests {

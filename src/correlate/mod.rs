@@ -62,7 +62,7 @@ use crate::event::{
     ConnectionId, Ending, Event, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Side, Spent, What,
 };
 use crate::limits::Limits;
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
 /// The correlator: everything that is open, by connection and by exchange.
 #[derive(Debug)]
@@ -277,8 +277,7 @@ impl Correlator {
                 let kept = response.persistent && asked.is_none_or(|request| request.persistent);
                 let conversation = &mut page.conversation;
                 conversation.kept = kept;
-                conversation.announced_timeout =
-                    response.keep_alive_timeout.map(Span::from).or(conversation.announced_timeout);
+                conversation.announced_timeout = response.keep_alive_timeout.or(conversation.announced_timeout);
                 if conversation.completed == 0 {
                     let how = match response.status {
                         _ if conversation.is_veiled() => Responded::Inside,

@@ -1,13 +1,12 @@
 //! What is needed of a message's header section.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use crate::event::Signs;
 use crate::texts::Texts;
-use crate::time::Moment;
+use crate::time::{Moment, Span};
 
 /// A request's header section (RFC 9112 section 3), or what is needed of it.
 #[derive(Clone, Debug)]
@@ -134,7 +133,7 @@ pub struct Response {
     /// Whether the sender announces that it keeps the connection.
     pub persistent: bool,
     /// `timeout=` of the Keep-Alive field.
-    pub keep_alive_timeout: Option<Duration>,
+    pub keep_alive_timeout: Option<Span>,
     /// What may tell the product that made the response.
     pub signature: Signature,
     /// Whether a request was outstanding.

@@ -10,6 +10,7 @@ use crate::event::{ForwardedFor, Moment, Request, Response, Signature};
 use crate::mark::mark;
 use crate::observe::signs::Seen;
 use crate::texts::{Texts, readable};
+use crate::time::Span;
 use crate::wire::http1::{self, Field, Framing, RequestHead, ResponseHead};
 
 /// Where a header section stood.
@@ -272,10 +273,10 @@ fn forwarded_field(value: &[u8]) -> Option<ForwardedFor> {
 }
 
 /// The `timeout` parameter of a Keep-Alive field.
-fn keep_alive(value: &[u8]) -> Option<Duration> {
+fn keep_alive(value: &[u8]) -> Option<Span> {
     let parameter =
         value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii).find(|p| starts_with(p, b"timeout="))?;
-    http1::decimal(parameter.get(8..)?).map(Duration::from_secs)
+    http1::decimal(parameter.get(8..)?).map(|seconds| Duration::from_secs(seconds).into())
 }
 
 /// Values shorter than this do not identify anything.
