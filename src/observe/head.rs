@@ -11,7 +11,7 @@ use crate::mark::mark;
 use crate::observe::signs::Seen;
 use crate::texts::{Texts, readable};
 use crate::time::Span;
-use crate::wire::http1::{self, Field, Framing, RequestHead, ResponseHead};
+use crate::wire::http1::{self, FieldName, Framing, RequestHead, ResponseHead};
 
 /// Where a header section stood.
 #[derive(Clone, Copy, Debug)]
@@ -48,27 +48,33 @@ pub fn request(
     }
     for field in head.fields {
         seen.take(field);
-        match field.name.len() {
-            4 if is(field, "host") => host = Some(cut(field.value, text_bytes)),
-            3 if is(field, "via") => forwarded = true,
-            10 if is(field, "user-agent") => user_agent = Some(cut(field.value, 128)),
-            10 if is(field, "connection") => persistent = keeps(field.value).unwrap_or(persistent),
-            7 if is(field, "upgrade") => upgrade = true,
-            9 if is(field, "forwarded") => {
+        match field.known {
+            FieldName::Host => host = Some(cut(field.value, text_bytes)),
+            FieldName::UserAgent => user_agent = Some(cut(field.value, 128)),
+            FieldName::Connection => persistent = keeps(field.value).unwrap_or(persistent),
+            FieldName::Upgrade => upgrade = true,
+            FieldName::Forwarded => {
                 forwarded = true;
                 forwarded_for = forwarded_field(field.value).or(forwarded_for);
             }
-            15 if is(field, "x-forwarded-for") => {
+            FieldName::XForwardedFor => {
                 forwarded = true;
                 forwarded_for = field.value.rsplit(|octet| *octet == b',').next().and_then(address).or(forwarded_for);
             }
-            9 if is(field, "x-real-ip") => {
+            FieldName::XRealIp => {
                 forwarded = true;
                 forwarded_for = forwarded_for.or_else(|| address(field.value));
             }
-            _ if field.name.len() > 12 && starts_with(field.name, b"x-forwarded-") => forwarded = true,
-            _ if identifies(field) => note(mark(field.value), &mut marks),
-            _ => {}
+            FieldName::Via | FieldName::XForwardedHost | FieldName::XForwardedServer | FieldName::XForwarded => {
+                forwarded = true;
+            }
+            FieldName::ContentLength
+            | FieldName::Date
+            | FieldName::KeepAlive
+            | FieldName::TransferEncoding
+            | FieldName::Common => {}
+            _ if field.value.len() < SHORTEST_MARK => {}
+            _ => note(mark(field.value), &mut marks),
         }
     }
     if host.is_none() {
@@ -111,12 +117,14 @@ pub fn response(head: &ResponseHead<'_, '_>, framing: Framing, place: Place, sen
     let mut signature = Signature { lower_case: true, ..Signature::default() };
     let keep = status >= 400 || place.exchange == 1;
     for field in head.fields {
-        signature.lower_case &= !field.name.iter().any(u8::is_ascii_uppercase);
-        match field.name.len() {
-            4 if is(field, "date") => signature.date = true,
-            6 if is(field, "server") => server = Some(cut(field.value, 128)),
-            10 if is(field, "connection") => persistent = keeps(field.value).unwrap_or(persistent),
-            10 if is(field, "keep-alive") => keep_alive_timeout = keep_alive(field.value),
+        if signature.lower_case {
+            signature.lower_case = !field.name.iter().any(u8::is_ascii_uppercase);
+        }
+        match field.known {
+            FieldName::Date => signature.date = true,
+            FieldName::Server => server = Some(cut(field.value, 128)),
+            FieldName::Connection => persistent = keeps(field.value).unwrap_or(persistent),
+            FieldName::KeepAlive => keep_alive_timeout = keep_alive(field.value),
             _ if keep && signature.fields.len() < 24 => {
                 let name = field.name.to_ascii_lowercase();
                 let [name, value] = [cut(&name, 64), cut(field.value, 160)].map(readable);
@@ -173,31 +181,6 @@ fn note(mark: u64, marks: &mut SmallVec<[u64; 6]>) {
     if !marks.contains(&mark) {
         marks.push(mark);
     }
-}
-
-/// Whether a field's value may tell one request from another.
-fn identifies(field: &Field<'_>) -> bool {
-    const COMMON: [&str; 14] = [
-        "accept",
-        "accept-encoding",
-        "accept-language",
-        "cache-control",
-        "content-length",
-        "content-type",
-        "date",
-        "dnt",
-        "expect",
-        "keep-alive",
-        "pragma",
-        "te",
-        "transfer-encoding",
-        "proxy-connection",
-    ];
-    field.value.len() >= SHORTEST_MARK && !COMMON.iter().any(|common| is(field, common))
-}
-
-fn is(field: &Field<'_>, name: &str) -> bool {
-    field.is(name)
 }
 
 fn starts_with(octets: &[u8], prefix: &[u8]) -> bool {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::event::{ForwardedFor, Signs};
-use crate::wire::http1::Field;
+use crate::wire::http1::{Field, FieldName};
 
 /// What the fields of one request show so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,35 +13,27 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Takes a field. Cheap where it is none of these: most differ in their first octet.
+    /// Takes a field.
     #[inline]
     pub(super) fn take(&mut self, field: &Field<'_>) {
-        if let Some(b'c' | b'C' | b'f' | b'F' | b'v' | b'V' | b'x' | b'X') = field.name.first() {
-            self.look(field);
-        }
-    }
-
-    fn look(&mut self, field: &Field<'_>) {
-        let found = match field.name.len() {
-            3 if field.is("via") => return self.via(field.value),
-            6 if field.is("cf-ray") && field.name == b"Cf-Ray" => Signs::CF_RAY.with(Signs::CF_IN_GO),
-            6 if field.is("cf-ray") => Signs::CF_RAY,
-            9 if field.is("fastly-ff") => Signs::FASTLY,
-            9 if field.is("x-real-ip") => Signs::OTHER_HOP,
-            11 if field.is("x-amz-cf-id") => Signs::AMZ_CF_ID,
-            12 if field.is("x-azure-fdid") => Signs::AZURE_FDID,
-            14 if field.is("cf-warp-tag-id") => Signs::CF_WARP_TAG,
+        let found = match field.known {
+            FieldName::Via => return self.via(field.value),
+            FieldName::CfRay if field.name == b"Cf-Ray" => Signs::CF_RAY.with(Signs::CF_IN_GO),
+            FieldName::CfRay => Signs::CF_RAY,
+            FieldName::FastlyFf | FieldName::FastlyClientIp => Signs::FASTLY,
+            FieldName::XRealIp | FieldName::XForwardedServer => Signs::OTHER_HOP,
+            FieldName::XAmzCfId => Signs::AMZ_CF_ID,
+            FieldName::XAzureFdid => Signs::AZURE_FDID,
+            FieldName::CfWarpTagId => Signs::CF_WARP_TAG,
             // X-Ray writes the field as well, but only what stands in front of a target begins a trace with its own part.
-            15 if field.is("x-amzn-trace-id") && has_root(field.value) => Signs::AMZN_TRACE,
-            15 if field.is("x-original-host") => Signs::ORIGINAL_HOST,
-            16 if field.is("x-appgw-trace-id") => Signs::APPGW_TRACE,
-            16 if field.is("x-forwarded-host") => Signs::FORWARDED_HOST,
-            16 if field.is("fastly-client-ip") => Signs::FASTLY,
-            16 if field.is("cf-connecting-ip") => {
+            FieldName::XAmznTraceId if has_root(field.value) => Signs::AMZN_TRACE,
+            FieldName::XOriginalHost => Signs::ORIGINAL_HOST,
+            FieldName::XAppgwTraceId => Signs::APPGW_TRACE,
+            FieldName::XForwardedHost => Signs::FORWARDED_HOST,
+            FieldName::CfConnectingIp => {
                 self.connecting = std::str::from_utf8(field.value).ok().and_then(|text| text.trim().parse().ok());
                 return;
             }
-            18 if field.is("x-forwarded-server") => Signs::OTHER_HOP,
             _ => return,
         };
         self.signs = self.signs.with(found);

@@ -3,31 +3,14 @@
 //! Reading is lenient, judging is strict: a message that breaks a rule is still taken apart as far as it goes, because a
 //! gateway may well have done the same.
 
+mod field;
+
 use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
-use smallvec::SmallVec;
 
-/// A field line: name and value without the white space around it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field<'a> {
-    /// Field name, as sent.
-    pub name: &'a [u8],
-    /// Field value, trimmed.
-    pub value: &'a [u8],
-}
-
-impl Field<'_> {
-    /// Whether it has a name, which is given in lower case.
-    #[must_use]
-    pub fn is(&self, name: &str) -> bool {
-        self.name.len() == name.len() && self.name.eq_ignore_ascii_case(name.as_bytes())
-    }
-}
-
-/// The field lines of a header section: room that the caller has for them.
-pub type Fields<'a> = SmallVec<[Field<'a>; 16]>;
+pub use crate::wire::http1::field::{Field, FieldName, Fields, framing};
 
 /// A request line and its field lines.
 #[derive(Clone, Copy, Debug)]
@@ -198,54 +181,6 @@ pub fn status_line_prefix_defect(octets: &[u8]) -> Option<usize> {
     octets.iter().zip(b"HTTP/1.").position(|(octet, expected)| octet != expected)
 }
 
-/// The framing that the fields declare, and a violation of RFC 9110 section 8.6 or RFC 9112 section 6 in it: the index of
-/// the field line at fault.
-#[must_use]
-pub fn framing(fields: &[Field<'_>]) -> (Framing, Option<(DefectKind, usize)>) {
-    let mut length: Option<u64> = None;
-    let mut length_line = None;
-    let mut codings: SmallVec<[&[u8]; 4]> = SmallVec::new();
-    let mut coding_line = None;
-    for (index, field) in fields.iter().enumerate() {
-        let [is_length, is_coding] = match field.name.len() {
-            14 => [field.is("content-length"), false],
-            17 => [false, field.is("transfer-encoding")],
-            _ => continue,
-        };
-        if is_length {
-            for part in field.value.split(|octet| *octet == b',') {
-                let Some(value) = decimal(part.trim_ascii()) else {
-                    return (Framing::Unreadable, Some((DefectKind::BadContentLength, index)));
-                };
-                if length.is_some_and(|before| before != value) {
-                    return (Framing::Unreadable, Some((DefectKind::BadContentLength, index)));
-                }
-                length = Some(value);
-            }
-            length_line = Some(index);
-        } else if is_coding {
-            let parts = field.value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii);
-            codings.extend(parts.filter(|part| !part.is_empty()));
-            coding_line = Some(index);
-        }
-    }
-    let Some(coding_line) = coding_line else {
-        return (length.map_or(Framing::Undeclared, Framing::Length), None);
-    };
-    let chunked = |coding: &&&[u8]| coding.eq_ignore_ascii_case(b"chunked");
-    let chunks = codings.iter().filter(chunked).count();
-    let last = codings.last().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-    let framing = if last { Framing::Chunked } else { Framing::Unreadable };
-    let conflict = if length_line.is_some() {
-        length_line
-    } else if chunks > 1 || (chunks == 1 && !last) || codings.is_empty() {
-        Some(coding_line)
-    } else {
-        None
-    };
-    (framing, conflict.map(|index| (DefectKind::FramingConflict, index)))
-}
-
 /// Whether octets are a token (RFC 9110 section 5.6.2).
 #[must_use]
 pub fn is_token(octets: &[u8]) -> bool {
@@ -320,10 +255,7 @@ fn well_formed_response<'f, 'a>(octets: &'a [u8], room: &mut Fields<'a>) -> Opti
 #[inline]
 fn take_fields<'a>(headers: &[httparse::Header<'a>], room: &mut Fields<'a>) {
     room.clear();
-    room.reserve(headers.len());
-    for header in headers {
-        room.push(Field { name: header.name.as_bytes(), value: header.value });
-    }
+    room.extend(headers.iter().map(|header| Field::new(header.name.as_bytes(), header.value)));
 }
 
 /// Takes a request's header section apart that httparse does not take. The field lines go into `room`.
@@ -417,7 +349,7 @@ fn read_fields<'a>(octets: &'a [u8], offset: usize, fields: &mut Fields<'a>) -> 
             && let Some((name, [b':', tail @ ..])) = rest.split_at_checked(name)
             && let Some((value, [b'\r', b'\n', after @ ..] | [b'\n', after @ ..])) = tail.split_at_checked(text(tail))
         {
-            fields.push(Field { name, value: value.trim_ascii() });
+            fields.push(Field::new(name, value.trim_ascii()));
             rest = after;
             continue;
         }
@@ -437,7 +369,7 @@ fn read_fields<'a>(octets: &'a [u8], offset: usize, fields: &mut Fields<'a>) -> 
         if flaw < line.len() {
             defect.get_or_insert(at + flaw);
         }
-        fields.push(Field { name: whole_name.trim_ascii(), value: value.trim_ascii() });
+        fields.push(Field::new(whole_name.trim_ascii(), value.trim_ascii()));
     }
 }
 

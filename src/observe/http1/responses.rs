@@ -7,7 +7,7 @@ use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::Method;
 use crate::observe::http1::{Answer, Arrived, FIRST_OCTETS, Http1, Mode, Reader, State};
 use crate::observe::tls::alert_instead;
-use crate::wire::http1::{self, Field, Fields, Framing, ResponseHead};
+use crate::wire::http1::{self, Field, FieldName, Fields, Framing, ResponseHead};
 use crate::wire::http2;
 
 impl Http1 {
@@ -239,7 +239,7 @@ impl Http1 {
         let Some(first) = self.responses.first else { return };
         let place = Place { exchange, start, end, first };
         if parsed.status == Some(101) && self.outstanding.answered(exchange).is_some_and(|request| request.upgrade) {
-            let is_http2 = |field: &Field<'_>| field.is("upgrade") && field.value.eq_ignore_ascii_case(b"h2c");
+            let is_http2 = |field: &Field<'_>| field.known == FieldName::Upgrade && field.value.eq_ignore_ascii_case(b"h2c");
             if self.exchanges == exchange && parsed.fields.iter().any(is_http2) {
                 // RFC 7540 section 3.2: the answer proper follows, in HTTP/2.
                 self.upgraded = true;

@@ -7,7 +7,7 @@ use crate::observe::http2::streams::Until;
 use crate::observe::http2::{Block, Http2};
 use crate::observe::tls::alert_instead;
 use crate::wire::hpack::Lines;
-use crate::wire::http1::{self, Field, Fields, Framing, RequestHead, ResponseHead};
+use crate::wire::http1::{self, Field, FieldName, Fields, Framing, RequestHead, ResponseHead};
 use crate::wire::http2::Kind;
 
 /// What stands in a header block for a request line or a status line (RFC 9113 section 8.3), and the fields.
@@ -38,16 +38,16 @@ impl<'a> Parts<'a> {
                     }
                     cookies.extend_from_slice(value);
                 }
-                _ => parts.fields.push(Field { name, value: value.trim_ascii() }),
+                _ => parts.fields.push(Field::new(name, value.trim_ascii())),
             }
         }
         if let Some(value) = parts.authority
-            && !parts.fields.iter().any(|field| field.is("host"))
+            && !parts.fields.iter().any(|field| field.known == FieldName::Host)
         {
-            parts.fields.push(Field { name: b"host", value });
+            parts.fields.push(Field::new(b"host", value));
         }
         if crumbs > 1 {
-            parts.fields.push(Field { name: b"cookie", value: cookies });
+            parts.fields.push(Field::new(b"cookie", cookies));
         }
         parts
     }

@@ -67,7 +67,7 @@ fn every_kind_of_defect_is_found_with_its_offset() {
 fn conflicting_framing_is_found() {
     let framing_of = |lines: &[(&'static str, &'static str)]| {
         let fields: Fields<'_> =
-            lines.iter().map(|(name, value)| Field { name: name.as_bytes(), value: value.as_bytes() }).collect();
+            lines.iter().map(|(name, value)| Field::new(name.as_bytes(), value.as_bytes())).collect();
         framing(&fields)
     };
     assert_eq!(framing_of(&[("Content-Length", "5, 5")]), (Framing::Length(5), None));
@@ -89,4 +89,31 @@ fn conflicting_framing_is_found() {
     );
     assert_eq!(framing_of(&[("Transfer-Encoding", "gzip, chunked")]), (Framing::Chunked, None));
     assert_eq!(framing_of(&[]), (Framing::Undeclared, None));
+}
+
+#[test]
+fn fields_are_known_by_their_names_in_any_case() {
+    let known = [
+        ("Host", FieldName::Host),
+        ("Via", FieldName::Via),
+        ("Content-Length", FieldName::ContentLength),
+        ("Transfer-Encoding", FieldName::TransferEncoding),
+        ("X-Forwarded-Server", FieldName::XForwardedServer),
+        ("X-Forwarded-Proto", FieldName::XForwarded),
+        ("X-Forwarded-P", FieldName::XForwarded),
+        ("X-Forwarded-", FieldName::Other),
+        ("Accept-Encoding", FieldName::Common),
+        ("TE", FieldName::Common),
+        ("Cookie", FieldName::Other),
+        ("", FieldName::Other),
+        // What differs from a letter or a sign in the bit of its case is another octet.
+        ("Content\rLength", FieldName::Other),
+        ("Hos\u{54}", FieldName::Host),
+        ("Hos\u{14}", FieldName::Other),
+    ];
+    for (name, field) in known {
+        for name in [name.to_owned(), name.to_lowercase(), name.to_uppercase()] {
+            assert_eq!(FieldName::of(name.as_bytes()), field, "{name:?}");
+        }
+    }
 }
