@@ -11,7 +11,10 @@ pub fn mark(octets: &[u8]) -> u64 {
     let (words, rest) = octets.as_chunks::<8>();
     words.iter().for_each(|word| add(u64::from_le_bytes(*word)));
     if !rest.is_empty() {
-        add(rest.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet)));
+        add(match octets.last_chunk() {
+            Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
+            None => rest.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet)),
+        });
     }
     state
 }

@@ -15,8 +15,8 @@ use std::borrow::Cow;
 use crate::event::{Ending, GapJudged, Moment, Opaque, Side, What};
 use crate::flow::assembler::Piece;
 use crate::flow::connection::Context;
-use crate::limits::Limits;
 use crate::observe::chunks::Chunks;
+use crate::observe::decrypted::Now;
 use crate::observe::http1::cut::Measure;
 use crate::observe::http1::pairing::Queue;
 pub use crate::observe::http1::rest::Rest;
@@ -83,16 +83,6 @@ impl Reader {
     }
 }
 
-/// Octets that arrived, in order.
-#[derive(Clone, Copy)]
-struct Arrived<'a> {
-    at: u64,
-    octets: &'a [u8],
-    moment: Moment,
-    context: Context,
-    limits: &'a Limits,
-}
-
 /// What stands next in a direction.
 ///
 /// ```text
@@ -145,29 +135,19 @@ impl Answer {
 
 impl Http1 {
     /// Takes the next piece of a direction.
-    pub fn piece(
-        &mut self,
-        side: Side,
-        piece: &Piece<'_>,
-        moment: Moment,
-        context: Context,
-        limits: &Limits,
-        tell: &mut impl FnMut(What),
-    ) {
+    #[inline]
+    pub fn piece(&mut self, side: Side, piece: &Piece<'_>, now: &Now<'_>, tell: &mut impl FnMut(What)) {
         if self.is_opaque() {
             return;
         }
         match (side, piece) {
-            (Side::Client, Piece::Data { at, octets }) => {
-                self.client_data(Arrived { at: *at, octets, moment, context, limits }, tell);
-            }
+            (Side::Client, Piece::Data { at, octets }) => self.client_data(*at, octets, now, tell),
             (Side::Server, Piece::Data { at, octets }) => {
                 self.server_end = at + octets.len() as u64;
-                self.server_data(Arrived { at: *at, octets, moment, context, limits }, tell);
+                self.server_data(*at, octets, now, tell);
             }
             (Side::Client, Piece::Gap { at, length, judged }) => {
-                let snapped = *judged == GapJudged::Snaplen;
-                self.client_gap(*at, *length, snapped, context, limits, tell);
+                self.client_gap(*at, *length, *judged == GapJudged::Snaplen, now, tell);
             }
             (Side::Server, Piece::Gap { at, length, judged }) => {
                 self.server_end = at + length;

@@ -59,11 +59,14 @@ impl Observer {
         ring: &mut KeyRing,
         tell: &mut impl FnMut(Moment, What),
     ) {
+        if let Self::Resting(rest) = self {
+            *self = Self::Http1(Box::new(Http1::wake(*rest)));
+        }
         match self {
             Self::Http1(http) => {
-                let Now { moment, context, limits } = now;
+                let Now { moment, .. } = now;
                 let may_open = ring.may_open();
-                http.piece(side, piece, moment, context, limits, &mut |what| {
+                http.piece(side, piece, &now, &mut |what| {
                     // Who decrypts says whether it is opaque, and who reads HTTP/2 that it is not.
                     let by_other = match what {
                         What::Opaque(Opaque::Http2) => true,
@@ -78,10 +81,8 @@ impl Observer {
                     self.hand_over(now, ring, tell);
                 }
             }
-            Self::Resting(rest) => {
-                *self = Self::Http1(Box::new(Http1::wake(*rest)));
-                self.piece(side, piece, now, ring, tell);
-            }
+            // It was woken.
+            Self::Resting(_) => {}
             Self::Http2(http2) => {
                 http2.piece(side, piece, now, &mut |what| tell(now.moment, what));
             }

@@ -21,6 +21,10 @@ pub enum Guess {
 /// What the client's first octets are.
 #[must_use]
 pub fn client(octets: &[u8]) -> Guess {
+    // Most are: so that is asked first.
+    if let [b'G', b'E', b'T', b' ', b'!'..=b'~', ..] | [b'P', b'O', b'S', b'T', b' ', b'!'..=b'~', ..] = octets {
+        return Guess::Http1;
+    }
     if let Some(guess) = proxy(octets) {
         return guess;
     }

@@ -176,19 +176,19 @@ impl Inside {
 
     fn piece(&mut self, side: Side, piece: &Piece<'_>, now: Now<'_>, tell: &mut impl FnMut(Moment, What)) {
         let Self { http, http2, offsets, .. } = self;
-        let context = inside(offsets, now.context);
+        let now = Now { context: inside(offsets, now.context), ..now };
         let mut tell = |what| tell(now.moment, known(outside(offsets, what)));
         if let Some(http2) = http2 {
-            return http2.piece(side, piece, Now { context, ..now }, &mut tell);
+            return http2.piece(side, piece, now, &mut tell);
         }
-        http.piece(side, piece, now.moment, context, now.limits, &mut |what| {
+        http.piece(side, piece, &now, &mut |what| {
             if !matches!(what, What::Opaque(Opaque::Http2)) {
                 tell(what);
             }
         });
         if let Some((mut begun, unread)) = http.to_http2() {
             tell(What::Multiplexed);
-            begun.read(&unread, Now { context, ..now }, &mut tell);
+            begun.read(&unread, now, &mut tell);
             *http2 = Some(begun);
         }
     }

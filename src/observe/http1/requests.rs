@@ -5,15 +5,16 @@ use crate::flow::connection::Context;
 use crate::flow::steer::looks_like_request;
 use crate::limits::Limits;
 use crate::observe::chunks::{Chunks, Fed};
+use crate::observe::decrypted::Now;
 use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::{Method, Outstanding};
-use crate::observe::http1::{Arrived, Http1, Mode, Reader, State};
+use crate::observe::http1::{Http1, Mode, Reader, State};
 use crate::observe::sniff::{self, Guess};
 use crate::wire::http1::{self, Framing};
 
 impl Http1 {
-    pub(super) fn client_data(&mut self, arrived: Arrived<'_>, tell: &mut impl FnMut(What)) {
-        let Arrived { mut at, mut octets, context, .. } = arrived;
+    pub(super) fn client_data(&mut self, mut at: u64, mut octets: &[u8], now: &Now<'_>, tell: &mut impl FnMut(What)) {
+        let context = now.context;
         if self.requests.state == State::Lost {
             if !looks_like_request(octets) {
                 return;
@@ -29,7 +30,7 @@ impl Http1 {
         }
         while !octets.is_empty() && !self.is_opaque() {
             let taken = match self.requests.state {
-                State::Head => match self.client_head(Arrived { at, octets, ..arrived }, tell) {
+                State::Head => match self.client_head(at, octets, now, tell) {
                     Some(taken) => taken,
                     None => return,
                 },
@@ -64,8 +65,8 @@ impl Http1 {
     }
 
     /// Octets where a request must stand. Returns how many were taken; `None` for all.
-    fn client_head(&mut self, arrived: Arrived<'_>, tell: &mut impl FnMut(What)) -> Option<usize> {
-        let Arrived { at, octets, moment, context, limits } = arrived;
+    fn client_head(&mut self, at: u64, octets: &[u8], now: &Now<'_>, tell: &mut impl FnMut(What)) -> Option<usize> {
+        let Now { moment, context, limits } = *now;
         if self.requests.first.is_none() {
             // RFC 9112 section 2.2: empty lines before a request line are ignored.
             let empty = octets.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
@@ -79,7 +80,7 @@ impl Http1 {
             self.requests.exchange = 0;
         }
         let (head, searched) = self.requests.gather(octets);
-        let taken = self.client_head_octets(&head, searched, context, limits, tell);
+        let taken = self.client_head_octets(&head, searched, now, tell);
         match taken {
             Taken::Some(taken) => {
                 self.requests.buffer.clear();
@@ -100,10 +101,10 @@ impl Http1 {
         &mut self,
         head: &[u8],
         searched: usize,
-        context: Context,
-        limits: &Limits,
+        now: &Now<'_>,
         tell: &mut impl FnMut(What),
     ) -> Taken {
+        let Now { context, limits, .. } = *now;
         let begins = self.mode == Mode::Sniffing || self.requests.exchange == 0;
         if begins {
             match sniff::client(head) {
@@ -225,10 +226,10 @@ impl Http1 {
         at: u64,
         length: u64,
         snapped: bool,
-        context: Context,
-        limits: &Limits,
+        now: &Now<'_>,
         tell: &mut impl FnMut(What),
     ) {
+        let Now { context, limits, .. } = *now;
         if let State::Chunked(chunks) = &mut self.requests.state
             && chunks.skip(length).is_some()
         {

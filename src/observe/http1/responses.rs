@@ -3,17 +3,17 @@
 use crate::event::{Defect, DefectKind, Ending, Opaque, Side, What};
 use crate::limits::Limits;
 use crate::observe::chunks::{Chunks, Fed};
+use crate::observe::decrypted::Now;
 use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::Method;
-use crate::observe::http1::{Answer, Arrived, FIRST_OCTETS, Http1, Mode, Reader, State};
+use crate::observe::http1::{Answer, FIRST_OCTETS, Http1, Mode, Reader, State};
 use crate::observe::tls::alert_instead;
 use crate::wire::http1::{self, Field, FieldName, Fields, Framing, ResponseHead};
 use crate::wire::http2;
 
 impl Http1 {
-    pub(super) fn server_data(&mut self, arrived: Arrived<'_>, tell: &mut impl FnMut(What)) {
-        let Arrived { mut at, mut octets, limits, .. } = arrived;
-        if self.mode == Mode::Sniffing && !self.server_speaks_first(at, octets, limits, tell) {
+    pub(super) fn server_data(&mut self, mut at: u64, mut octets: &[u8], now: &Now<'_>, tell: &mut impl FnMut(What)) {
+        if self.mode == Mode::Sniffing && !self.server_speaks_first(at, octets, now.limits, tell) {
             return;
         }
         if self.may_begin_anew(at) && octets.starts_with(b"HTTP/1.") {
@@ -21,7 +21,7 @@ impl Http1 {
         }
         while !octets.is_empty() && !self.is_opaque() {
             let taken = match self.responses.state {
-                State::Head => match self.server_head(Arrived { at, octets, ..arrived }, tell) {
+                State::Head => match self.server_head(at, octets, now, tell) {
                     Some(taken) => taken,
                     None => return,
                 },
@@ -124,8 +124,7 @@ impl Http1 {
         self.responses = Reader::default();
     }
 
-    fn server_head(&mut self, arrived: Arrived<'_>, tell: &mut impl FnMut(What)) -> Option<usize> {
-        let Arrived { at, octets, limits, .. } = arrived;
+    fn server_head(&mut self, at: u64, octets: &[u8], now: &Now<'_>, tell: &mut impl FnMut(What)) -> Option<usize> {
         let begins = self.responses.first.is_none();
         if begins {
             let empty = octets.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
@@ -136,7 +135,7 @@ impl Http1 {
         // Nearly always it is there at once, and in order.
         let mut room = Fields::new();
         if begins && let Some((parsed, end)) = http1::whole_response(octets, &mut room) {
-            self.begin_response(arrived, true, tell);
+            self.begin_response(at, octets, true, now, tell);
             if self.responses.state != State::Head {
                 return Some(0);
             }
@@ -146,7 +145,7 @@ impl Http1 {
         let (head, searched) = self.responses.gather(octets);
         let end = http1::head_end(&head, searched);
         if begins {
-            self.begin_response(arrived, end.is_some(), tell);
+            self.begin_response(at, octets, end.is_some(), now, tell);
             self.answer.keep_first(octets);
             if self.responses.state != State::Head {
                 return Some(0);
@@ -162,7 +161,7 @@ impl Http1 {
             }
         }
         let Some(end) = end else {
-            if head.len() > limits.head_bytes {
+            if head.len() > now.limits.head_bytes {
                 self.answer.content_start = at;
                 self.responses.state = State::UntilClose { broken: true };
             } else {
@@ -175,10 +174,9 @@ impl Http1 {
         Some(end.saturating_sub(searched))
     }
 
-    fn begin_response(&mut self, arrived: Arrived<'_>, is_whole: bool, tell: &mut impl FnMut(What)) {
-        let Arrived { at, octets, moment, context, .. } = arrived;
-        let [received, _] = context.acknowledged;
-        let [request_sent, _] = context.sent;
+    fn begin_response(&mut self, at: u64, octets: &[u8], is_whole: bool, now: &Now<'_>, tell: &mut impl FnMut(What)) {
+        let [received, _] = now.context.acknowledged;
+        let [request_sent, _] = now.context.sent;
         // A request that is still arriving can be answered as well; it is not in the queue until its head is complete.
         let front = self.outstanding.answer(received, |exchange| {
             tell(What::ResponseEnded { exchange, end: at, content: 0, how: Ending::Unknown });
@@ -196,16 +194,16 @@ impl Http1 {
             self.exchanges
         });
         self.responses.start = at;
-        self.responses.first = Some(moment);
+        self.responses.first = Some(now.moment);
         let first = octets.get(..FIRST_OCTETS).unwrap_or(octets);
         self.answer = Answer { solicited, request_sent, content_start: at, ..Answer::default() };
         // Of a header section that is there at once, and answers a request, nothing is told before.
-        let is_plain = first.len() == FIRST_OCTETS && http1::status_line_prefix_defect(first).is_none();
+        let is_plain = first.len() == FIRST_OCTETS && first.starts_with(b"HTTP/1.");
         if !(is_whole && is_plain && front.is_some()) {
             tell(What::ResponseStarted { exchange: self.responses.exchange, at, solicited, octets: first.len() as u8 });
         }
-        let is_bare = octets.iter().zip(b"HTTP/").any(|(octet, expected)| octet != expected);
-        if is_bare && front.is_some_and(|front| front.simple) {
+        let is_bare = || octets.iter().zip(b"HTTP/").any(|(octet, expected)| octet != expected);
+        if front.is_some_and(|front| front.simple) && is_bare() {
             // RFC 1945 section 6: a simple request is answered by content alone, and its end is the connection's.
             self.responses.state = State::UntilClose { broken: false };
         }
@@ -239,7 +237,8 @@ impl Http1 {
         let Some(first) = self.responses.first else { return };
         let place = Place { exchange, start, end, first };
         if parsed.status == Some(101) && self.outstanding.answered(exchange).is_some_and(|request| request.upgrade) {
-            let is_http2 = |field: &Field<'_>| field.known == FieldName::Upgrade && field.value.eq_ignore_ascii_case(b"h2c");
+            let is_http2 =
+                |field: &Field<'_>| field.known == FieldName::Upgrade && field.value.eq_ignore_ascii_case(b"h2c");
             if self.exchanges == exchange && parsed.fields.iter().any(is_http2) {
                 // RFC 7540 section 3.2: the answer proper follows, in HTTP/2.
                 self.upgraded = true;
@@ -265,7 +264,7 @@ impl Http1 {
         }
         self.responses.state = match framing {
             _ if parsed.is_cut => State::Cut,
-            _ if self.is_bodiless(status) => State::Content { left: 0 },
+            _ if method == Method::Head || is_bodiless(status) => State::Content { left: 0 },
             _ if parsed.has_bad_status_line() => State::UntilClose { broken: true },
             Framing::Length(left) => State::Content { left },
             Framing::Chunked => State::Chunked(Chunks::default()),
@@ -277,10 +276,10 @@ impl Http1 {
         }
     }
 
-    /// Whether a response to the request that waits for longest has no content whatever its fields say (RFC 9112 section 6.3).
+    /// Whether the response has no content whatever its fields say (RFC 9112 section 6.3).
     pub(super) fn is_bodiless(&self, status: u16) -> bool {
         let request = self.outstanding.answered(self.responses.exchange);
-        request.is_some_and(|request| request.method == Method::Head) || matches!(status, 101 | 204 | 304)
+        request.is_some_and(|request| request.method == Method::Head) || is_bodiless(status)
     }
 
     fn take_content(&mut self, octets: &[u8], content: u64, tell: &mut impl FnMut(What)) {
@@ -368,6 +367,11 @@ impl Http1 {
             self.responses = Reader { state: State::Lost, ..Reader::default() };
         }
     }
+}
+
+/// Whether responses with a status have no content, whatever was asked.
+fn is_bodiless(status: u16) -> bool {
+    matches!(status, 101 | 204 | 304)
 }
 
 /// Where a part of a section begins in it.

@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use super::*;
 use crate::event::{Frame, GapJudged};
+use crate::limits::Limits;
 use crate::time::Timestamp;
 
 /// A rung of a ladder.
@@ -62,7 +63,8 @@ impl Ladder {
         let moment = Moment { at: Timestamp::default(), frame: Frame::new(0, self.frame) };
         let context = Context { sent: self.sent, acknowledged: self.acknowledged };
         let events = &mut self.events;
-        self.http.piece(Side::Client, &piece, moment, context, &Limits::default(), &mut |what| events.push(what));
+        let now = Now { moment, context, limits: &Limits::default() };
+        self.http.piece(Side::Client, &piece, &now, &mut |what| events.push(what));
     }
 
     fn step(&mut self, step: Step<'_>) {
@@ -97,11 +99,12 @@ impl Ladder {
         let cut = if let CutC(_, cut) | CutS(_, cut) = step { cut } else { 0 };
         self.sent[side.index()] += cut;
         let context = Context { sent: self.sent, acknowledged: self.acknowledged };
+        let now = Now { moment, context, limits: &Limits::default() };
         let events = &mut self.events;
-        self.http.piece(side, &piece, moment, context, &Limits::default(), &mut |what| events.push(what));
+        self.http.piece(side, &piece, &now, &mut |what| events.push(what));
         if cut > 0 {
             let piece = Piece::Gap { at: at + octets.len() as u64, length: cut, judged: GapJudged::Snaplen };
-            self.http.piece(side, &piece, moment, context, &Limits::default(), &mut |what| events.push(what));
+            self.http.piece(side, &piece, &now, &mut |what| events.push(what));
         }
     }
 }
