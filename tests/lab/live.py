@@ -33,6 +33,8 @@ AMENDED_S = 1
 
 # Each capture stamps the packets itself, one after the other.
 STAMPS_APART_S = 0.0005
+# Which of two attempts is the better guess may hang on a few microseconds of that, and so which of them is the likely one.
+GUESSES = {"likely", "possible"}
 # A span in a sentence.
 SPAN = re.compile(r"([0-9.]+) (µs|ms|s)\b")
 ROUNDED_S = 0.001
@@ -225,6 +227,8 @@ def alike(path, one, other):
         return abs(instant(one) - instant(other)) <= STAMPS_APART_S
     if path.endswith("_us") and one and other:
         return abs(one - other) <= STAMPS_APART_S * 1e6
+    if path.endswith("pairing") and {one, other} <= GUESSES:
+        return True
     if not isinstance(one, str) or not isinstance(other, str):
         return one == other
     spans = list(zip(SPAN.findall(one), SPAN.findall(other)))
