@@ -8,7 +8,7 @@
 //!   open at the upstream  0 0 1 1 2 2        one that begins at the upstream never does
 //! ```
 
-/// Endpoints that are asked from their own host, and how they nest. 136 octets an endpoint.
+/// Endpoints that are asked from their own host, and how they nest. 144 octets an endpoint.
 #[derive(Debug)]
 pub(super) struct Nesting {
     /// Exchanges that are open, by slot.

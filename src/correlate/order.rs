@@ -24,7 +24,7 @@ use crate::mark::mark;
 use crate::time::Timestamp;
 
 /// Attempts that were answered and that nobody has claimed, by the address that made them, in the order of their answers.
-/// 64 octets each.
+/// 88 octets each.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     by_client: ByAddress<Unclaimed>,
@@ -267,21 +267,14 @@ impl Correlator {
         let passed_on = front.response_start.as_ref()?.moment.at;
         let (server, ready) = (front.server.ip(), front.ready().at);
         let earliest = front.started.at - CLOCK_SLACK;
-        // Nearly always all are of one endpoint.
-        let mut place = (front.place, false);
-        let mut may_stand_behind = |inner: Place| {
-            if place.0 != inner {
-                place = (inner, self.places.may_stand_behind(inner, front.place));
-            }
-            place.1
-        };
+        let mut is_behind = self.places.behind(front.place);
         let mut best: Option<Found> = None;
         for back in backs.iter().filter(|back| self.gateways.same(server, **back)) {
             for answer in self.answers.since(*back, front.started.at) {
                 let Some(unlike) = unlike(answer) else { continue };
                 let Answer { key, began, answered, .. } = *answer;
                 let late = began < earliest || answered > passed_on;
-                if late || key.connection == front.key.connection || !may_stand_behind(answer.place) {
+                if late || key.connection == front.key.connection || !is_behind(answer.place) {
                     continue;
                 }
                 let began = began.max(ready);

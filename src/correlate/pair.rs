@@ -411,15 +411,8 @@ impl Correlator {
         let (from, until) = (window.from - CLOCK_SLACK, (window.until, LAST));
         let backs = self.gateways.akin(front.server.ip()).each();
         let entries = backs.flat_map(move |back| self.orphans.between(back, from, until));
-        // Many in a row are of one endpoint.
-        let mut latest = (front.place, self.places.may_stand_behind(front.place, front.place));
-        let fits = move |entry: &&Entry| {
-            if latest.0 != entry.place {
-                latest = (entry.place, self.places.may_stand_behind(entry.place, front.place));
-            }
-            latest.1
-        };
-        entries.filter(fits).map(|entry| entry.key)
+        let mut is_behind = self.places.behind(front.place);
+        entries.filter(move |entry| is_behind(entry.place)).map(|entry| entry.key)
     }
 
     /// Exchanges of the gateway that made an attempt: those that may still want one, and were open when it began.

@@ -158,6 +158,17 @@ impl Places {
         different && !self.is_front_only(inner) && self.may_nest(inner, outer)
     }
 
+    /// The same for many at one `outer`. Most of them are of one endpoint, which is looked at once.
+    pub(super) fn behind(&self, outer: Place) -> impl FnMut(Place) -> bool {
+        let mut latest = (outer, self.may_stand_behind(outer, outer));
+        move |inner| {
+            if latest.0 != inner {
+                latest = (inner, self.may_stand_behind(inner, outer));
+            }
+            latest.1
+        }
+    }
+
     /// Whether an exchange at `inner` may have been made for one at `outer`, by how many are open at each.
     pub(super) fn may_nest(&self, inner: Place, outer: Place) -> bool {
         let slots = self.known(inner).slot.zip(self.known(outer).slot);

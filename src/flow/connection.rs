@@ -162,19 +162,6 @@ impl Connection {
         out: &mut impl FnMut(Output<'_>),
     ) {
         self.last = moment.at;
-        self.take(side, segment, ttl, moment, limits, out);
-        self.note_quiet();
-    }
-
-    fn take(
-        &mut self,
-        side: Side,
-        segment: &Segment<'_>,
-        ttl: u8,
-        moment: Moment,
-        limits: &Limits,
-        out: &mut impl FnMut(Output<'_>),
-    ) {
         if segment.flags.syn() {
             self.synchronize(side, segment, moment, out);
         }
@@ -184,19 +171,20 @@ impl Connection {
         }
         if segment.flags.rst() {
             self.take_reset(side, segment, ttl, start, out);
-            return;
-        }
-        self.half_mut(side).note_ttl(ttl);
-        self.note_window(side, segment, out);
-        if segment.length > 0 {
-            self.take_data(side, segment, start, limits, out);
         } else {
-            self.note_ahead(side, start, out);
+            self.half_mut(side).note_ttl(ttl);
+            self.note_window(side, segment, out);
+            if segment.length > 0 {
+                self.take_data(side, segment, start, limits, out);
+            } else {
+                self.note_ahead(side, start, out);
+            }
+            if segment.flags.fin() {
+                self.take_fin(side, segment, ttl, start, out);
+            }
+            self.close_if_reached(side, out);
         }
-        if segment.flags.fin() {
-            self.take_fin(side, segment, ttl, start, out);
-        }
-        self.close_if_reached(side, out);
+        self.note_quiet();
     }
 
     /// Takes an ICMP error about a packet that `quoted` sent.

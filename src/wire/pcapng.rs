@@ -180,14 +180,7 @@ impl Blocks {
         if !is_whole || self.order != Order::Little || self.trailer.is_some() {
             return None;
         }
-        let packet = Packet {
-            at: Some(interface.instant(u64::from(high) << 32 | u64::from(low))),
-            link: interface.link,
-            interface: self.interfaces_before.saturating_add(number),
-            length: original.max(captured),
-            octets: 28..28 + captured as usize,
-        };
-        Some((packet, length as usize))
+        Some((self.stamped(interface, number, [high, low], [captured, original]), length as usize))
     }
 
     /// Whether a packet block stands at the begin of `window`, as far as can be seen.
@@ -240,14 +233,21 @@ impl Blocks {
         let original = self.order.u32(chunk(window, 24)?);
         self.whole(window, length)?;
         let (high, low) = (self.order.u32(chunk(window, 12)?), self.order.u32(chunk(window, 16)?));
-        let packet = Packet {
+        let packet = self.stamped(interface, number, [high, low], [captured, original]);
+        Ok((Block::Packet(packet), length as usize))
+    }
+
+    /// The packet of a block that says when it was captured.
+    #[inline]
+    fn stamped(&self, interface: &Interface, number: u32, [high, low]: [u32; 2], lengths: [u32; 2]) -> Packet {
+        let [captured, original] = lengths;
+        Packet {
             at: Some(interface.instant(u64::from(high) << 32 | u64::from(low))),
             link: interface.link,
             interface: self.interfaces_before.saturating_add(number),
             length: original.max(captured),
             octets: 28..28 + captured as usize,
-        };
-        Ok((Block::Packet(packet), length as usize))
+        }
     }
 
     /// Section 4.4: "The Simple Packet Block does not contain the Interface ID field. Therefore, it MUST be assumed that
