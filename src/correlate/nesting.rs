@@ -8,7 +8,7 @@
 //!   open at the upstream  0 0 1 1 2 2        one that begins at the upstream never does
 //! ```
 
-/// Endpoints that are asked from their own host, and how they nest. 144 octets an endpoint.
+/// Endpoints that are asked from their own host, and how they nest. 208 octets an endpoint.
 #[derive(Debug)]
 pub(super) struct Nesting {
     /// Exchanges that are open, by slot.
@@ -31,6 +31,8 @@ struct Count {
     began: u64,
     /// Of these, those that began when fewer were open at another place than here, even together with those elsewhere.
     led: [u64; MOST_PLACES],
+    /// Attempts here that were told to be made for exchanges at another place.
+    told: [u32; MOST_PLACES],
 }
 
 impl Default for Nesting {
@@ -74,6 +76,29 @@ impl Nesting {
         for (led, open) in led_others.iter_mut().zip(others).take(slots - 1) {
             *led += u64::from(here > open + elsewhere);
         }
+    }
+
+    /// Whether it is time to ask what was told that cannot be: enough are counted, or many more since.
+    pub(super) fn is_time_to_ask(&self, slot: Slot) -> bool {
+        let count = self.counts.get(usize::from(slot.0));
+        count.is_some_and(|count| [ENOUGH, MOST_COUNTED / 2 + 1].contains(&count.began))
+    }
+
+    /// An attempt at `inner` is told to be made for an exchange at `outer`.
+    pub(super) fn note_attempt(&mut self, inner: Slot, outer: Slot) {
+        let count = self.counts.get_mut(usize::from(inner.0));
+        if let Some(told) = count.and_then(|count| count.told.get_mut(usize::from(outer.0))) {
+            *told = told.saturating_add(1);
+        }
+    }
+
+    /// Attempts that were told although nothing is asked at `inner` for the sake of exchanges at `outer`; they are forgotten.
+    pub(super) fn take_back(&mut self, inner: Slot, outer: Slot) -> u32 {
+        if self.may_stand_behind(inner, outer) {
+            return 0;
+        }
+        let count = self.counts.get_mut(usize::from(inner.0));
+        count.and_then(|count| count.told.get_mut(usize::from(outer.0))).map_or(0, std::mem::take)
     }
 
     /// An exchange is over.
@@ -200,6 +225,24 @@ mod tests {
             }
         }
         assert!(nesting.may_stand_behind(upstream, idle));
+    }
+
+    #[test]
+    fn what_cannot_be_is_taken_back_once_it_is_known() {
+        let mut nesting = Nesting::default();
+        let [front, upstream] = slots(&mut nesting);
+        nesting.note_attempt(front, upstream);
+        nesting.note_attempt(upstream, front);
+        assert_eq!([nesting.take_back(front, upstream), nesting.take_back(upstream, front)], [0, 0]);
+        let mut asked = Vec::new();
+        for nth in 1..=2 * MOST_COUNTED {
+            [front, upstream].into_iter().for_each(|slot| nesting.begin(slot));
+            [upstream, front].into_iter().for_each(|slot| nesting.end(slot));
+            asked.extend(nesting.is_time_to_ask(front).then_some(nth));
+        }
+        assert_eq!(asked, [ENOUGH, MOST_COUNTED / 2 + 1, MOST_COUNTED + 1, MOST_COUNTED / 2 * 3 + 1]);
+        assert_eq!([nesting.take_back(front, upstream), nesting.take_back(upstream, front)], [1, 0]);
+        assert_eq!(nesting.take_back(front, upstream), 0, "it is taken back once");
     }
 
     #[test]

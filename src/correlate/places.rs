@@ -2,6 +2,7 @@
 //! its place in the chain of gateways.
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use crate::correlate::nesting::{Nesting, Slot};
 use crate::event::Endpoint;
@@ -21,6 +22,8 @@ pub(super) struct Places {
     numbers: HashMap<Endpoint, Place>,
     known: Vec<Known>,
     nesting: Nesting,
+    /// Those that are counted on their own.
+    nested: SmallVec<[Place; 8]>,
 }
 
 /// What is known of an endpoint.
@@ -58,7 +61,12 @@ impl Known {
 
 impl Default for Places {
     fn default() -> Self {
-        Self { numbers: HashMap::new(), known: vec![Known::default()], nesting: Nesting::default() }
+        Self {
+            numbers: HashMap::new(),
+            known: vec![Known::default()],
+            nesting: Nesting::default(),
+            nested: SmallVec::new(),
+        }
     }
 }
 
@@ -86,6 +94,24 @@ impl Places {
         if let Some(known) = self.known_mut(upstream) {
             known.attempted = known.attempted.saturating_add(1);
         }
+        if let Some((inner, outer)) = self.known(upstream).slot.zip(self.known(front).slot) {
+            self.nesting.note_attempt(inner, outer);
+        }
+    }
+
+    /// Takes back what was told of an endpoint's attempts and cannot be. Where a capture begins amid requests that look alike,
+    /// those whose exchanges were not seen to begin are taken for attempts that were made for others.
+    #[cold]
+    fn reconsider(&mut self, inner: Place) {
+        let Some(slot) = self.known(inner).slot else { return };
+        for outer in self.nested.clone().into_iter().filter(|outer| *outer != inner) {
+            let Some(known) = self.known.get_mut(outer.0 as usize) else { continue };
+            let wrong = known.slot.map_or(0, |outer| self.nesting.take_back(slot, outer));
+            known.fronted = known.fronted.saturating_sub(wrong);
+            if let Some(known) = self.known_mut(inner) {
+                known.attempted = known.attempted.saturating_sub(wrong);
+            }
+        }
     }
 
     /// The order of answers tells the same. It confirms what identifiers told before, and tells nothing new.
@@ -107,9 +133,15 @@ impl Places {
     pub(super) fn begin(&mut self, place: Place, at_home: bool) {
         let &Known { slot, open, .. } = self.known(place);
         let own = slot.or_else(|| (at_home && place != Place::BEYOND).then(|| self.nesting.add(open.into())).flatten());
+        if own != slot {
+            self.nested.push(place);
+        }
         self.nesting.begin(own.unwrap_or(Slot::ELSEWHERE));
         if let Some(known) = self.known.get_mut(place.0 as usize) {
             (known.slot, known.open) = (own, known.open + 1);
+        }
+        if own.is_some_and(|slot| self.nesting.is_time_to_ask(slot)) {
+            self.reconsider(place);
         }
     }
 
@@ -193,3 +225,36 @@ const SELDOM: u32 = 4;
 const VANISHING: u32 = 4096;
 /// Endpoints that are numbered.
 const MOST_PLACES: usize = 1 << 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(port: u16) -> Endpoint {
+        (std::net::Ipv4Addr::LOCALHOST, port).into()
+    }
+
+    #[test]
+    fn a_capture_that_begins_under_load_is_understood_all_the_same() {
+        let mut places = Places::default();
+        let [front, upstream] = [8080, 9000].map(|port| places.number(endpoint(port)));
+        // Requests at the front that look like those at the upstream, whose own fronts began before the capture.
+        places.begin(upstream, true);
+        for _ in 0..4 {
+            places.begin(front, true);
+            places.note_attempt(upstream, front);
+        }
+        assert!(!places.is_front_only(front) && places.is_front(upstream));
+        for _ in 0..4 {
+            places.end(front);
+        }
+        places.end(upstream);
+        for _ in 0..400 {
+            [front, upstream].into_iter().for_each(|place| places.begin(place, true));
+            places.note_attempt(front, upstream);
+            [upstream, front].into_iter().for_each(|place| places.end(place));
+        }
+        assert!(places.is_front_only(front), "{places:?}");
+        assert!(places.is_upstream_only(upstream), "{places:?}");
+    }
+}
