@@ -4,6 +4,7 @@
 //! Offsets are 64-bit positions in one direction's byte stream, 0 = the first octet after the SYN (or the first octet
 //! seen, where the capture began in the middle of the connection).
 
+pub mod fastcgi;
 pub mod http2;
 pub mod lookup;
 mod message;
@@ -13,6 +14,7 @@ pub mod tls;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+pub use crate::event::fastcgi::FastCgiEnd;
 pub use crate::event::http2::{ErrorCode, GoAway, StreamReset};
 pub use crate::event::message::{ForwardedFor, Request, Response, Signature, Spent};
 pub use crate::event::signs::Signs;
@@ -154,6 +156,8 @@ pub enum What {
         /// How it ended.
         how: Ending,
     },
+    /// A FastCGI application ended a request without output, or said that something went wrong.
+    FastCgi(Box<FastCgiEnd>),
     /// Something that HTTP does not allow where it stands, and the first octets of the message, at most 64.
     Defect(Defect, Box<[u8]>),
     /// Bytes of a direction that the capture does not hold.
@@ -359,7 +363,7 @@ pub enum Opaque {
     Tls,
     /// HTTP/2 behind a hole, or otherwise broken: header blocks cannot be read without those before them.
     Http2,
-    /// FastCGI records.
+    /// FastCGI records of several requests at once.
     FastCgi,
     /// The connection switched protocols (101, or a CONNECT tunnel).
     Switched,

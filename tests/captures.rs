@@ -63,6 +63,7 @@ macro_rules! stories {
 stories! {
     apache_bad_header
     apache_chunk_broken
+    apache_fastcgi_killed
     apache_h2_upstream_speaks_http1
     apache_name_not_found
     apache_plaintext_to_tls
@@ -96,6 +97,10 @@ stories! {
     nginx_connect_refused
     nginx_deploy_wave
     nginx_early_413
+    nginx_fastcgi_killed
+    nginx_fastcgi_no_output
+    nginx_fastcgi_script_fails
+    nginx_fastcgi_to_http
     nginx_h2_client_abort
     nginx_h2_closed_without_response
     nginx_header_too_large

@@ -223,12 +223,13 @@ fn files_cut_anywhere_end_with_a_status_and_a_sentence() {
 #[test]
 fn what_is_fuzzed_holds_for_random_and_for_damaged_octets() {
     let mut dice = Dice(507);
-    let targets: [fn(&[u8]); 8] = [
+    let targets: [fn(&[u8]); 9] = [
         logic::read_pcap,
         logic::read_pcapng,
         logic::decode_packet,
         logic::read_http1,
         logic::read_http2,
+        logic::read_fastcgi,
         logic::read_dns,
         logic::read_tls,
         logic::follow,

@@ -12,8 +12,8 @@ use crate::correlate::marks::of_client;
 pub use crate::correlate::missing::{Hole, Repeat};
 use crate::correlate::places::Place;
 use crate::event::{
-    Closing, ConnectionId, Defect, Ending, Endpoint, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Response,
-    Side, StreamReset, Veiled, What,
+    Closing, ConnectionId, Defect, Ending, Endpoint, FastCgiEnd, FirstSeen, GapJudged, Moment, Opaque, Opened, Request,
+    Response, Side, StreamReset, Veiled, What,
 };
 use crate::time::{Span, Timestamp};
 
@@ -142,6 +142,8 @@ pub struct Trouble {
     pub first_octets: Box<[u8]>,
     /// Which side gave up its stream of HTTP/2, and when.
     pub stream_reset: Option<(Moment, StreamReset)>,
+    /// How a FastCGI application was done with it, and when, where it did not go as it should.
+    pub fastcgi: Option<(Moment, Box<FastCgiEnd>)>,
     /// When an exchange began that was told without this one, and what it would have cost to believe that a retry of it is
     /// explained by this one: the least.
     pub passed_over: Option<(u32, Timestamp)>,
@@ -415,6 +417,19 @@ impl Exchange {
     #[must_use]
     pub fn stream_reset(&self) -> Option<(Moment, StreamReset)> {
         self.trouble.as_deref()?.stream_reset
+    }
+
+    /// How a FastCGI application was done with it, where it did not go as it should.
+    #[must_use]
+    pub fn fastcgi_end(&self) -> Option<(Moment, &FastCgiEnd)> {
+        let (moment, end) = self.trouble.as_deref()?.fastcgi.as_ref()?;
+        Some((*moment, end))
+    }
+
+    /// Whether the request is one of FastCGI.
+    #[must_use]
+    pub fn is_fastcgi(&self) -> bool {
+        self.request.as_ref().is_some_and(|request| request.is_fastcgi)
     }
 
     /// The first octets of a response that has a defect, at most 64.

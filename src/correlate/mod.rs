@@ -334,6 +334,12 @@ impl Correlator {
                     exchange.trouble.get_or_insert_default().first_octets = first;
                 }
             }
+            What::FastCgi(end) => {
+                if let Some(exchange) = page.exchange_mut(end.exchange) {
+                    exchange.read = exchange.read.max(Some(end.output));
+                    exchange.trouble.get_or_insert_default().fastcgi = Some((moment, end));
+                }
+            }
             What::StreamReset(reset) => {
                 let key = ExchangeKey { connection, number: reset.exchange };
                 if let Some(exchange) = page.exchange_mut(reset.exchange).filter(|exchange| exchange.over.is_none()) {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::diagnose::cause::Cause;
+use crate::diagnose::compose::FASTCGI;
 use crate::diagnose::episode;
 use crate::diagnose::evidence::span;
 use crate::diagnose::explain;
 use crate::diagnose::incident::{Episode, Grade, Incident, Kind};
-use crate::diagnose::product;
+use crate::diagnose::product::{self, Product};
 use crate::event::Endpoint;
 use crate::stats::{Spans, Stats};
 
@@ -23,6 +24,7 @@ pub fn advise(incidents: &mut [Incident], stats: &Stats) {
         advice.extend(upstream.and_then(|upstream| loss(incident.cause, upstream, stats)));
         advice.extend(setting(incident));
         advice.extend(kept_by_product(incident, upstream, stats));
+        advice.extend(worker(incident));
         advice.push(explain::explain(incident.cause).todo.to_owned());
         incident.advice = advice;
     }
@@ -37,8 +39,32 @@ fn setting(incident: &Incident) -> Option<String> {
         _ => true,
     };
     let product = incident.product.filter(|_| bears)?;
-    Some(format!("{}: {}", product.name(), product::setting(product, incident.cause)?))
+    let setting = product::setting(product, incident.cause)?;
+    let setting = match product {
+        // Its modules name their settings alike.
+        Product::Nginx | Product::OpenResty if is_fastcgi(incident) => setting.replace("`proxy_", "`fastcgi_"),
+        _ => setting.to_owned(),
+    };
+    Some(format!("{}: {setting}", product.name()))
 }
+
+/// Where to look for a worker of FastCGI that left a request behind.
+fn worker(incident: &Incident) -> Option<String> {
+    let left_behind = match incident.cause {
+        Cause::ResetWithoutResponse => true,
+        Cause::TruncatedHeader | Cause::TruncatedBody => incident.detail == Some("rst"),
+        _ => false,
+    };
+    (left_behind && is_fastcgi(incident)).then(|| WORKER.to_owned())
+}
+
+fn is_fastcgi(incident: &Incident) -> bool {
+    incident.attempts.last().is_some_and(|last| last.protocol == FASTCGI)
+}
+
+/// A worker that dies leaves the last record of its request unread, so that the connection is reset.
+const WORKER: &str = "A worker of PHP-FPM that died looks like this: its log has `exited on signal` for a crash or the kernel's \
+                      OOM killer, and `execution timed out … terminating` for `request_terminate_timeout`.";
 
 /// The paragraphs that say what to do first: what was one event, then the most frequent cause, and last what only
 /// followed from the others or could not be told.

@@ -12,6 +12,7 @@ pub mod endpoints;
 pub mod episode;
 pub mod evidence;
 pub mod explain;
+mod fastcgi;
 pub mod http2;
 mod idle;
 pub mod incident;

@@ -6,12 +6,17 @@ use crate::correlate::conversation::SMALLEST_HEAD_LIMIT;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{self, Attempt, Coverage, Outside, Verdict};
 use crate::diagnose::incident::{Actor, Grade};
-use crate::diagnose::{cut, inside, no_answer, product, refused};
+use crate::diagnose::{cut, fastcgi, inside, no_answer, product, refused};
 use crate::event::{Closing, DefectKind, Ending, Moment, Side};
 
 /// How an exchange with the upstream failed; `None` if it did not.
 #[must_use]
 pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let verdict = fastcgi::judge(attempt).or_else(|| judge_answer(attempt));
+    verdict.map(|verdict| fastcgi::with_errors(attempt, verdict))
+}
+
+fn judge_answer(attempt: &Attempt<'_>) -> Option<Verdict> {
     if attempt.exchange.veiled.is_some() && attempt.answered_in_time() {
         return inside::judge(attempt);
     }
@@ -242,6 +247,7 @@ pub fn describe(kind: DefectKind) -> (&'static str, &'static str) {
         DefectKind::FramingConflict => ("framing_conflict", "contradictory framing"),
         DefectKind::BadChunk => ("bad_chunk", "an invalid chunk"),
         DefectKind::NotHttp => ("not_http", "data that is not HTTP"),
+        DefectKind::NotFastCgi => ("not_fastcgi", "data that is not FastCGI"),
     }
 }
 

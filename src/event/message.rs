@@ -43,6 +43,8 @@ pub struct Request {
     pub marks: SmallVec<[u64; 6]>,
     /// Whether it has no version: a Simple-Request (RFC 1945 section 5), which content alone answers.
     pub simple: bool,
+    /// Whether it is one of FastCGI: meta-variables of CGI in place of a header section.
+    pub is_fastcgi: bool,
     /// Whether the snaplen cut its header section: what stood behind the hole is not known, nor is the length of the content.
     /// A target that is not whole ends in `…`.
     pub cut: bool,

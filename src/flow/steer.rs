@@ -14,6 +14,7 @@ use crate::flow::defrag::{Defragmenter, Reassembled};
 use crate::flow::duplicate::Duplicates;
 use crate::limits::Limits;
 use crate::time::Timestamp;
+use crate::wire::fastcgi;
 use crate::wire::link::LinkType;
 use crate::wire::packet::{self, Content, Packet, Segment, Undecodable};
 
@@ -229,7 +230,7 @@ fn serving(segment: &Segment<'_>) -> Option<bool> {
     }
 }
 
-/// Whether octets begin like an HTTP request of a method that is in common use.
+/// Whether octets begin like a request: of HTTP with a method that is in common use, or of FastCGI.
 #[inline]
 #[must_use]
 pub fn looks_like_request(octets: &[u8]) -> bool {
@@ -242,6 +243,7 @@ pub fn looks_like_request(octets: &[u8]) -> bool {
         Some(b'O') => octets.starts_with(b"OPTIONS "),
         Some(b'C') => octets.starts_with(b"CONNECT "),
         Some(b'T') => octets.starts_with(b"TRACE "),
+        Some(&fastcgi::VERSION) => fastcgi::begins_request(octets),
         _ => false,
     }
 }

@@ -102,6 +102,7 @@ pub fn request(
         signs: seen.all(forwarded_for),
         marks,
         simple: head.is_simple,
+        is_fastcgi: false,
         cut: head.is_cut,
     }
 }

@@ -4,9 +4,12 @@
 pub mod chunks;
 pub mod decrypted;
 pub mod dns;
+pub mod fastcgi;
 pub mod head;
 pub mod http1;
 pub mod http2;
+#[cfg(test)]
+mod ladder;
 pub mod secrets;
 mod signs;
 pub mod sniff;
@@ -19,6 +22,7 @@ use crate::flow::assembler::Piece;
 use crate::limits::Limits;
 use crate::observe::decrypted::{KeyRing, Now};
 use crate::observe::dns::Dns;
+use crate::observe::fastcgi::FastCgi;
 use crate::observe::http1::{Http1, Rest};
 use crate::observe::http2::Http2;
 use crate::observe::tls::Tls;
@@ -33,6 +37,8 @@ pub enum Observer {
     Resting(Rest),
     /// HTTP/2 in clear.
     Http2(Box<Http2>),
+    /// FastCGI.
+    FastCgi(Box<FastCgi>),
     /// TLS, or what may turn to it.
     Tls(Box<Veil>),
     /// Questions to a name server.
@@ -67,9 +73,9 @@ impl Observer {
                 let Now { moment, .. } = now;
                 let may_open = ring.may_open();
                 http.piece(side, piece, &now, &mut |what| {
-                    // Who decrypts says whether it is opaque, and who reads HTTP/2 that it is not.
+                    // Who decrypts says whether it is opaque, and who reads HTTP/2 or FastCGI that it is not.
                     let by_other = match what {
-                        What::Opaque(Opaque::Http2) => true,
+                        What::Opaque(Opaque::Http2 | Opaque::FastCgi) => true,
                         What::Opaque(Opaque::Tls) => may_open,
                         _ => false,
                     };
@@ -86,6 +92,7 @@ impl Observer {
             Self::Http2(http2) => {
                 http2.piece(side, piece, now, &mut |what| tell(now.moment, what));
             }
+            Self::FastCgi(fastcgi) => fastcgi.piece(side, piece, now, &mut |what| tell(now.moment, what)),
             Self::Tls(tls) => {
                 tls.piece(side, piece, now, ring, tell);
                 if let Some(exchanges) = tls.turns_to_http2(side, piece) {
@@ -108,6 +115,7 @@ impl Observer {
         match self {
             Self::Http1(http) => http.closed(side, reset, &mut |what| tell(moment, what)),
             Self::Http2(http2) => http2.closed(side, &mut |what| tell(moment, what)),
+            Self::FastCgi(fastcgi) => fastcgi.closed(side, &mut |what| tell(moment, what)),
             Self::Tls(tls) => tls.closed(side, reset, moment, limits, tell),
             Self::Resting(_) | Self::Dns(_) => {}
         }
@@ -155,6 +163,7 @@ impl Observer {
             Self::Http1(http) => http.held_octets(),
             Self::Resting(_) => 0,
             Self::Http2(http2) => http2.held_octets(),
+            Self::FastCgi(fastcgi) => fastcgi.held_octets(),
             Self::Tls(tls) => tls.held_octets(),
             Self::Dns(dns) => dns.held_octets(),
         }
@@ -166,12 +175,13 @@ impl Observer {
             Self::Http1(http) => http.give_up_heads(now.context),
             Self::Resting(_) => {}
             Self::Http2(http2) => http2.give_up(&mut |what| tell(now.moment, what)),
+            Self::FastCgi(fastcgi) => fastcgi.give_up(&mut |what| tell(now.moment, what)),
             Self::Tls(tls) => tls.give_up(now, tell),
             Self::Dns(dns) => dns.give_up(),
         }
     }
 
-    /// The octets are not HTTP/1, or no longer: HTTP/2 or TLS is, or may come.
+    /// The octets are not HTTP/1, or no longer: HTTP/2, FastCGI or TLS is, or may come.
     #[cold]
     fn hand_over(&mut self, now: Now<'_>, ring: &mut KeyRing, tell: &mut impl FnMut(Moment, What)) {
         let Self::Http1(http) = self else { return };
@@ -179,6 +189,13 @@ impl Observer {
             tell(now.moment, What::Multiplexed);
             http2.read(&unread, now, &mut |what| tell(now.moment, what));
             *self = Self::Http2(http2);
+            return;
+        }
+        if http.carried() == Some(Opaque::FastCgi) {
+            let (at, octets) = http.unread();
+            let mut fastcgi = Box::<FastCgi>::default();
+            fastcgi.piece(Side::Client, &Piece::Data { at, octets }, now, &mut |what| tell(now.moment, what));
+            *self = Self::FastCgi(fastcgi);
             return;
         }
         let mut tls = match http.carried() {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::event::{Endpoint, Opaque};
-use crate::wire::http1;
+use crate::wire::{fastcgi, http1};
 
 /// What the first octets are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn client(octets: &[u8]) -> Guess {
         [0x16, 0x03, ..] | [0x16] => return Guess::Opaque(Opaque::Tls),
         // SSLv2 ClientHello: length with the high bit set, type 1, version 3.x or 2.0.
         [0x80..=0xff, _, 1, 3 | 0, 0..=3, ..] => return Guess::Opaque(Opaque::Tls),
-        [1, 1, _, _, 0, 8, ..] => return Guess::Opaque(Opaque::FastCgi),
+        octets if fastcgi::begins_request(octets) => return Guess::Opaque(Opaque::FastCgi),
         _ => {}
     }
     if octets.starts_with(b"PRI * HTTP/2") {

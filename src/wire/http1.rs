@@ -71,6 +71,8 @@ pub enum DefectKind {
     BadChunk,
     /// Not HTTP at all.
     NotHttp,
+    /// Not FastCGI, where a record must stand.
+    NotFastCgi,
 }
 
 /// How a message's content is delimited (RFC 9112 section 6.3), before method and status are considered.
@@ -179,6 +181,13 @@ pub fn cut_response<'f, 'a>(head: &'a [u8], room: &'f mut Fields<'a>) -> Option<
 #[must_use]
 pub fn status_line_prefix_defect(octets: &[u8]) -> Option<usize> {
     octets.iter().zip(b"HTTP/1.").position(|(octet, expected)| octet != expected)
+}
+
+/// Takes field lines apart, however broken they are, up to an empty line. They go into `room`; told is the first violation.
+#[must_use]
+pub fn field_lines<'a>(lines: &'a [u8], room: &mut Fields<'a>) -> Option<(DefectKind, usize)> {
+    room.clear();
+    read_fields(lines, 0, room).map(|at| (DefectKind::BadHeader, at))
 }
 
 /// Whether octets are a token (RFC 9110 section 5.6.2).

@@ -1,6 +1,8 @@
 //! Bytes to values: total functions without state. What cannot be read is an error that says where and why.
 
+pub mod cgi;
 pub mod dns;
+pub mod fastcgi;
 pub mod hpack;
 pub mod http1;
 pub mod http2;

@@ -9,7 +9,7 @@ use netwatch502::time::Timestamp;
 use netwatch502::wire::link::LinkType;
 use netwatch502::wire::tls::certificate::Certificate;
 use netwatch502::wire::tls::{Alert, Header, handshake, hello, ja4, record};
-use netwatch502::wire::{dns, hpack, http1, http2, packet, pcap, pcapng};
+use netwatch502::wire::{cgi, dns, fastcgi, hpack, http1, http2, packet, pcap, pcapng};
 
 /// Reads a pcap file to its end. Every record must end within the file and step forward.
 pub fn read_pcap(octets: &[u8]) {
@@ -84,6 +84,22 @@ pub fn read_http2(octets: &[u8]) {
     }
     let _ = (http2::is_server_preface(octets), table.decode(octets, MOST));
     assert!(table.held_octets() <= hpack::MOST_TABLE + octets.len() * 2 + MOST);
+}
+
+/// Reads the octets as a run of FastCGI's records, and what they hold as each of the things that records hold.
+pub fn read_fastcgi(octets: &[u8]) {
+    let mut rest = octets;
+    while let Some((head, behind)) = rest.split_first_chunk() {
+        let content = fastcgi::Header::read(head).map_or(0, |header| usize::from(header.content));
+        let content = behind.get(..content).unwrap_or(behind);
+        let _ = (fastcgi::Begin::read(content), fastcgi::End::read(content));
+        rest = behind.get(content.len()..).unwrap_or_default();
+    }
+    let read: usize = fastcgi::pairs(octets).map(|(name, value)| name.len() + value.len() + 2).sum();
+    assert!(read <= octets.len());
+    let variables = cgi::Variables::of(fastcgi::pairs(octets));
+    let _ = (variables.target(), variables.client(), variables.fields(), fastcgi::answer_defect(octets));
+    let _ = cgi::response(octets, &mut http1::Fields::new());
 }
 
 /// Reads the octets as all that TLS has: records, messages, hellos, certificates.

@@ -12,8 +12,10 @@ import textwrap
 APACHE_MODULES = pathlib.Path("/usr/lib/apache2/modules")
 APACHE_LOADED = (
     "mpm_event", "authz_core", "headers", "slotmem_shm", "lbmethod_byrequests", "proxy", "proxy_http", "proxy_balancer",
-    "unique_id", "ssl", "http2", "proxy_http2",
+    "unique_id", "ssl", "http2", "proxy_http2", "proxy_fcgi",
 )
+# Debian has its version in the name.
+PHP_FPM = next((str(program) for program in sorted(pathlib.Path("/usr/sbin").glob("php-fpm*"))), "php-fpm")
 # What gateways log of their own start and end, whatever happens in between.
 HOUSEKEEPING = re.compile(r"\[(mpm_event|core):notice\]|\[notice\]|Proxy .* stopped|AH01873|AH01882")
 
@@ -92,6 +94,24 @@ def nginx_upstream(certificate, address, directory):
             f"http {{ access_log off; client_body_temp_path {directory}/origin-body;\n{settings}\n}}\n"
         ),
         command=["nginx", "-e", f"{directory}/origin-error.log", "-c", f"{directory}/origin.conf"],
+        port=int(address.split(":")[1]),
+        logs={},
+    )
+
+
+def php_fpm(address, directory):
+    """php-fpm as an upstream of one worker, which says its errors to who asks, and whose scripts are in the directory."""
+    return Gateway(
+        version=said_by(PHP_FPM, "-v").splitlines()[0].partition(" (")[0],
+        settings="",
+        configuration=(
+            f"[global]\ndaemonize = no\nerror_log = {directory}/php-fpm.log\n"
+            f"[app]\nuser = root\nchroot = {directory}\nlisten = {address}\npm = static\npm.max_children = 1\n"
+            f"access.log = {directory}/php-fpm-access.log\n"
+            'access.format = "%{%H:%M:%S}t worker %p: %m %r: status=%s"\n'
+            "php_admin_flag[log_errors] = on\n"
+        ),
+        command=[PHP_FPM, "--allow-to-run-as-root", "--fpm-config", f"{directory}/php-fpm.conf"],
         port=int(address.split(":")[1]),
         logs={},
     )

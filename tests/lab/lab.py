@@ -24,7 +24,7 @@ SECOND_APP = "10.50.2.3:9000"
 ROUTER_6 = "fd50:2::2"
 
 # What the account calls the programs that it ends.
-PROGRAMS = {"python3": "upstream"}
+PROGRAMS = {"python3": "upstream", "perl": "upstream"}
 
 # No step of any story takes longer than this.
 STEP_LIMIT_S = 30
@@ -129,6 +129,32 @@ class Lab:
         self.note(f"upstream {address} started: {origin.version}")
         return process
 
+    def start_php_fpm(self, address=APP):
+        """Starts php-fpm, to which the application is /app.php."""
+        shutil.copy(HERE / "app.php", self.directory)
+        origin = gateways.php_fpm(address, self.directory)
+        (self.directory / "php-fpm.conf").write_text(origin.configuration)
+        logs = [self.directory / name for name in ("php-fpm-access.log", "php-fpm.log")]
+        self.upstreams += logs
+        process = self.start("upstream", origin.command, self.directory / "php-fpm.out")
+        wait_until(
+            lambda: logs[1].exists() and "ready to handle connections" in logs[1].read_text(),
+            START_LIMIT_S,
+            "php-fpm to listen",
+        )
+        self.note(f"upstream {address} started: {origin.version}")
+        return process
+
+    def start_fastcgi_upstream(self, address=APP):
+        """Starts the FastCGI application that misbehaves."""
+        log = self.directory / f"upstream-{len(self.upstreams) + 1}.out"
+        self.upstreams.append(log)
+        port = address.split(":")[1]
+        process = self.start("upstream", ["perl", str(HERE / "fastcgi_app.pl"), f":{port}"], log)
+        wait_until(lambda: "listening" in log.read_text(), START_LIMIT_S, "the application to listen")
+        self.note(f"upstream {address} started, with FastCGI")
+        return process
+
     def start_http2_upstream(self, *behaviours, address=APP):
         """Starts the server that speaks HTTP/2 and misbehaves; `behaviours` are those of its streams, in their order."""
         log = self.directory / f"upstream-{len(self.upstreams) + 1}.out"
@@ -229,6 +255,11 @@ class Lab:
         process.send_signal(how)
         process.wait(START_LIMIT_S)
         self.note(f"{PROGRAMS.get(process.args[4], process.args[4])} ended by {how.name}")
+
+    def await_end(self, process):
+        """Waits for a process that ends by itself."""
+        process.wait(START_LIMIT_S)
+        self.note(f"{PROGRAMS.get(process.args[4], process.args[4])} ended by itself")
 
     def session(self, *requests, **where):
         """Sends requests on one client connection, one after the other, and checks their statuses."""

@@ -28,6 +28,7 @@ chosen=(
     chain-haproxy-nginx-refused nginx-process-death nginx-healthy-idle-closes bridge-nginx-reset-and-masked
     bridge-haproxy-truncated-head nginx-tls-wrong-name haproxy-tls-client-certificate apache-plaintext-to-tls
     nginx-path-outage nginx-resolver-outage nginx-saturation nginx-ipv6-router-refuses nginx-ipv6-localhost
+    nginx-fastcgi-no-output
 )
 
 # shellcheck source=tests/lab/namespaces.sh
@@ -106,6 +107,8 @@ check_needs() {
         package=${need#*:}
         command -v "$tool" >/dev/null || missing+=("$package")
     done
+    compgen -G '/usr/sbin/php-fpm*' >/dev/null || missing+=(php-fpm)
+    perl -MFCGI -e 1 2>/dev/null || missing+=(libfcgi-perl)
     ((${#missing[@]} == 0)) || die "install these packages first: ${missing[*]}"
     [[ -c /dev/net/tun ]] || die "/dev/net/tun is missing: load the kernel module tun"
 }

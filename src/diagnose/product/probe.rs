@@ -64,6 +64,7 @@ mod tests {
             signs: Signs::default(),
             marks: SmallVec::new(),
             simple: false,
+            is_fastcgi: false,
             cut: false,
         }
     }

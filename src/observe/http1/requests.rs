@@ -124,7 +124,8 @@ impl Http1 {
                     return Taken::More;
                 }
                 Guess::Opaque(what)
-                    if self.mode == Mode::Sniffing && (!self.unsure || matches!(what, Opaque::Tls | Opaque::Http2)) =>
+                    if self.mode == Mode::Sniffing
+                        && (!self.unsure || matches!(what, Opaque::Tls | Opaque::Http2 | Opaque::FastCgi)) =>
                 {
                     let start = self.requests.start;
                     self.opaque(what, tell);

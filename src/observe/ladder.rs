@@ -1,0 +1,96 @@
+//! What a connection's observer tells, step by step: for the tests of those that take pieces alike.
+
+use std::fmt::Write;
+
+use proptest::prelude::*;
+
+use crate::event::{Frame, GapJudged, Moment, Side, What};
+use crate::flow::assembler::Piece;
+use crate::flow::connection::Context;
+use crate::limits::Limits;
+use crate::observe::decrypted::Now;
+use crate::time::Timestamp;
+
+/// What comes by: octets of the client or the server, octets of theirs that are not in the capture, the server's FIN.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    C(Vec<u8>),
+    S(Vec<u8>),
+    LostC(u64),
+    LostS(u64),
+    Fin,
+}
+
+/// An observer.
+pub(super) trait Reader {
+    fn piece(&mut self, side: Side, piece: &Piece<'_>, now: Now<'_>, tell: &mut dyn FnMut(What));
+    fn closed(&mut self, tell: &mut dyn FnMut(What));
+}
+
+/// What it tells, in short: `1?GET /a` a request, `1.` its end, `1:200` a response, `1!` its end, and so on.
+pub(super) fn told<'a>(
+    reader: &mut impl Reader,
+    head_bytes: usize,
+    steps: impl IntoIterator<Item = &'a Step>,
+) -> String {
+    let (mut sent, mut said) = ([0_u64; 2], String::new());
+    for (nth, step) in steps.into_iter().enumerate() {
+        let moment = Moment { at: Timestamp::default(), frame: Frame::new(0, nth as u64) };
+        let context = Context { sent, acknowledged: sent };
+        let limits = Limits { head_bytes, ..Limits::default() };
+        let data = |at, octets| Piece::Data { at, octets };
+        let lost = |at, length| Piece::Gap { at, length, judged: GapJudged::Capture };
+        let (side, piece, length) = match step {
+            Step::C(octets) => (Side::Client, data(sent[0], octets), octets.len() as u64),
+            Step::S(octets) => (Side::Server, data(sent[1], octets), octets.len() as u64),
+            Step::LostC(length) => (Side::Client, lost(sent[0], *length), *length),
+            Step::LostS(length) => (Side::Server, lost(sent[1], *length), *length),
+            Step::Fin => {
+                reader.closed(&mut |what| say(&mut said, &what));
+                continue;
+            }
+        };
+        sent[side.index()] += length;
+        reader.piece(side, &piece, Now { moment, context, limits: &limits }, &mut |what| say(&mut said, &what));
+    }
+    said.trim_end().to_owned()
+}
+
+/// Adds one thing that is told.
+pub(super) fn say(said: &mut String, what: &What) {
+    match what {
+        What::RequestStarted { exchange, .. } => write!(said, "{exchange}… "),
+        What::Request(request) => write!(said, "{}?{} {} ", request.exchange, request.method(), request.target()),
+        What::RequestEnded { exchange, .. } => write!(said, "{exchange}. "),
+        What::ResponseStarted { exchange, .. } => write!(said, "{exchange}:… "),
+        What::Response(response) => write!(said, "{}:{} ", response.exchange, response.status),
+        What::ResponseContent { exchange, octets } => write!(said, "{exchange}={} ", octets.escape_ascii()),
+        What::ResponseEnded { exchange, content, how, .. } => write!(said, "{exchange}!{how:?}({content}) "),
+        What::StreamReset(reset) => write!(said, "{}x{:?}({}) ", reset.exchange, reset.by, reset.code),
+        What::GoAway(goaway) => write!(said, "away({:?}, {}, {}) ", goaway.by, goaway.last, goaway.code),
+        What::FastCgi(end) => {
+            write!(said, "{}#{:?},{} ", end.exchange, end.end.map(|end| end.app_status), end.stderr)
+        }
+        What::Defect(defect, _) => write!(said, "{}~{:?} ", defect.exchange, defect.kind),
+        other => write!(said, "{other:?} "),
+    }
+    .unwrap();
+}
+
+/// Any steps with such octets.
+pub(super) fn steps(octets: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<Step>> {
+    let step = (octets, 0_u8..12, 1_u64..60).prop_map(|(octets, what, length)| match what {
+        0 => Step::LostC(length),
+        1 => Step::LostS(length),
+        2 => Step::Fin,
+        3..7 => Step::S(octets),
+        _ => Step::C(octets),
+    });
+    prop::collection::vec(step, 0..24)
+}
+
+/// Whether nothing ends twice, and nothing is given up twice.
+pub(super) fn is_sound(said: &str) -> bool {
+    let ends = |exchange: u32| said.split(' ').filter(|word| word.starts_with(&format!("{exchange}!"))).count();
+    (1..30).all(|exchange| ends(exchange) <= 1) && said.matches("Opaque").count() <= 1
+}
