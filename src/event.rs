@@ -156,7 +156,8 @@ pub enum What {
         /// How it ended.
         how: Ending,
     },
-    /// A FastCGI application ended a request without output, or said that something went wrong.
+    /// A FastCGI application ended a request without output, or said that something went wrong; or all that is known of a request is
+    /// that it is one of FastCGI.
     FastCgi(Box<FastCgiEnd>),
     /// Something that HTTP does not allow where it stands, and the first octets of the message, at most 64.
     Defect(Defect, Box<[u8]>),

@@ -429,7 +429,7 @@ impl Exchange {
     /// Whether the request is one of FastCGI.
     #[must_use]
     pub fn is_fastcgi(&self) -> bool {
-        self.request.as_ref().is_some_and(|request| request.is_fastcgi)
+        self.request.as_ref().map_or(self.fastcgi_end().is_some(), |request| request.is_fastcgi)
     }
 
     /// The first octets of a response that has a defect, at most 64.

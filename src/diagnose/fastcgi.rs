@@ -111,7 +111,7 @@ fn ended(attempt: &Attempt<'_>) -> Option<Verdict> {
 /// The connection ended before a header section was written.
 fn closed(attempt: &Attempt<'_>) -> Option<Verdict> {
     let mut verdict = no_answer::silent_close(attempt)?;
-    let spoke = attempt.exchange.fastcgi_end().is_some();
+    let spoke = attempt.exchange.fastcgi_end().is_some_and(|(_, said)| !said.stderr.is_empty());
     match verdict.cause {
         Cause::ClosedWithoutResponse => verdict.detail = Some("fin"),
         // Who had spoken had begun to work.

@@ -136,6 +136,10 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     if in_body && ends_with_it && waited < SHORTEST_WAIT && attempt.given.is_none_or(|given| given.whole) {
         return None;
     }
+    // What the snaplen cut off may have been all of it.
+    if in_time && !in_body && waited < SHORTEST_WAIT && attempt.is_snapped(Side::Server) {
+        return None;
+    }
     let server = attempt.conversation.server;
     let detail = (in_time && !in_body).then_some("head_incomplete");
     let cause = if in_body { Cause::StalledBody } else { Cause::ResponseTimeout };

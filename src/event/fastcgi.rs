@@ -2,7 +2,7 @@
 
 pub use crate::wire::fastcgi::End;
 
-/// How a request was dealt with that did not go as it should.
+/// How a request was dealt with that did not go as it should, or of which the snaplen left nothing but that it is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FastCgiEnd {
     /// Which exchange of the connection.

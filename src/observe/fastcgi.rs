@@ -5,28 +5,25 @@
 //!   application                                  STDERR …  STDOUT: header section, content …  END_REQUEST
 //! ```
 //!
-//! A request begins with its BEGIN_REQUEST and ends behind the content that it declares, so that what a FIN or RST acknowledges
-//! tells of it what it tells in HTTP/1. A response begins with the first output. Web servers have one request at a time on a connection; of
-//! connections that carry several at once nothing is read.
+//! A request begins with its BEGIN_REQUEST and ends behind the content that it declares, so that what a FIN or RST
+//! acknowledges tells of it what it tells in HTTP/1. A response begins with the first output. Web servers have one request at a
+//! time on a connection; of connections that carry several at once nothing is read.
 //!
 //! Holes within content are stepped over. Behind any other one records cannot be told from content, until a request begins at the
 //! start of a segment.
 
+mod cut;
+mod open;
 mod records;
 
 use smallvec::SmallVec;
 
-use crate::event::{Defect, DefectKind, Ending, FastCgiEnd, ForwardedFor, Moment, Opaque, Side, What};
+use crate::event::{Ending, GapJudged, Opaque, Side, What};
 use crate::flow::assembler::Piece;
-use crate::flow::connection::Context;
 use crate::observe::decrypted::Now;
+use crate::observe::fastcgi::open::{Answer, Asked, MOST_STDERR, Open};
 use crate::observe::fastcgi::records::{Part, Records, Step};
-use crate::observe::head::{self, Place};
-use crate::observe::tls::alert_instead;
-use crate::texts::readable;
-use crate::wire::cgi::{self, Variables};
-use crate::wire::fastcgi::{Begin, End, Kind, answer_defect, begins_request, pairs};
-use crate::wire::http1::{self, Fields, Framing, RequestHead};
+use crate::wire::fastcgi::{Begin, End, Kind, answer_defect, begins_request};
 
 /// The observer of one connection.
 #[derive(Debug, Default)]
@@ -38,6 +35,8 @@ pub struct FastCgi {
     open: Option<Open>,
     /// Offset after the application's latest octet.
     end: u64,
+    /// `[web server, application]`: whether the snaplen cut records, so that the next ones cannot be told from content.
+    is_cut: [bool; 2],
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,55 +47,6 @@ enum State {
     Lost,
     /// Several requests at once: nothing is read any more.
     Shared,
-}
-
-/// The request that is open.
-#[derive(Debug)]
-struct Open {
-    id: u16,
-    exchange: u32,
-    /// Offset of its first octet; when that was seen, and how far both streams were then.
-    start: u64,
-    since: (Moment, Context),
-    /// Whether the connection is to be kept.
-    keeps: bool,
-    /// Content of BEGIN_REQUEST or PARAMS so far.
-    gathered: Vec<u8>,
-    asked: Asked,
-    is_told: bool,
-    /// Whether it asks for a header section alone.
-    is_head: bool,
-    answer: Answer,
-    /// Output so far that is no whole header section.
-    output: Vec<u8>,
-    /// Offset at which it began.
-    output_start: Option<u64>,
-    /// What was said of errors.
-    stderr: Vec<u8>,
-    /// Content of END_REQUEST so far.
-    end: Vec<u8>,
-}
-
-/// What of a request stands next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    Params,
-    /// Content: octets that are to come, where that was declared.
-    Content(Option<u64>),
-    Nothing,
-}
-
-/// What of a response stands next.
-#[derive(Clone, Copy, Debug)]
-enum Answer {
-    /// Output.
-    Nothing,
-    /// The rest of the header section, which began with this octet, at that moment.
-    Head(u64, (Moment, Context)),
-    /// Content: octets so far, how many there are to be, and whether the first ones are to be told.
-    Content { octets: u64, declared: Option<u64>, is_wanted: bool },
-    /// Nothing that can be read.
-    Unreadable,
 }
 
 impl FastCgi {
@@ -119,11 +69,31 @@ impl FastCgi {
             };
         }
         match piece {
-            Piece::Data { at, octets } => self.data(side, *at, octets, now, tell),
-            Piece::Gap { at, length, .. } => match self.records(side).skip(*at, *length) {
-                Some(part) if is_content(part.header.kind) || part.missing == 0 => self.part(side, &part, now, tell),
-                _ => self.lose(tell),
-            },
+            Piece::Data { at, octets } => {
+                if !self.is_behind_cut(side, octets, at + octets.len() as u64, tell) {
+                    self.data(side, *at, octets, now, tell);
+                }
+            }
+            Piece::Gap { at, length, judged } => {
+                self.gap(side, *at, *length, *judged == GapJudged::Snaplen, now, tell);
+            }
+        }
+    }
+
+    /// Octets that are not there; `snapped` where the snaplen cut them off, so that they reach to the end of a segment.
+    fn gap(&mut self, side: Side, at: u64, length: u64, snapped: bool, now: Now<'_>, tell: &mut impl FnMut(What)) {
+        let end = at + length;
+        if snapped && self.is_behind_cut(side, &[], end, tell) {
+            return;
+        }
+        let in_head = self.open.as_ref().is_some_and(|open| matches!(open.answer, Answer::Nothing | Answer::Head(..)));
+        match self.records(side).skip(at, length) {
+            Some(part) if snapped && in_head && part.is(Kind::STDOUT) && part.missing > 0 => {
+                self.cut(side, (at, end), now, tell);
+            }
+            Some(part) if is_content(part.header.kind) || part.missing == 0 => self.part(side, &part, now, tell),
+            _ if snapped => self.cut(side, (at, end), now, tell),
+            _ => self.lose(tell),
         }
     }
 
@@ -134,6 +104,9 @@ impl FastCgi {
         open.tell_end(None, end, tell);
         let content = match open.answer {
             Answer::Nothing => return,
+            // Where it ends was told, as far as that is known.
+            Answer::Cut { least_end, .. } if end >= least_end => return,
+            Answer::Cut { from, .. } => end.saturating_sub(from),
             Answer::Head(..) | Answer::Unreadable => 0,
             Answer::Content { octets, .. } => octets,
         };
@@ -174,9 +147,7 @@ impl FastCgi {
             rest = rest.get(taken..).unwrap_or_default();
         }
         if let Some(open) = self.open.as_mut().filter(|open| side == Side::Client && !open.is_told) {
-            open.is_told = true;
-            let [_, acknowledged] = open.since.1.acknowledged;
-            tell(What::RequestStarted { exchange: open.exchange, at: open.start, acknowledged });
+            open.tell_start(tell);
         }
     }
 
@@ -243,12 +214,15 @@ impl FastCgi {
                 return tell(What::Opaque(Opaque::FastCgi));
             }
             open => {
-                if let Some(over) = open.take() {
+                if let Some(over) = open.take()
+                    && !matches!(over.answer, Answer::Cut { .. })
+                {
                     // The end of it went by unseen.
                     let (exchange, end) = (over.exchange, part.start);
                     tell(What::ResponseEnded { exchange, end, content: 0, how: Ending::Unknown });
                 }
                 self.exchanges += 1;
+                self.server = Records::default();
                 *open = Some(Open::new(id, self.exchanges, part));
             }
         }
@@ -298,187 +272,6 @@ impl FastCgi {
     }
 }
 
-impl Open {
-    fn new(id: u16, exchange: u32, part: &Part<'_>) -> Self {
-        Self {
-            id,
-            exchange,
-            start: part.start,
-            since: part.since,
-            keeps: false,
-            gathered: part.content.to_vec(),
-            asked: Asked::Params,
-            is_told: false,
-            is_head: false,
-            answer: Answer::Nothing,
-            output: Vec::new(),
-            output_start: None,
-            stderr: Vec::new(),
-            end: Vec::new(),
-        }
-    }
-
-    /// The meta-variables are complete.
-    fn tell_request(&mut self, end: u64, text_bytes: usize, tell: &mut impl FnMut(What)) {
-        let gathered = std::mem::take(&mut self.gathered);
-        let variables = Variables::of(pairs(&gathered));
-        let target = variables.target();
-        let head = RequestHead {
-            method: variables.method,
-            target: &target,
-            minor_version: 1,
-            is_simple: false,
-            is_cut: false,
-            target_is_whole: true,
-            fields: &variables.fields(),
-        };
-        let framing = match variables.content_length {
-            Some(length) => Framing::Length(length),
-            None if variables.is_chunked() => Framing::Chunked,
-            None => Framing::Undeclared,
-        };
-        let (first, context) = self.since;
-        let [_, acknowledged] = context.acknowledged;
-        let place = Place { exchange: self.exchange, start: self.start, end, first };
-        let mut request = head::request(&head, framing, place, (acknowledged, text_bytes));
-        request.is_fastcgi = true;
-        request.persistent = self.keeps;
-        // Who asks in this way asks for others.
-        request.forwarded = true;
-        let client = variables.client().map(|(address, port)| ForwardedFor { address, port });
-        request.forwarded_for = client.or(request.forwarded_for);
-        self.asked = Asked::Content(request.content_length);
-        self.is_told = true;
-        self.is_head = variables.method == b"HEAD";
-        tell(What::Request(Box::new(request)));
-        if self.asked == Asked::Content(Some(0)) {
-            self.end_request(end, tell);
-        }
-    }
-
-    /// The request is complete. The record that says so may come after the answer: applications need not wait for it.
-    fn end_request(&mut self, end: u64, tell: &mut impl FnMut(What)) {
-        self.asked = Asked::Nothing;
-        tell(What::RequestEnded { exchange: self.exchange, end });
-    }
-
-    /// Octets that can be no answer.
-    fn refuse(&mut self, at: u64, within: usize, octets: &[u8], tell: &mut impl FnMut(What)) {
-        let first = octets.get(..FIRST_OCTETS).unwrap_or(octets);
-        let exchange = self.exchange;
-        if matches!(self.answer, Answer::Nothing) {
-            tell(What::ResponseStarted { exchange, at, solicited: true, octets: first.len() as u8 });
-        }
-        let (within, offset) = (within as u64, at + within as u64);
-        let kind = DefectKind::NotFastCgi;
-        tell(What::Defect(Defect { exchange, sender: Side::Server, offset, within, kind }, first.into()));
-        if let Ok(alert) = alert_instead(at, octets) {
-            tell(alert);
-        }
-        self.answer = Answer::Unreadable;
-    }
-
-    fn take_output(&mut self, part: &Part<'_>, now: Now<'_>, tell: &mut impl FnMut(What)) {
-        let came = part.content.len() as u64 + part.missing;
-        if let Answer::Content { octets, .. } = &mut self.answer {
-            *octets += came;
-            return self.tell_content(part.content, tell);
-        }
-        if came == 0 || matches!(self.answer, Answer::Unreadable) {
-            return;
-        }
-        self.output_start.get_or_insert(part.start);
-        let (start, since) = match self.answer {
-            Answer::Head(start, since) => (start, since),
-            _ => (part.start, part.since),
-        };
-        let before = self.output.len();
-        self.output.extend_from_slice(part.content);
-        let end = http1::head_end(&self.output, before).filter(|_| part.missing == 0);
-        if end.is_none() && matches!(self.answer, Answer::Nothing) {
-            let octets = part.content.len().min(FIRST_OCTETS) as u8;
-            tell(What::ResponseStarted { exchange: self.exchange, at: start, solicited: true, octets });
-        }
-        self.answer = match end {
-            Some(_) => self.answer,
-            None if self.output.len() > now.limits.head_bytes || part.missing > 0 => Answer::Unreadable,
-            None => Answer::Head(start, since),
-        };
-        let Some(end) = end else { return };
-        let output = std::mem::take(&mut self.output);
-        let (section, content) = output.split_at_checked(end).unwrap_or((&output, &[]));
-        let head_end = part.at + (end - before) as u64;
-        self.tell_response(
-            section,
-            Place { exchange: self.exchange, start, end: head_end, first: since.0 },
-            since.1,
-            tell,
-        );
-        if let Answer::Content { octets, .. } = &mut self.answer {
-            *octets = content.len() as u64;
-        }
-        self.tell_content(content, tell);
-    }
-
-    fn tell_response(&mut self, section: &[u8], place: Place, context: Context, tell: &mut impl FnMut(What)) {
-        let mut room = Fields::new();
-        let head = cgi::response(section, &mut room);
-        let framing = match http1::framing(head.fields).0 {
-            Framing::Length(length) => Framing::Length(length),
-            _ => Framing::Undeclared,
-        };
-        let [request_sent, _] = context.sent;
-        let mut response = head::response(&head, framing, place, request_sent, true);
-        response.persistent = self.keeps;
-        if let Some((kind, within)) = head.defect {
-            let (offset, within) = (place.start + within as u64, within as u64);
-            let first = section.get(..FIRST_OCTETS).unwrap_or(section).into();
-            let exchange = place.exchange;
-            tell(What::Defect(Defect { exchange, sender: Side::Server, offset, within, kind }, first));
-        }
-        let bodiless = self.is_head || matches!(response.status, 204 | 304);
-        self.answer = Answer::Content {
-            octets: 0,
-            declared: response.content_length.filter(|_| !bodiless),
-            is_wanted: response.status >= 400,
-        };
-        tell(What::Response(Box::new(response)));
-    }
-
-    fn tell_content(&mut self, octets: &[u8], tell: &mut impl FnMut(What)) {
-        if let Answer::Content { is_wanted: is_wanted @ true, .. } = &mut self.answer
-            && !octets.is_empty()
-        {
-            *is_wanted = false;
-            let octets = octets.get(..MOST_CONTENT).unwrap_or(octets).into();
-            tell(What::ResponseContent { exchange: self.exchange, octets });
-        }
-    }
-
-    /// Tells how the application was done with it by the offset `until`, where there is something to tell.
-    fn tell_end(&self, end: Option<End>, until: u64, tell: &mut impl FnMut(What)) {
-        let went_well = end == Some(End { app_status: 0, protocol_status: 0 }) && self.ending().1 == Ending::Complete;
-        let is_plain = end.is_none() || went_well;
-        if self.stderr.is_empty() && is_plain {
-            return;
-        }
-        let stderr = readable(self.stderr.trim_ascii()).into();
-        let output = self.output_start.unwrap_or(until);
-        tell(What::FastCgi(Box::new(FastCgiEnd { exchange: self.exchange, end, output, stderr })));
-    }
-
-    /// Octets of content, and how the response ended, once the application is done with it.
-    fn ending(&self) -> (u64, Ending) {
-        match self.answer {
-            Answer::Content { octets, declared, .. } if declared.is_none_or(|declared| octets >= declared) => {
-                (octets, Ending::Complete)
-            }
-            Answer::Content { octets, .. } => (octets, Ending::Truncated),
-            Answer::Nothing | Answer::Head(..) | Answer::Unreadable => (0, Ending::Truncated),
-        }
-    }
-}
-
 /// Whether a hole in a record of this type can be stepped over.
 const fn is_content(kind: Kind) -> bool {
     matches!(kind, Kind::STDIN | Kind::STDOUT | Kind::STDERR)
@@ -486,9 +279,6 @@ const fn is_content(kind: Kind) -> bool {
 
 /// Octets of a response that are told where it is no FastCGI, or not well-formed.
 const FIRST_OCTETS: usize = 64;
-/// Octets of what is said of errors that are told, and of content.
-const MOST_STDERR: usize = 512;
-const MOST_CONTENT: usize = 512;
 
 #[cfg(test)]
 mod tests;

@@ -71,6 +71,12 @@ impl<'a> Variables<'a> {
         }
     }
 
+    /// Whether the request target is told.
+    #[must_use]
+    pub fn has_target(&self) -> bool {
+        self.uri.is_some() || !self.script.is_empty()
+    }
+
     /// Whether its content is of unknown length.
     #[must_use]
     pub fn is_chunked(&self) -> bool {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::observe::ladder::Step::{C, Fin, LostC, LostS, S};
+use crate::observe::ladder::Step::{C, CutC, CutS, Fin, LostC, LostS, S};
 use crate::observe::ladder::{self, Reader, Step};
 
 /// A record of request 1, with some padding.
@@ -132,6 +132,31 @@ fn behind_a_hole_reading_goes_on_with_the_next_request() {
     let behind = [S(output(b"A: b\r\n\r\n")), C(record(Kind::STDIN, b"")), C(get("/b")), S(output(b"A: b\r\n\r\n"))];
     let steps = [&[C(get("/a")), LostS(10)], &behind[..]].concat();
     check(&steps, "1?GET /a 1. 1!Unknown(0) 2?GET /b 2. 2:200");
+}
+
+#[test]
+fn what_the_snaplen_left_is_read() {
+    let asked = get("/a");
+    let (before, cut) = (asked[..60].to_vec(), asked.len() as u64 - 60);
+    let request = [C(before), CutC(cut)];
+    assert_eq!(told(&request), "1… 1?GET /a 1.");
+    let answered = [output(b"Content-Type: a/b\r\n\r\nabcdefghij"), end(0)].concat();
+    let cut_at = |at: usize| [S(answered[..at].to_vec()), CutS((answered.len() - at) as u64)];
+    let again = [C(get("/b"))];
+    let steps = [&request[..], &cut_at(32), &again].concat();
+    check(&steps, "1… 1?GET /a 1. 1:200 1!Unmeasured(29) 2?GET /b 2.");
+    let steps = [&request[..], &cut_at(27), &again].concat();
+    check(&steps, "1… 1?GET /a 1. 1:… 1:200 1!Unmeasured(31) 2?GET /b 2.");
+    let steps = [&request[..], &cut_at(12)].concat();
+    check(&steps, "1… 1?GET /a 1. 1:… 1!Unknown(0)");
+    check(&[C(asked[..20].to_vec()), CutC(90), CutC(5)], "1… 1#None, 1. 1.");
+}
+
+#[test]
+fn a_response_that_was_cut_may_be_known_to_be_short() {
+    let head = output(b"Content-Length: 500\r\n\r\nabc");
+    let steps = [C(get("/a")), S(head), CutS(100), Fin];
+    check(&steps, "1?GET /a 1. 1:200 1!Unmeasured(105) 1!Truncated(105)");
 }
 
 #[test]
