@@ -155,3 +155,20 @@ fn who_asks_for_others_connects_for_others_where_no_client_is_seen() {
         "a client that nothing shows to be a gateway"
     );
 }
+
+#[test]
+fn who_gives_up_and_is_refused_at_the_next_one_answers_for_the_refusal() {
+    let mut scene = begun();
+    let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/number-1"));
+    up.receive(&mut scene);
+    scene.pause(1_000_000);
+    up.client_closes(&mut scene, "FA");
+    // On a link as short as this, in next to no time.
+    syn(&mut scene, 51_001, REFUSING);
+    refuse(&mut scene, 51_001, REFUSING);
+    down.answer(&mut scene, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nno");
+    scene.pause(1_000_000);
+    let incident = scene.incident();
+    assert_eq!(incident.attempts.len(), 2, "{}", summary(&incident));
+    assert_eq!(incident.cause, Cause::ConnectRefused, "{}", summary(&incident));
+}

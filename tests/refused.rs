@@ -158,3 +158,18 @@ fn a_gateway_that_answers_at_once_when_an_idle_connection_is_closed_had_chosen_i
         assert!(incident.grade < Grade::Proven);
     }
 }
+
+#[test]
+fn a_client_that_leaves_long_after_the_gateway_gave_up_has_not_ended_it() {
+    let mut scene = Scene::default();
+    let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/broken"));
+    let broken = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
+    up.answer(&mut scene, broken);
+    up.client_closes(&mut scene, "FA");
+    down.answer(&mut scene, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nfirst");
+    // It waits for the rest until it has had enough.
+    scene.pause(12_000_000);
+    down.client_closes(&mut scene, "FA");
+    let incident = scene.incident();
+    assert_eq!(incident.cause, Cause::MalformedResponse, "{}", summary(&incident));
+}

@@ -212,11 +212,26 @@ impl Correlator {
             let waits = last.key.number > 0 && last.response_start.is_none() && self.is_open(last, end);
             waits || self.is_given_up_at(last, end) || (opening == Opening::Failure && end.since(from) <= AT_ONCE)
         });
-        if !explained {
-            windows.push(Window { from, until: end, next: None, follower: None, opening });
+        let rest = Window { from, until: end, next: None, follower: None, opening };
+        if !explained || self.was_refused_next(front, rest) {
+            windows.push(rest);
         }
         windows.retain(|window| window.until.since(window.from) > SHORTEST_WINDOW);
         windows
+    }
+
+    /// Whether a connection was refused within what is left of an exchange behind a failure, closely after that and closely before
+    /// the answer: on a short way a gateway tries once more in next to no time.
+    fn was_refused_next(&self, front: &Exchange, rest: Window) -> bool {
+        let failed = rest.opening == Opening::Failure && front.status().is_some_and(|status| status >= 500);
+        failed
+            && self.orphans_within(front, rest).take(MOST_CANDIDATES).any(|key| {
+                let Some(candidate) = self.books.exchange(key).filter(|_| key.number == 0) else { return false };
+                let within = self.began(candidate) >= rest.from && candidate.over.is_some_and(|o| o.at <= rest.until);
+                within
+                    && self.is_alone(front, key)
+                    && self.cost(front, candidate, rest).is_some_and(|fit| fit.is_tight_at_both_ends())
+            })
     }
 
     fn best_fit(&self, front: &Exchange, window: Window) -> Option<(ExchangeKey, Pairing)> {

@@ -7,7 +7,7 @@ use crate::diagnose::incident::{Actor, Grade};
 use crate::diagnose::no_answer;
 use crate::diagnose::response::{how, quote, rejected, server_moved_first};
 use crate::event::fastcgi::End;
-use crate::event::{DefectKind, Ending};
+use crate::event::{DefectKind, Ending, Moment};
 
 /// How the attempt failed; `None` if it did not, or where it is no request of FastCGI.
 #[must_use]
@@ -71,6 +71,9 @@ fn ended(attempt: &Attempt<'_>) -> Option<Verdict> {
     let server = attempt.conversation.server;
     let worked = span(moment.at.since(attempt.request_sent().at));
     let said = said_of(end);
+    if exchange.response.is_none() && exchange.response_start.is_some() {
+        return unfinished(attempt, moment, end);
+    }
     let Some(response) = &exchange.response else {
         let verdict = Verdict::new(
             Cause::FcgiNoOutput,
@@ -108,6 +111,29 @@ fn ended(attempt: &Attempt<'_>) -> Option<Verdict> {
     Some(verdict)
 }
 
+/// The application was done with the request within its header section. One with a violation is judged by that.
+fn unfinished(attempt: &Attempt<'_>, moment: Moment, end: End) -> Option<Verdict> {
+    let exchange = attempt.exchange;
+    if exchange.defect.is_some() {
+        return None;
+    }
+    let start = exchange.response_start.as_ref()?.moment;
+    let server = attempt.conversation.server;
+    let said = said_of(end);
+    Some(
+        Verdict::new(
+            Cause::TruncatedHeader,
+            Grade::Proven,
+            "a part of a header section, then END_REQUEST",
+            format!("the application at {server} ended the request within the response's header section ({said})"),
+        )
+        .proof(start, Actor::Upstream, "the response begins; its header section never ends")
+        .proof(moment, Actor::Upstream, format!("END_REQUEST: {said}"))
+        .rules_out(Cause::FcgiNoOutput, "octets of a response came", Some(start.frame))
+        .rules_out(Cause::ResponseTimeout, "the application ended the request first", Some(moment.frame)),
+    )
+}
+
 /// The connection ended before a header section was written.
 fn closed(attempt: &Attempt<'_>) -> Option<Verdict> {
     let mut verdict = no_answer::silent_close(attempt)?;
@@ -118,6 +144,10 @@ fn closed(attempt: &Attempt<'_>) -> Option<Verdict> {
         Cause::ResetWithoutResponse if spoke => verdict.detail = Some("rst"),
         Cause::ResetWithoutResponse => return Some(verdict.unknown(UNREAD)),
         _ => return Some(verdict),
+    }
+    if !spoke && attempt.exchange.reused {
+        verdict = verdict.or_else(Some(Cause::KeepaliveRace), LAST_REQUEST);
+        verdict.grade = verdict.grade.min(Grade::Consistent);
     }
     verdict.cause = Cause::FcgiNoOutput;
     verdict.ruled_out.retain(|other| other.cause != Cause::FcgiNoOutput);
@@ -139,5 +169,9 @@ fn first_line(text: &str) -> &str {
 /// What a reset does not tell of an application.
 const UNREAD: &str = "whether a worker of the application had taken the request: one that dies before it has read all records resets the \
                       connection, and so does a queue that goes away";
+/// What else ends a connection that was kept. Workers of PHP-FPM send a FIN and then read on to the end, so that a FIN behind the
+/// request does not tell that it was taken.
+const LAST_REQUEST: &str = "the worker had served its last request (`pm.max_requests`), or was stopped, and closed the connection that was \
+                            kept: what came at that moment it never took";
 /// What is quoted of errors.
 const MOST_CHARACTERS: usize = 160;

@@ -240,14 +240,24 @@ fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
     };
     let mut verdict =
         sent(attempt, Verdict::new(cause, grade, format!("request repeated {count} ×, never acknowledged"), story))
-            .proof(first, Actor::Gateway, "the request again")
-            .rules_out(Cause::ResponseTimeout, "the request was never acknowledged", Some(first.frame));
+            .proof(first, Actor::Gateway, "the request again");
+    // Of several repetitions the capture hardly lacks every acknowledgement.
+    let in_the_end = exchange.acknowledged.filter(|_| count == 1);
+    if in_the_end.is_none() {
+        verdict = verdict.rules_out(Cause::ResponseTimeout, "the request was never acknowledged", Some(first.frame));
+    }
     if let Some((moment, closing, reset)) = closed {
         let how = if reset { "RST" } else { "FIN" };
         let acks = closing.acknowledged.map_or(String::new(), |ack| format!(", ack {ack}"));
         verdict = verdict
             .proof(moment, Actor::Upstream, format!("{how}{acks}: the upstream still has not seen the request"))
             .rules_out(Cause::KeepaliveRace, "the request was repeated before the upstream closed", Some(first.frame));
+    }
+    if let Some(late) = in_the_end {
+        verdict = verdict
+            .proof(late, Actor::Upstream, "acknowledges the request, when the gateway had given up")
+            .or_else(Some(Cause::ResponseTimeout), "an earlier acknowledgement that the capture lacks");
+        verdict.lower(Grade::Consistent, "when the upstream got the request: it had it in the end");
     }
     if let Some(idle) = idle {
         verdict =

@@ -12,12 +12,17 @@ use crate::diagnose::{connect, http2, no_answer, request, response, tls, whole};
 use crate::event::{Endpoint, Moment, Side};
 use crate::time::Timestamp;
 
-/// Whether the first failing attempt was ended by the gateway, and only after the client had closed.
+/// Whether the attempts were ended by the gateway, and not long before the client closed.
 pub(super) fn ended_by_gateway(judged: &[Judged<'_>], given: Given) -> bool {
     let Some(closed) = given.client_closed else { return false };
-    judged.iter().all(|judged| match judged.view.server_close() {
-        Some((moment, ..)) => judged.view.gateway_closed_first() || moment.frame > closed.frame,
-        None => true,
+    judged.iter().all(|judged| {
+        let view = &judged.view;
+        let before = view.gateway_close().is_some_and(|(moment, ..)| closed.at.since(moment.at) > WITH_CLIENT);
+        !before
+            && match view.server_close() {
+                Some((moment, ..)) => view.gateway_closed_first() || moment.frame > closed.frame,
+                None => true,
+            }
     })
 }
 
@@ -198,6 +203,8 @@ pub(super) fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verd
     judged.get(chosen).and_then(|judged| judged.verdict.clone())
 }
 
+/// A gateway that ends an attempt because its client leaves does so no sooner than this before that is seen.
+const WITH_CLIENT: Duration = Duration::from_millis(50);
 /// A gateway that has its reason answers its client within this span.
 const REACTION: Duration = Duration::from_millis(10);
 

@@ -35,7 +35,7 @@ pub struct FastCgi {
     open: Option<Open>,
     /// Offset after the application's latest octet.
     end: u64,
-    /// `[web server, application]`: whether the snaplen cut records, so that the next ones cannot be told from content.
+    /// `[web server, application]`: whether records were cut, so that the next ones cannot be told from content.
     is_cut: [bool; 2],
 }
 
@@ -83,7 +83,7 @@ impl FastCgi {
     /// Octets that are not there; `snapped` where the snaplen cut them off, so that they reach to the end of a segment.
     fn gap(&mut self, side: Side, at: u64, length: u64, snapped: bool, now: Now<'_>, tell: &mut impl FnMut(What)) {
         let end = at + length;
-        if snapped && self.is_behind_cut(side, &[], end, tell) {
+        if (snapped || side == Side::Client) && self.is_behind_cut(side, &[], end, tell) {
             return;
         }
         let in_head = self.open.as_ref().is_some_and(|open| matches!(open.answer, Answer::Nothing | Answer::Head(..)));
@@ -92,7 +92,8 @@ impl FastCgi {
                 self.cut(side, (at, end), now, tell);
             }
             Some(part) if is_content(part.header.kind) || part.missing == 0 => self.part(side, &part, now, tell),
-            _ if snapped => self.cut(side, (at, end), now, tell),
+            // Where content of a request ends does not matter to its answer.
+            _ if snapped || side == Side::Client && self.is_in_content() => self.cut(side, (at, end), now, tell),
             _ => self.lose(tell),
         }
     }
@@ -125,6 +126,10 @@ impl FastCgi {
     /// There is no room for it.
     pub fn give_up(&mut self, tell: &mut impl FnMut(What)) {
         self.lose(tell);
+    }
+
+    fn is_in_content(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| matches!(open.asked, Asked::Content(_)))
     }
 
     fn records(&mut self, side: Side) -> &mut Records {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use crate::wire::http1::{Field, FieldName, Fields, ResponseHead, decimal, field_lines};
+use crate::wire::http1::{DefectKind, Field, FieldName, Fields, ResponseHead, decimal, field_lines, offset_within};
 
 /// A request, as meta-variables tell it (section 4.1).
 #[derive(Debug, Default)]
@@ -102,19 +102,30 @@ impl<'a> Variables<'a> {
 /// Takes a response's header section apart (section 6.2), however broken it is. The field lines go into `room`.
 #[must_use]
 pub fn response<'f, 'a>(section: &'a [u8], room: &'f mut Fields<'a>) -> ResponseHead<'f, 'a> {
-    let defect = field_lines(section, room);
+    let mut defect = field_lines(section, room);
     let value_of =
         |name: &[u8]| room.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value);
     let (status, reason) = match value_of(b"status") {
         Some(value) => {
             let (code, reason) = value.split_at_checked(3).unwrap_or((value, b""));
-            (decimal(code).and_then(|code| u16::try_from(code).ok()).filter(|code| *code >= 100), reason.trim_ascii())
+            let status = decimal(code).and_then(|code| u16::try_from(code).ok()).filter(|code| *code >= 100);
+            if status.is_none() {
+                defect.get_or_insert((DefectKind::BadStatusLine, offset_within(section, value)));
+            }
+            (status, reason.trim_ascii())
         }
         // Sections 6.2.3 and 6.2.1.
         None if value_of(b"location").is_some() => (Some(302), &b""[..]),
         None => (Some(200), &b""[..]),
     };
     ResponseHead { status, minor_version: 1, reason, fields: room, defect, is_cut: false }
+}
+
+/// The first violation in the whole lines of a header section that did not end, and where.
+#[must_use]
+pub fn defect_in_lines(output: &[u8]) -> Option<(DefectKind, usize)> {
+    let lines = output.get(..memchr::memrchr(b'\n', output)? + 1)?;
+    response(lines, &mut Fields::new()).defect
 }
 
 #[cfg(test)]
@@ -153,7 +164,11 @@ mod tests {
         assert_eq!(status(b"Status: 500 Internal Server Error\r\n\r\n"), Some(500));
         assert_eq!(status(b"location: /elsewhere\n\n"), Some(302));
         assert_eq!(status(b"Status: what\r\n\r\n"), None);
+        let defect = response(b"Status: what\r\n\r\n", &mut Fields::new()).defect;
+        assert_eq!(defect, Some((DefectKind::BadStatusLine, 8)));
         let broken = response(b"PHP Warning in line 7\r\n\r\n", &mut Fields::new()).defect;
         assert!(broken.is_some());
+        assert_eq!(defect_in_lines(b"A: b\r\nno field\r\nC"), Some((DefectKind::BadHeader, 6)));
+        assert_eq!(defect_in_lines(b"A: b\r\nCont"), None);
     }
 }

@@ -202,6 +202,12 @@ pub fn is_token_octet(octet: u8) -> bool {
     TOKEN.get(usize::from(octet)).is_some_and(|is_token| *is_token)
 }
 
+/// Where a part of a section begins in it.
+#[must_use]
+pub fn offset_within(section: &[u8], part: &[u8]) -> usize {
+    (part.as_ptr() as usize).saturating_sub(section.as_ptr() as usize).min(section.len())
+}
+
 /// A number of decimal digits only.
 #[must_use]
 pub fn decimal(octets: &[u8]) -> Option<u64> {

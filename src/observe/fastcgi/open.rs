@@ -9,7 +9,7 @@ use crate::observe::head::{self, Place};
 use crate::observe::tls::alert_instead;
 use crate::texts::readable;
 use crate::wire::cgi::{self, Variables};
-use crate::wire::fastcgi::{End, pairs};
+use crate::wire::fastcgi::{End, HEADER, pairs};
 use crate::wire::http1::{self, Fields, Framing, RequestHead, ResponseHead};
 
 /// The request that is open.
@@ -31,6 +31,8 @@ pub(super) struct Open {
     /// Whether it asks for a header section alone.
     pub(super) is_head: bool,
     pub(super) answer: Answer,
+    /// A defect of the response was told.
+    pub(super) has_defect: bool,
     /// Output so far that is no whole header section.
     pub(super) output: Vec<u8>,
     /// Offset at which it began.
@@ -79,6 +81,7 @@ impl Open {
             is_cut: false,
             is_head: false,
             answer: Answer::Nothing,
+            has_defect: false,
             output: Vec::new(),
             output_start: None,
             stderr: Vec::new(),
@@ -193,7 +196,17 @@ impl Open {
             None if self.output.len() > now.limits.head_bytes || part.missing > 0 => Answer::Unreadable,
             None => Answer::Head(start, since),
         };
-        let Some(end) = end else { return };
+        let Some(end) = end else {
+            // A gateway does not wait for the rest of what it does not take.
+            if part.content.contains(&b'\n')
+                && let Some(defect) = cgi::defect_in_lines(&self.output)
+            {
+                let output = std::mem::take(&mut self.output);
+                self.tell_defect(defect, start, &output, tell);
+                self.output = output;
+            }
+            return;
+        };
         let output = std::mem::take(&mut self.output);
         let (section, content) = output.split_at_checked(end).unwrap_or((&output, &[]));
         let head_end = part.at + (end - before) as u64;
@@ -227,11 +240,8 @@ impl Open {
         let [request_sent, _] = context.sent;
         let mut response = head::response(&head, framing, place, request_sent, true);
         response.persistent = self.keeps;
-        if let Some((kind, within)) = head.defect {
-            let (offset, within) = (place.start + within as u64, within as u64);
-            let first = section.get(..FIRST_OCTETS).unwrap_or(section).into();
-            let exchange = place.exchange;
-            tell(What::Defect(Defect { exchange, sender: Side::Server, offset, within, kind }, first));
+        if let Some(defect) = head.defect {
+            self.tell_defect(defect, place.start, section, tell);
         }
         let bodiless = self.is_head || matches!(response.status, 204 | 304);
         self.answer = Answer::Content {
@@ -251,6 +261,22 @@ impl Open {
             let octets = octets.get(..MOST_CONTENT).unwrap_or(octets).into();
             tell(What::ResponseContent { exchange: self.exchange, octets });
         }
+    }
+
+    fn tell_defect(
+        &mut self,
+        (kind, within): (DefectKind, usize),
+        start: u64,
+        section: &[u8],
+        tell: &mut impl FnMut(What),
+    ) {
+        if std::mem::replace(&mut self.has_defect, true) {
+            return;
+        }
+        // A header of a record stands before it.
+        let (offset, within) = (start + (HEADER + within) as u64, within as u64);
+        let first = section.get(..FIRST_OCTETS).unwrap_or(section).into();
+        tell(What::Defect(Defect { exchange: self.exchange, sender: Side::Server, offset, within, kind }, first));
     }
 
     /// Tells how the application was done with it by the offset `until`, where there is something to tell.

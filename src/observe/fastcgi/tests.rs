@@ -107,6 +107,8 @@ fn a_response_that_ends_too_soon_is_truncated() {
     let answered = [output(b"Content-Length: 5\r\n\r\n"), end(0)].concat();
     check(&[C(asked), S(answered)], "1?HEAD /a 1. 1:200 1!Complete(0)");
     check(&[C(get("/a")), S(output(b"Content-Type: a")), Fin], "1?GET /a 1. 1:… 1!Truncated(0)");
+    let garbage = [output(b"hello\nworld"), end(0)].concat();
+    check(&[C(get("/a")), S(garbage)], "1?GET /a 1. 1:… 1~BadHeader 1#Some(0), 1!Truncated(0)");
 }
 
 #[test]
@@ -125,6 +127,13 @@ fn holes_within_content_are_stepped_over() {
     check(&[C(get("/a")), S(before), LostS(30), S(behind), S(end(0))], "1?GET /a 1. 1:200 1!Complete(101)");
     let whole = get("/a");
     check(&[C(whole[..20].to_vec()), LostC(10)], "1… 1!Unknown(0)");
+}
+
+#[test]
+fn an_answer_is_read_behind_holes_in_the_content_of_its_request() {
+    let asked = [ask("POST", "/a", "500"), record(Kind::STDIN, b"abc")].concat();
+    let steps = [C(asked), LostC(40), C(b"more".to_vec()), LostC(30), S(output(b"A: b\r\n\r\nabc")), S(end(0))];
+    check(&steps, "1?POST /a 1. 1. 1. 1:200 1!Complete(3)");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::Method;
 use crate::observe::http1::{Answer, FIRST_OCTETS, Http1, Mode, Reader, State};
 use crate::observe::tls::alert_instead;
-use crate::wire::http1::{self, Field, FieldName, Fields, Framing, ResponseHead};
+use crate::wire::http1::{self, Field, FieldName, Fields, Framing, ResponseHead, offset_within};
 use crate::wire::http2;
 
 impl Http1 {
@@ -372,9 +372,4 @@ impl Http1 {
 /// Whether responses with a status have no content, whatever was asked.
 fn is_bodiless(status: u16) -> bool {
     matches!(status, 101 | 204 | 304)
-}
-
-/// Where a part of a section begins in it.
-fn offset_within(section: &[u8], part: &[u8]) -> usize {
-    (part.as_ptr() as usize).saturating_sub(section.as_ptr() as usize).min(section.len())
 }
