@@ -150,7 +150,6 @@ fn closed(attempt: &Attempt<'_>) -> Option<Verdict> {
         verdict.grade = verdict.grade.min(Grade::Consistent);
     }
     verdict.cause = Cause::FcgiNoOutput;
-    verdict.ruled_out.retain(|other| other.cause != Cause::FcgiNoOutput);
     Some(verdict.unknown("why the application ended: see its log, and that of its process manager"))
 }
 

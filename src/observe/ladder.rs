@@ -8,7 +8,8 @@ use crate::event::{Frame, GapJudged, Moment, Side, What};
 use crate::flow::assembler::Piece;
 use crate::flow::connection::Context;
 use crate::limits::Limits;
-use crate::observe::decrypted::Now;
+use crate::observe::Observer;
+use crate::observe::decrypted::{KeyRing, Now};
 use crate::time::Timestamp;
 
 /// What comes by: octets of the client or the server, octets of theirs that are not in the capture or that the
@@ -24,23 +25,14 @@ pub(super) enum Step {
     Fin,
 }
 
-/// An observer.
-pub(super) trait Reader {
-    fn piece(&mut self, side: Side, piece: &Piece<'_>, now: Now<'_>, tell: &mut dyn FnMut(What));
-    fn closed(&mut self, tell: &mut dyn FnMut(What));
-}
-
-/// What it tells, in short: `1?GET /a` a request, `1.` its end, `1:200` a response, `1!` its end, and so on.
-pub(super) fn told<'a>(
-    reader: &mut impl Reader,
-    head_bytes: usize,
-    steps: impl IntoIterator<Item = &'a Step>,
-) -> String {
+/// What an observer tells, in short: `1?GET /a` a request, `1.` its end, `1:200` a response, `1!` its end, and so on.
+pub(super) fn told<'a>(mut observer: Observer, head_bytes: usize, steps: impl IntoIterator<Item = &'a Step>) -> String {
+    let limits = Limits { head_bytes, ..Limits::default() };
+    let mut ring = KeyRing::new(&limits);
     let (mut sent, mut said) = ([0_u64; 2], String::new());
     for (nth, step) in steps.into_iter().enumerate() {
         let moment = Moment { at: Timestamp::default(), frame: Frame::new(0, nth as u64) };
         let context = Context { sent, acknowledged: sent };
-        let limits = Limits { head_bytes, ..Limits::default() };
         let data = |at, octets| Piece::Data { at, octets };
         let lost = |at, length| Piece::Gap { at, length, judged: GapJudged::Capture };
         let cut = |at, length| Piece::Gap { at, length, judged: GapJudged::Snaplen };
@@ -52,12 +44,13 @@ pub(super) fn told<'a>(
             Step::CutC(length) => (Side::Client, cut(sent[0], *length), *length),
             Step::CutS(length) => (Side::Server, cut(sent[1], *length), *length),
             Step::Fin => {
-                reader.closed(&mut |what| say(&mut said, &what));
+                observer.closed(Side::Server, false, moment, &limits, &mut |_, what| say(&mut said, &what));
                 continue;
             }
         };
         sent[side.index()] += length;
-        reader.piece(side, &piece, Now { moment, context, limits: &limits }, &mut |what| say(&mut said, &what));
+        let now = Now { moment, context, limits: &limits };
+        observer.piece(side, &piece, now, &mut ring, &mut |_, what| say(&mut said, &what));
     }
     said.trim_end().to_owned()
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use crate::wire::http1::{DefectKind, Field, FieldName, Fields, ResponseHead, decimal, field_lines, offset_within};
+use crate::wire::http1::{DefectKind, Field, Fields, ResponseHead, decimal, field_lines, offset_within};
 
 /// A request, as meta-variables tell it (section 4.1).
 #[derive(Debug, Default)]
@@ -75,12 +75,6 @@ impl<'a> Variables<'a> {
     #[must_use]
     pub fn has_target(&self) -> bool {
         self.uri.is_some() || !self.script.is_empty()
-    }
-
-    /// Whether its content is of unknown length.
-    #[must_use]
-    pub fn is_chunked(&self) -> bool {
-        self.fields().iter().any(|field| field.known == FieldName::TransferEncoding)
     }
 
     /// The client of the server that asks: its address, and its port where that is told.

@@ -101,7 +101,7 @@ impl Open {
             tell(What::FastCgi(Box::new(FastCgiEnd { exchange: self.exchange, end: None, output, stderr })));
             return self.end_request(end, tell);
         }
-        let target = variables.target();
+        let (target, fields) = (variables.target(), variables.fields());
         let head = RequestHead {
             method: variables.method,
             target: &target,
@@ -109,11 +109,11 @@ impl Open {
             is_simple: false,
             is_cut: self.is_cut,
             target_is_whole: variables.has_target(),
-            fields: &variables.fields(),
+            fields: &fields,
         };
         let framing = match variables.content_length {
             Some(length) => Framing::Length(length),
-            None if variables.is_chunked() => Framing::Chunked,
+            None if http1::framing(&fields).0 == Framing::Chunked => Framing::Chunked,
             None => Framing::Undeclared,
         };
         let (first, context) = self.since;
@@ -197,12 +197,11 @@ impl Open {
             None => Answer::Head(start, since),
         };
         let Some(end) = end else {
-            // A gateway does not wait for the rest of what it does not take.
-            if part.content.contains(&b'\n')
-                && let Some(defect) = cgi::defect_in_lines(&self.output)
-            {
+            // A gateway does not wait for the rest of what it does not take. Lines that were whole before were looked at.
+            let read = self.output.get(..before).and_then(|lines| memchr::memrchr(b'\n', lines)).map_or(0, |at| at + 1);
+            if let Some((kind, within)) = self.output.get(read..).and_then(cgi::defect_in_lines) {
                 let output = std::mem::take(&mut self.output);
-                self.tell_defect(defect, start, &output, tell);
+                self.tell_defect((kind, read + within), start, &output, tell);
                 self.output = output;
             }
             return;

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::observe::Observer;
 use crate::observe::ladder::Step::{C, CutC, CutS, Fin, LostC, LostS, S};
-use crate::observe::ladder::{self, Reader, Step};
+use crate::observe::ladder::{self, Step};
 
 /// A record of request 1, with some padding.
 fn record(kind: Kind, content: &[u8]) -> Vec<u8> {
@@ -41,18 +42,8 @@ fn end(app_status: u8) -> Vec<u8> {
     record(Kind::END_REQUEST, &[0, 0, 0, app_status, 0, 0, 0, 0])
 }
 
-impl Reader for FastCgi {
-    fn piece(&mut self, side: Side, piece: &Piece<'_>, now: Now<'_>, mut tell: &mut dyn FnMut(What)) {
-        self.piece(side, piece, now, &mut tell);
-    }
-
-    fn closed(&mut self, mut tell: &mut dyn FnMut(What)) {
-        self.closed(Side::Server, &mut tell);
-    }
-}
-
 fn told(steps: &[Step]) -> String {
-    ladder::told(&mut FastCgi::default(), 256, steps)
+    ladder::told(Observer::FastCgi(Box::default()), 256, steps)
 }
 
 fn check(steps: &[Step], expected: &str) {

@@ -3,8 +3,9 @@
 use super::*;
 use crate::event::Frame;
 use crate::limits::Limits;
+use crate::observe::Observer;
 use crate::observe::ladder::Step::{C, Fin, LostC, LostS, S};
-use crate::observe::ladder::{self, Reader, Step, say};
+use crate::observe::ladder::{self, Step, say};
 use crate::time::Timestamp;
 use proptest::prelude::*;
 
@@ -28,19 +29,9 @@ fn status(stream: u32, block: &[u8], ends: bool) -> Vec<u8> {
     frame(1, if ends { 0x5 } else { 0x4 }, stream, block)
 }
 
-impl Reader for Http2 {
-    fn piece(&mut self, side: Side, piece: &Piece<'_>, now: Now<'_>, mut tell: &mut dyn FnMut(What)) {
-        self.piece(side, piece, now, &mut tell);
-    }
-
-    fn closed(&mut self, mut tell: &mut dyn FnMut(What)) {
-        self.closed(Side::Server, &mut tell);
-    }
-}
-
 fn told(steps: &[Step]) -> String {
     let begin = [C(http2::PREFACE.to_vec()), C(SETTINGS.to_vec()), S(SETTINGS.to_vec())];
-    ladder::told(&mut Http2::new(0, false), 4096, begin.iter().chain(steps))
+    ladder::told(Observer::Http2(Box::new(Http2::new(0, false))), 4096, begin.iter().chain(steps))
 }
 
 fn check(steps: &[Step], expected: &str) {
