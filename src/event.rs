@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use crate::event::fastcgi::FastCgiEnd;
 pub use crate::event::http2::{ErrorCode, GoAway, StreamReset};
-pub use crate::event::message::{ForwardedFor, Request, Response, Signature, Spent};
+pub use crate::event::message::{ForwardedFor, Request, RequestSection, Response, ResponseSection, Signature, Spent};
 pub use crate::event::signs::Signs;
 pub use crate::event::tls::{Tls, Veiled};
 pub use crate::time::{Frame, Moment};
@@ -101,7 +101,7 @@ pub enum What {
         acknowledged: u64,
     },
     /// A request's header section is complete.
-    Request(Box<Request>),
+    Request(Request),
     /// A request is complete: header section and content.
     RequestEnded {
         /// Which exchange of the connection.
@@ -137,7 +137,7 @@ pub enum What {
         octets: u8,
     },
     /// A response's header section is complete. Interim (1xx) responses are reported as well.
-    Response(Box<Response>),
+    Response(Response),
     /// The first octets of the content of a response with status 400 or above, at most 512.
     ResponseContent {
         /// Which exchange of the connection.

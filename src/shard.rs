@@ -8,9 +8,9 @@ use crate::flow::share::Share;
 use crate::flow::steer::{Held, Keys};
 use crate::flow::table::{Place, Slot, Table};
 use crate::limits::Limits;
-use crate::observe::decrypted::{KeyRing, Now};
+use crate::observe::decrypted::Now;
 use crate::observe::secrets::Secrets;
-use crate::observe::{Observer, dns};
+use crate::observe::{Common, Observer, dns};
 use crate::time::Timestamp;
 use crate::wire::packet::{Content, IcmpError, Packet, Segment};
 use crate::wire::tls::keylog::Entry;
@@ -31,7 +31,7 @@ pub struct Shard {
     table: Table<Watched>,
     /// Times that a connection gave up octets for want of room.
     given_up: u64,
-    ring: KeyRing,
+    common: Common,
     /// Connections that wait for their secrets, and when they were looked for.
     waiting: Vec<Slot>,
     looked: Timestamp,
@@ -57,7 +57,7 @@ impl Shard {
             limits: limits.clone(),
             table: Table::new(limits, keys.clone()),
             given_up: 0,
-            ring: KeyRing::new(limits),
+            common: Common::new(limits),
             waiting: Vec::new(),
             looked: Timestamp::default(),
             held: 0,
@@ -85,17 +85,17 @@ impl Shard {
     /// The secrets of TLS connections.
     #[must_use]
     pub fn secrets(&self) -> &Secrets {
-        &self.ring.secrets
+        &self.common.ring.secrets
     }
 
     /// Secrets may come after the packets that they are for.
     pub fn may_learn_late(&mut self) {
-        self.ring.secrets.may_grow();
+        self.common.ring.secrets.may_grow();
     }
 
     /// Takes secrets. What waited for them until `last`, the latest frame's moment, is told.
     pub fn learn(&mut self, entries: &[Entry], last: Option<Moment>, events: &mut Vec<Event>) {
-        entries.iter().for_each(|entry| self.ring.secrets.learn(entry));
+        entries.iter().for_each(|entry| self.common.ring.secrets.learn(entry));
         if let Some(moment) = last {
             let from = events.len();
             self.look_again(moment, events);
@@ -128,8 +128,8 @@ impl Shard {
         if !self.waiting.is_empty() && moment.at.since(self.looked) >= LOOK {
             self.look_again(moment, events);
         }
-        let Self { table, limits, held, ring, .. } = self;
-        let mut leave = |place: &mut Place<_>, why| farewell(place, why, moment, limits, held, ring, events);
+        let Self { table, limits, held, common, .. } = self;
+        let mut leave = |place: &mut Place<_>, why| farewell(place, why, moment, limits, held, common, events);
         table.expire(moment.at, &mut leave, &mut |watched| watched.observer.iter_mut().for_each(Observer::rest));
         in_order(events, from);
     }
@@ -137,27 +137,27 @@ impl Shard {
     /// From now on only a share of the connections is followed. The others leave, and their packets are passed over.
     pub fn follow(&mut self, share: Share, moment: Moment, events: &mut Vec<Event>) {
         self.share = share;
-        let Self { table, limits, held, ring, .. } = self;
-        table.follow(share, &mut |place, why| farewell(place, why, moment, limits, held, ring, events));
+        let Self { table, limits, held, common, .. } = self;
+        table.follow(share, &mut |place, why| farewell(place, why, moment, limits, held, common, events));
     }
 
     /// The capture ended. Connections leave in parts, so that what they give rise to need not be held for all at once; returns
     /// whether there are more.
     pub fn finish(&mut self, moment: Moment, events: &mut Vec<Event>) -> bool {
-        let Self { table, limits, held, ring, .. } = self;
-        table.finish(PART, &mut |place, why| farewell(place, why, moment, limits, held, ring, events))
+        let Self { table, limits, held, common, .. } = self;
+        table.finish(PART, &mut |place, why| farewell(place, why, moment, limits, held, common, events))
     }
 
     /// What waits for secrets is told where they came, or where it waited for too long.
     fn look_again(&mut self, moment: Moment, events: &mut Vec<Event>) {
-        let Self { table, limits, held, ring, waiting, looked, .. } = self;
+        let Self { table, limits, held, common, waiting, looked, .. } = self;
         *looked = moment.at;
         waiting.retain(|slot| {
             let Some(place) = table.place(*slot) else { return false };
             let Some(observer) = &mut place.beside.observer else { return false };
             let (id, from) = (place.connection.id, events.len());
             let mut tell = |moment, what| events.push(Event { connection: Some(id), moment, what });
-            observer.look_again(moment, ring, limits, &mut tell);
+            observer.look_again(moment, &mut common.ring, limits, &mut tell);
             let is_waiting = observer.is_waiting();
             weigh(place, held);
             watch_ends(&mut place.connection, from, moment, events);
@@ -206,7 +206,7 @@ impl Shard {
             Some(known) => known,
             None => self.open(packet, segment, key, moment, events),
         };
-        let Self { table, limits, held, given_up, ring, waiting, .. } = self;
+        let Self { table, limits, held, given_up, common, waiting, .. } = self;
         let Some(place) = table.place(slot) else { return };
         let Place { connection, beside: Watched { observer, .. } } = place;
         let id = connection.id;
@@ -216,7 +216,7 @@ impl Shard {
         }
         let from = events.len();
         let was_waiting = observer.as_ref().is_some_and(Observer::is_waiting);
-        let mut out = |output: Output<'_>| observe(observer, output, id, moment, limits, ring, events);
+        let mut out = |output: Output<'_>| observe(observer, output, id, moment, limits, common, events);
         if !connection.carry_on(side, segment, packet.ttl, moment, &mut out) {
             connection.segment(side, segment, packet.ttl, moment, limits, &mut out);
         }
@@ -226,7 +226,7 @@ impl Shard {
         if !segment.payload.is_empty() || place.beside.held > 0 {
             weigh(place, held);
             if *held > limits.waiting_bytes {
-                give_up(place, moment, limits, ring, events);
+                give_up(place, moment, limits, common, events);
                 weigh(place, held);
                 *given_up += 1;
             }
@@ -246,9 +246,9 @@ impl Shard {
         moment: Moment,
         events: &mut Vec<Event>,
     ) -> (Slot, Side) {
-        let Self { table, limits, held, ring, .. } = self;
+        let Self { table, limits, held, common, .. } = self;
         let (slot, side, opened) = table.find(packet, segment, key, moment, &mut |place, why| {
-            farewell(place, why, moment, limits, held, ring, events);
+            farewell(place, why, moment, limits, held, common, events);
         });
         if let (Some((first, local)), Some(place)) = (opened, table.place(slot)) {
             let Connection { id, .. } = place.connection;
@@ -270,11 +270,11 @@ impl Shard {
             events.push(Event { connection: None, moment, what: What::LookupRejected(Box::new(rejected)) });
             return;
         }
-        let Self { table, limits, held, ring, .. } = self;
+        let Self { table, limits, held, common, .. } = self;
         let known = table.quoted(error, key);
         let found = known.or_else(|| {
             table.open_quoted(error, key, moment, &mut |place, why| {
-                farewell(place, why, moment, limits, held, ring, events);
+                farewell(place, why, moment, limits, held, common, events);
             })
         });
         let Some((slot, quoted)) = found else { return };
@@ -323,7 +323,7 @@ fn observe(
     connection: ConnectionId,
     moment: Moment,
     limits: &Limits,
-    ring: &mut KeyRing,
+    common: &mut Common,
     events: &mut Vec<Event>,
 ) {
     let mut tell = |moment, what| events.push(Event { connection: Some(connection), moment, what });
@@ -336,7 +336,7 @@ fn observe(
         }
         Output::Piece(side, piece, context) => {
             if let Some(observer) = observer {
-                observer.piece(side, &piece, Now { moment, context, limits }, ring, &mut tell);
+                observer.piece(side, &piece, Now { moment, context, limits }, common, &mut tell);
             }
         }
         Output::Closed { side, reset } => {
@@ -386,10 +386,10 @@ fn weigh(place: &mut Place<Watched>, held: &mut usize) {
 
 /// There is no room for what waits: a connection and its observer give up what they hold.
 #[cold]
-fn give_up(place: &mut Place<Watched>, moment: Moment, limits: &Limits, ring: &mut KeyRing, events: &mut Vec<Event>) {
+fn give_up(place: &mut Place<Watched>, moment: Moment, limits: &Limits, common: &mut Common, events: &mut Vec<Event>) {
     let Place { connection, beside: Watched { observer, .. } } = place;
     let id = connection.id;
-    connection.give_up_holes(&mut |output| observe(observer, output, id, moment, limits, ring, events));
+    connection.give_up_holes(&mut |output| observe(observer, output, id, moment, limits, common, events));
     let now = Now { moment, context: connection.context(), limits };
     let mut tell = |moment, what| events.push(Event { connection: Some(id), moment, what });
     observer.iter_mut().for_each(|observer| observer.give_up(now, &mut tell));
@@ -402,13 +402,13 @@ fn farewell(
     moment: Moment,
     limits: &Limits,
     held: &mut usize,
-    ring: &mut KeyRing,
+    common: &mut Common,
     events: &mut Vec<Event>,
 ) {
     let Watched { mut observer, held: before } = std::mem::take(&mut place.beside);
     *held = held.saturating_sub(before);
     let id = place.connection.id;
-    place.connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, ring, events));
+    place.connection.leave(why, &mut |output| observe(&mut observer, output, id, moment, limits, common, events));
 }
 
 /// How often what waits for secrets is looked at, if none came.

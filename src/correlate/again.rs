@@ -16,11 +16,11 @@ use crate::time::Timestamp;
 
 /// Whether two attempts bear one request; `None` where that is not known.
 pub(super) fn bear_same(one: &Exchange, other: &Exchange) -> Option<bool> {
-    let whole = |exchange: &'_ Exchange| exchange.request.as_deref().is_some_and(|request| !request.cut);
+    let whole = |exchange: &'_ Exchange| exchange.request.as_ref().is_some_and(|request| !request.cut);
     if !whole(one) || !whole(other) {
         return None;
     }
-    let (one, other) = (one.request.as_deref()?, other.request.as_deref()?);
+    let (one, other) = (one.request.as_ref()?, other.request.as_ref()?);
     Some(is_same(one, other))
 }
 

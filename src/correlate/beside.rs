@@ -123,7 +123,7 @@ fn began(Party { exchange, conversation }: Party<'_>) -> Moment {
 }
 
 fn target(exchange: &Exchange) -> Option<&str> {
-    exchange.request.as_deref().map(|request| request.target())
+    exchange.request.as_ref().map(|request| request.target())
 }
 
 /// A gateway that turns to another upstream, or answers, closes the connection that it has given up on within this span.

@@ -90,7 +90,7 @@ pub struct Exchange {
     /// an interim response that is where this ended.
     pub read: Option<u64>,
     /// The request's header section.
-    pub request: Option<Box<Request>>,
+    pub request: Option<Request>,
     /// What is known of the request where it is inside TLS.
     pub veiled: Option<Veiled>,
     /// When its header section was complete.
@@ -108,7 +108,7 @@ pub struct Exchange {
     /// First octets of the final response (or of what stands there).
     pub response_start: Option<ResponseStart>,
     /// The final response's header section.
-    pub response: Option<Box<Response>>,
+    pub response: Option<Response>,
     /// How the response ended.
     pub response_end: Option<ResponseEnd>,
     /// The first defect.
@@ -398,13 +398,11 @@ impl Exchange {
         let good = |response: &&Response| (200..500).contains(&response.status) && !response.cut;
         let asked = self.request_end.map(|(end, _)| end);
         let (Some(answer), Some(asked), Some(start)) =
-            (self.response.as_deref().filter(good), asked, self.response_start.as_ref())
+            (self.response.as_ref().filter(good), asked, self.response_start.as_ref())
         else {
             return false;
         };
-        self.defect.is_none()
-            && asked.frame < start.moment.frame
-            && answer.head_end.saturating_sub(answer.start) < SMALLEST_HEAD_LIMIT
+        self.defect.is_none() && asked.frame < start.moment.frame && u64::from(answer.length) < SMALLEST_HEAD_LIMIT
     }
 
     /// When a side gave up its stream, and why.

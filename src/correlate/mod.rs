@@ -295,7 +295,7 @@ impl Correlator {
                 }
                 if interim {
                     exchange.response_start = None;
-                    exchange.read = exchange.read.max(Some(response.head_end));
+                    exchange.read = exchange.read.max(Some(response.head_end()));
                 } else {
                     exchange.weight += response.weight();
                     self.held_bytes += response.weight();
@@ -306,7 +306,7 @@ impl Correlator {
             }
             What::ResponseContent { exchange, octets } => {
                 if let Some(response) = page.exchange_mut(exchange).and_then(|exchange| exchange.response.as_mut()) {
-                    response.signature.content = octets;
+                    response.content = octets;
                 }
             }
             What::ResponseEnded { exchange, end, content, how } => {
@@ -416,12 +416,12 @@ impl Correlator {
             self.marks.remove(&exchange);
         }
         if let Some(spent) = &mut self.spent {
-            spent.requests.extend(exchange.request.take());
-            spent.responses.extend(exchange.response.take());
+            spent.requests.extend(exchange.request.take().map(|request| request.section));
+            spent.responses.extend(exchange.response.take().map(|response| response.section));
         }
     }
 
-    fn take_request(&mut self, connection: ConnectionId, moment: Moment, request: Box<Request>) {
+    fn take_request(&mut self, connection: ConnectionId, moment: Moment, request: Request) {
         let key = ExchangeKey { connection, number: request.exchange };
         let Some(page) = self.books.page(connection) else { return };
         let came_at_once = key.number > page.conversation.highest;

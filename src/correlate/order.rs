@@ -90,10 +90,10 @@ struct Content {
 
 impl Content {
     fn of(exchange: &Exchange) -> Option<Self> {
-        let request = exchange.request.as_deref()?;
+        let request = exchange.request.as_ref()?;
         Some(Self {
-            method: mark(request.method().as_bytes()),
-            target: mark(request.target().as_bytes()),
+            method: request.method_mark,
+            target: request.target_mark,
             length: exchange.response.as_ref().and_then(|response| response.content_length),
             status: exchange.status()?,
         })

@@ -323,10 +323,10 @@ impl Correlator {
 
     /// Whether a candidate's request has nothing in common with the exchange's, although this gateway's others had.
     pub(super) fn is_unlike(&self, front: &Exchange, key: ExchangeKey) -> bool {
-        let candidate = self.books.exchange(key).and_then(|candidate| candidate.request.as_deref());
+        let candidate = self.books.exchange(key).and_then(|candidate| candidate.request.as_ref());
         let unlike = front
             .request
-            .as_deref()
+            .as_ref()
             .zip(candidate)
             .is_some_and(|(wanted, sent)| wanted.target() != sent.target() && !shared(wanted, sent));
         unlike && self.places.is_front(front.place)

@@ -30,7 +30,7 @@ impl Askers {
     /// Learns from a request that was sent for somebody else.
     pub(super) fn note(&mut self, case: &Case<'_>) {
         let exchange = case.root.exchange;
-        let Some(request) = exchange.request.as_deref().filter(|_| case.role == Role::Upstream) else { return };
+        let Some(request) = exchange.request.as_ref().filter(|_| case.role == Role::Upstream) else { return };
         let found = product::asker(request, is_local(case));
         if found.is_none() && !request.forwarded {
             return;
@@ -48,7 +48,7 @@ impl Askers {
     /// Who asked: by the request, or else by what came from the same address or went to the same endpoint.
     pub(super) fn of(&self, case: &Case<'_>) -> Option<Asker> {
         let exchange = case.root.exchange;
-        if let Some(request) = exchange.request.as_deref() {
+        if let Some(request) = exchange.request.as_ref() {
             return product::asker(request, is_local(case));
         }
         let known = self.addresses.get(&exchange.client.ip()).or_else(|| self.endpoints.get(&exchange.server));

@@ -15,7 +15,7 @@ use crate::event::{Ending, Moment, Response};
 
 /// How an attempt failed whose response goes on behind a hole; `None` if nothing shows that it did.
 pub(super) fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
-    let response = attempt.exchange.response.as_deref()?;
+    let response = attempt.exchange.response.as_ref()?;
     attempt.exchange.response_end.filter(|end| end.how == Ending::Unmeasured)?;
     let given = attempt.given?;
     if given.status == Some(response.status) || given.retried {

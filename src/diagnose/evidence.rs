@@ -220,7 +220,7 @@ impl<'a> Attempt<'a> {
     /// Octets of the response's header section, where it is complete.
     #[must_use]
     pub fn head_octets(&self) -> Option<u64> {
-        self.exchange.response.as_ref().map(|response| response.head_end.saturating_sub(response.start))
+        self.exchange.response.as_ref().map(|response| response.length.into())
     }
 
     /// Whether the gateway passed the response's header section on to its client.
@@ -432,7 +432,7 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
         status: exchange.status(),
         whole: whole || exchange.status().is_some() && lacks_octets(party),
         octets: exchange.response_octets(),
-        own_page: exchange.response.as_deref().is_some_and(product::is_own_page),
+        own_page: exchange.response.as_ref().is_some_and(product::is_own_page),
         defect: exchange.defect.filter(|(_, defect)| defect.sender == Side::Server).map(|(_, defect)| defect.kind),
         retried: false,
         at,

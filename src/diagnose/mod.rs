@@ -328,7 +328,7 @@ impl Diagnoser {
     /// The error that was passed on came from a gateway whose other attempts are in the capture, and for this one it made none.
     fn answered_by_itself<'a>(&self, case: &Case<'a>, attempt: Try<'a>) -> Option<Verdict> {
         let server = attempt.party.exchange.server.ip();
-        let own_answer = attempt.party.exchange.response.as_deref().is_some_and(product::is_own_page);
+        let own_answer = attempt.party.exchange.response.as_ref().is_some_and(product::is_own_page);
         if !case.gateways.is_front(server) || !own_answer {
             return None;
         }

@@ -117,8 +117,8 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     let in_time = attempt.answered_in_time();
     let closed = attempt.gateway_close().filter(|_| attempt.gateway_closed_first());
     // A header section that was completed only behind the gateway's close was none to it.
-    let complete = |response: &Response| closed.is_none_or(|(_, closing, _)| response.head_end <= closing.peer_sent);
-    let in_body = in_time && exchange.response.as_deref().is_some_and(complete);
+    let complete = |response: &Response| closed.is_none_or(|(_, closing, _)| response.head_end() <= closing.peer_sent);
+    let in_body = in_time && exchange.response.as_ref().is_some_and(complete);
     if in_body && exchange.response_end.is_some_and(|end| end.how != Ending::Truncated) {
         return None;
     }
@@ -132,7 +132,7 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     // What ends with the connection had most likely ended when the gateway closed at once: the upstream's close is what the capture
     // lacks.
     let by_close = |response: &Response| response.content_length.is_none() && !response.chunked;
-    let ends_with_it = exchange.response.as_deref().is_some_and(by_close);
+    let ends_with_it = exchange.response.as_ref().is_some_and(by_close);
     if in_body && ends_with_it && waited < SHORTEST_WAIT && attempt.given.is_none_or(|given| given.whole) {
         return None;
     }

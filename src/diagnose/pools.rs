@@ -147,7 +147,7 @@ pub(super) type Kind = ((Endpoint, u64), u64);
 
 /// The kind of a request: the site, and the path's first segment if there is more than one.
 pub(super) fn kind(asked: &Exchange) -> Option<Kind> {
-    let request = asked.request.as_deref()?;
+    let request = asked.request.as_ref()?;
     let host = request.host().map_or(0, |host| {
         if host.bytes().any(|octet| octet.is_ascii_uppercase()) {
             mark(host.to_ascii_lowercase().as_bytes())

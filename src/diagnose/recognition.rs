@@ -85,7 +85,7 @@ impl Diagnoser {
     /// as a gateway sent it, and nothing in it says that it was sent for somebody else.
     pub(super) fn is_view_from_client(&mut self, case: &Case<'_>) -> bool {
         let exchange = case.root.exchange;
-        let Some((request, response)) = exchange.request.as_deref().zip(exchange.response.as_deref()) else {
+        let Some((request, response)) = exchange.request.as_ref().zip(exchange.response.as_ref()) else {
             return false;
         };
         let client = exchange.client.ip();

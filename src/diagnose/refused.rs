@@ -68,7 +68,7 @@ pub(super) fn taken_for_content(attempt: &Attempt<'_>, moment: Moment, kind: Def
 pub(super) fn too_many_fields(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange;
     let given = attempt.given?;
-    let response = exchange.response.as_deref().filter(|response| !response.cut)?;
+    let response = exchange.response.as_ref().filter(|response| !response.cut)?;
     let start = exchange.response_start.as_ref()?.moment;
     let limit = attempt.product.and_then(|product| Some((product, product::response_field_limit(product)?)));
     let most = limit.map_or(MOST_FIELDS, |(_, (most, _))| most);

@@ -395,7 +395,7 @@ fn relayed(attempt: &Attempt<'_>) -> Option<Verdict> {
     };
     // On one leg alone, who asked may be a client, and who answered a gateway: unless the request says that it was sent for
     // somebody else.
-    let forwarded = exchange.request.as_deref().is_some_and(|request| request.forwarded);
+    let forwarded = exchange.request.as_ref().is_some_and(|request| request.forwarded);
     let lone = attempt.given.is_none() && attempt.outside.is_none() && (!forwarded || product::is_own_page(response));
     let answered = passed_on || attempt.given.is_some_and(|given| given.retried);
     let mut verdict = Verdict::new(
@@ -421,7 +421,7 @@ fn relayed(attempt: &Attempt<'_>) -> Option<Verdict> {
 
 /// Whether the answer is a page that gateways write when they fail at what is behind them.
 pub(super) fn is_page_of_gateway(attempt: &Attempt<'_>) -> bool {
-    let response = attempt.exchange.response.as_deref().filter(|response| matches!(response.status, 502..=504));
+    let response = attempt.exchange.response.as_ref().filter(|response| matches!(response.status, 502..=504));
     response.is_some_and(product::is_own_page)
 }
 

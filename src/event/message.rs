@@ -1,6 +1,9 @@
-//! What is needed of a message's header section.
+//! Messages: where each stood, and what is needed of its header section. Of header sections that are the same octet for octet
+//! one copy is kept for all.
 
 use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -8,7 +11,7 @@ use crate::event::Signs;
 use crate::texts::Texts;
 use crate::time::{Moment, Span};
 
-/// A request's header section (RFC 9112 section 3), or what is needed of it.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Which exchange of the connection, from 1.
@@ -17,12 +20,32 @@ pub struct Request {
     pub start: u64,
     /// When its first octet was seen.
     pub first: Moment,
-    /// Offset after the header section.
-    pub head_end: u64,
     /// Up to which offset the client had acknowledged the server's octets when its first octet was seen.
     pub acknowledged: u64,
-    /// Method, target, host and user agent; see [`Request::method`] and so on.
+    /// What its header section says.
+    pub section: Arc<RequestSection>,
+}
+
+/// What the header section says is asked of the request.
+impl Deref for Request {
+    type Target = RequestSection;
+
+    fn deref(&self) -> &RequestSection {
+        &self.section
+    }
+}
+
+/// A request's header section (RFC 9112 section 3), or what is needed of it.
+#[derive(Clone, Debug)]
+pub struct RequestSection {
+    /// Octets that it has.
+    pub length: u32,
+    /// Method, target, host and user agent; see [`RequestSection::method`] and so on.
     pub texts: Texts<4>,
+    /// The mark of the method.
+    pub method_mark: u64,
+    /// The mark of the target.
+    pub target_mark: u64,
     /// Minor version of HTTP/1.
     pub minor_version: u8,
     /// Length of the content, where it is declared; `None` for chunked.
@@ -50,7 +73,7 @@ pub struct Request {
     pub cut: bool,
 }
 
-impl Request {
+impl RequestSection {
     /// Method token, as sent.
     #[must_use]
     pub fn method(&self) -> &str {
@@ -82,14 +105,14 @@ impl Request {
     }
 }
 
-/// Messages that nobody needs any more. Whoever made them is to have them back: memory is given back fastest by the thread
+/// Header sections that nobody needs any more. Whoever made them is to have them back: memory is given back fastest by the thread
 /// that took it.
 #[derive(Debug, Default)]
 pub struct Spent {
-    /// Requests.
-    pub requests: Vec<Box<Request>>,
-    /// Responses.
-    pub responses: Vec<Box<Response>>,
+    /// Those of requests.
+    pub requests: Vec<Arc<RequestSection>>,
+    /// Those of responses.
+    pub responses: Vec<Arc<ResponseSection>>,
 }
 
 impl Spent {
@@ -109,7 +132,7 @@ pub struct ForwardedFor {
     pub port: Option<u16>,
 }
 
-/// A response's status line and header section (RFC 9112 section 4), or what is needed of it.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// Which exchange of the connection, from 1.
@@ -118,13 +141,43 @@ pub struct Response {
     pub start: u64,
     /// When its first octet was seen.
     pub first: Moment,
+    /// Whether a request was outstanding.
+    pub solicited: bool,
+    /// Offset up to which the request stream had been sent when the response's first octet was seen.
+    pub request_sent: u64,
+    /// The first octets of the content, at most 512, once they were seen; only where the status is 400 or above.
+    pub content: Box<[u8]>,
+    /// What its status line and its header section say.
+    pub section: Arc<ResponseSection>,
+}
+
+impl Response {
     /// Offset after the header section.
-    pub head_end: u64,
+    #[must_use]
+    pub fn head_end(&self) -> u64 {
+        self.start.saturating_add(self.section.length.into())
+    }
+}
+
+/// What the header section says is asked of the response.
+impl Deref for Response {
+    type Target = ResponseSection;
+
+    fn deref(&self) -> &ResponseSection {
+        &self.section
+    }
+}
+
+/// A response's status line and header section (RFC 9112 section 4), or what is needed of them.
+#[derive(Clone, Debug)]
+pub struct ResponseSection {
+    /// Octets that they have.
+    pub length: u32,
     /// Status code.
     pub status: u16,
     /// Minor version of HTTP/1.
     pub minor_version: u8,
-    /// Reason phrase and Server field; see [`Response::reason`] and [`Response::server`].
+    /// Reason phrase and Server field; see [`ResponseSection::reason`] and [`ResponseSection::server`].
     pub texts: Texts<2>,
     /// Number of its fields.
     pub fields: u16,
@@ -138,15 +191,11 @@ pub struct Response {
     pub keep_alive_timeout: Option<Span>,
     /// What may tell the product that made the response.
     pub signature: Signature,
-    /// Whether a request was outstanding.
-    pub solicited: bool,
-    /// Offset up to which the request stream had been sent when the response's first octet was seen.
-    pub request_sent: u64,
     /// Whether the snaplen cut its header section: what stood behind the hole is not known, nor is the length of the content.
     pub cut: bool,
 }
 
-impl Response {
+impl ResponseSection {
     /// Reason phrase, printable, at most 64 octets.
     #[must_use]
     pub fn reason(&self) -> &str {
@@ -172,11 +221,9 @@ impl Response {
 #[derive(Clone, Debug, Default)]
 pub struct Signature {
     /// Field names and values that products are recognised by, names in lower case: `via`, `x-cache`, `cf-ray`, …
-    pub fields: Vec<(Box<str>, Box<str>)>,
+    pub fields: Box<[(Box<str>, Box<str>)]>,
     /// Whether all field names are in lower case.
     pub lower_case: bool,
     /// Whether a Date field is present.
     pub date: bool,
-    /// The first octets of the content, at most 512, once they were seen; only of responses with status 400 or above.
-    pub content: Box<[u8]>,
 }

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::event::{ForwardedFor, Moment, Request, Response, Signature};
+use crate::event::{ForwardedFor, Moment, Request, RequestSection, Response, ResponseSection, Signature};
 use crate::mark::mark;
 use crate::observe::signs::Seen;
 use crate::texts::{Texts, readable};
@@ -20,21 +21,35 @@ pub struct Place {
     pub exchange: u32,
     /// Offset of the first octet.
     pub start: u64,
-    /// Offset after the last one.
-    pub end: u64,
     /// When the first octet was seen.
     pub first: Moment,
 }
 
-/// What the events tell of a request. `acknowledged` is how far its sender had received by then; no text is longer than
-/// `text_bytes`.
+impl Place {
+    /// Octets from there up to `end`.
+    #[must_use]
+    pub fn length(self, end: u64) -> usize {
+        usize::try_from(end.saturating_sub(self.start)).unwrap_or(usize::MAX)
+    }
+
+    /// The request whose header section stood there. `acknowledged` is how far its sender had received by then.
+    #[must_use]
+    pub fn request(self, acknowledged: u64, section: Arc<RequestSection>) -> Request {
+        let Self { exchange, start, first } = self;
+        Request { exchange, start, first, acknowledged, section }
+    }
+
+    /// The response whose header section stood there. `request_sent` is how far the request stream was at its first octet.
+    #[must_use]
+    pub fn response(self, request_sent: u64, solicited: bool, section: Arc<ResponseSection>) -> Response {
+        let Self { exchange, start, first } = self;
+        Response { exchange, start, first, solicited, request_sent, content: Box::default(), section }
+    }
+}
+
+/// What the events tell of a request's header section, of so many octets. No text is longer than `text_bytes`.
 #[must_use]
-pub fn request(
-    head: &RequestHead<'_, '_>,
-    framing: Framing,
-    place: Place,
-    (acknowledged, text_bytes): (u64, usize),
-) -> Request {
+pub fn request(head: &RequestHead<'_, '_>, framing: Framing, length: usize, text_bytes: usize) -> RequestSection {
     let mut host = None;
     let mut user_agent = None;
     let mut persistent = head.minor_version >= 1;
@@ -81,13 +96,13 @@ pub fn request(
         host = authority(head.target).map(|authority| cut(authority, text_bytes));
     }
     let target = printable(cut(head.target, text_bytes), head.target_is_whole);
-    Request {
-        exchange: place.exchange,
-        start: place.start,
-        first: place.first,
-        head_end: place.end,
-        acknowledged,
-        texts: Texts::new([Some(cut(head.method, 32)), Some(&target), host, user_agent]),
+    let texts = Texts::new([Some(cut(head.method, 32)), Some(&target), host, user_agent]);
+    let [method_mark, target_mark] = [0, 1].map(|nth| mark(texts.get(nth).unwrap_or_default().as_bytes()));
+    RequestSection {
+        length: u32::try_from(length).unwrap_or(u32::MAX),
+        texts,
+        method_mark,
+        target_mark,
         minor_version: head.minor_version,
         content_length: match framing {
             Framing::Length(length) => Some(length),
@@ -107,16 +122,18 @@ pub fn request(
     }
 }
 
-/// What the events tell of a response. `sent` is how far the request stream was at its first octet.
+/// What the events tell of a response's header section, of so many octets; whether it is the first one of its connection, and so
+/// tells the product.
 #[must_use]
-pub fn response(head: &ResponseHead<'_, '_>, framing: Framing, place: Place, sent: u64, solicited: bool) -> Response {
+pub fn response(head: &ResponseHead<'_, '_>, framing: Framing, length: usize, is_first: bool) -> ResponseSection {
     // What is not said may be said behind the hole.
     let mut persistent = head.minor_version >= 1 && !head.is_cut;
     let mut keep_alive_timeout = None;
     let mut server = None;
     let status = head.status.unwrap_or(0);
     let mut signature = Signature { lower_case: true, ..Signature::default() };
-    let keep = status >= 400 || place.exchange == 1;
+    let keep = status >= 400 || is_first;
+    let mut kept = Vec::new();
     for field in head.fields {
         if signature.lower_case {
             signature.lower_case = !field.name.iter().any(u8::is_ascii_uppercase);
@@ -126,19 +143,17 @@ pub fn response(head: &ResponseHead<'_, '_>, framing: Framing, place: Place, sen
             FieldName::Server => server = Some(cut(field.value, 128)),
             FieldName::Connection => persistent = keeps(field.value).unwrap_or(persistent),
             FieldName::KeepAlive => keep_alive_timeout = keep_alive(field.value),
-            _ if keep && signature.fields.len() < 24 => {
+            _ if keep && kept.len() < 24 => {
                 let name = field.name.to_ascii_lowercase();
                 let [name, value] = [cut(&name, 64), cut(field.value, 160)].map(readable);
-                signature.fields.push((name.into(), value.into()));
+                kept.push((name.into(), value.into()));
             }
             _ => {}
         }
     }
-    Response {
-        exchange: place.exchange,
-        start: place.start,
-        first: place.first,
-        head_end: place.end,
+    signature.fields = kept.into();
+    ResponseSection {
+        length: u32::try_from(length).unwrap_or(u32::MAX),
         status,
         minor_version: head.minor_version,
         texts: Texts::new([Some(cut(head.reason, 64)), server]),
@@ -151,8 +166,6 @@ pub fn response(head: &ResponseHead<'_, '_>, framing: Framing, place: Place, sen
         persistent,
         keep_alive_timeout,
         signature,
-        solicited,
-        request_sent: sent,
         cut: head.is_cut,
     }
 }

@@ -9,6 +9,7 @@ mod pairing;
 mod requests;
 mod responses;
 mod rest;
+mod sections;
 
 use std::borrow::Cow;
 
@@ -20,6 +21,8 @@ use crate::observe::decrypted::Now;
 use crate::observe::http1::cut::Measure;
 use crate::observe::http1::pairing::Queue;
 pub use crate::observe::http1::rest::Rest;
+use crate::observe::http1::sections::Latest;
+pub use crate::observe::http1::sections::Sections;
 use crate::observe::http2::Http2;
 
 /// The observer of one connection.
@@ -41,6 +44,8 @@ pub struct Http1 {
     server_end: u64,
     /// The latest request asked for HTTP/2, and is answered in that.
     upgraded: bool,
+    /// The latest header section of `[the client, the server]`.
+    latest: [Latest; 2],
 }
 
 /// What was recognised as something else, for who reads that: of each side the offset of the first octet, and the octets.
@@ -134,17 +139,24 @@ impl Answer {
 }
 
 impl Http1 {
-    /// Takes the next piece of a direction.
+    /// Takes the next piece of a direction. `sections` are those that came before, on whatever connection.
     #[inline]
-    pub fn piece(&mut self, side: Side, piece: &Piece<'_>, now: &Now<'_>, tell: &mut impl FnMut(What)) {
+    pub fn piece(
+        &mut self,
+        side: Side,
+        piece: &Piece<'_>,
+        now: &Now<'_>,
+        sections: &mut Sections,
+        tell: &mut impl FnMut(What),
+    ) {
         if self.is_opaque() {
             return;
         }
         match (side, piece) {
-            (Side::Client, Piece::Data { at, octets }) => self.client_data(*at, octets, now, tell),
+            (Side::Client, Piece::Data { at, octets }) => self.client_data(*at, octets, now, sections, tell),
             (Side::Server, Piece::Data { at, octets }) => {
                 self.server_end = at + octets.len() as u64;
-                self.server_data(*at, octets, now, tell);
+                self.server_data(*at, octets, now, sections, tell);
             }
             (Side::Client, Piece::Gap { at, length, judged }) => {
                 self.client_gap(*at, *length, *judged == GapJudged::Snaplen, now, tell);

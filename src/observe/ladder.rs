@@ -8,8 +8,9 @@ use crate::event::{Frame, GapJudged, Moment, Side, What};
 use crate::flow::assembler::Piece;
 use crate::flow::connection::Context;
 use crate::limits::Limits;
+use crate::observe::Common;
 use crate::observe::Observer;
-use crate::observe::decrypted::{KeyRing, Now};
+use crate::observe::decrypted::Now;
 use crate::time::Timestamp;
 
 /// What comes by: octets of the client or the server, octets of theirs that are not in the capture or that the
@@ -28,7 +29,7 @@ pub(super) enum Step {
 /// What an observer tells, in short: `1?GET /a` a request, `1.` its end, `1:200` a response, `1!` its end, and so on.
 pub(super) fn told<'a>(mut observer: Observer, head_bytes: usize, steps: impl IntoIterator<Item = &'a Step>) -> String {
     let limits = Limits { head_bytes, ..Limits::default() };
-    let mut ring = KeyRing::new(&limits);
+    let mut common = Common::new(&limits);
     let (mut sent, mut said) = ([0_u64; 2], String::new());
     for (nth, step) in steps.into_iter().enumerate() {
         let moment = Moment { at: Timestamp::default(), frame: Frame::new(0, nth as u64) };
@@ -50,7 +51,7 @@ pub(super) fn told<'a>(mut observer: Observer, head_bytes: usize, steps: impl In
         };
         sent[side.index()] += length;
         let now = Now { moment, context, limits: &limits };
-        observer.piece(side, &piece, now, &mut ring, &mut |_, what| say(&mut said, &what));
+        observer.piece(side, &piece, now, &mut common, &mut |_, what| say(&mut said, &what));
     }
     said.trim_end().to_owned()
 }

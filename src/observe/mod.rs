@@ -23,7 +23,7 @@ use crate::limits::Limits;
 use crate::observe::decrypted::{KeyRing, Now};
 use crate::observe::dns::Dns;
 use crate::observe::fastcgi::FastCgi;
-use crate::observe::http1::{Http1, Rest};
+use crate::observe::http1::{Http1, Rest, Sections};
 use crate::observe::http2::Http2;
 use crate::observe::tls::Tls;
 use crate::observe::veil::Veil;
@@ -45,6 +45,23 @@ pub enum Observer {
     Dns(Box<Dns>),
 }
 
+/// What the observers of a shard have in common.
+#[derive(Debug)]
+pub struct Common {
+    /// The secrets of TLS connections.
+    pub ring: KeyRing,
+    /// Header sections that came more than once.
+    pub sections: Sections,
+}
+
+impl Common {
+    /// That of a shard that begins.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        Self { ring: KeyRing::new(limits), sections: Sections::new() }
+    }
+}
+
 impl Observer {
     /// An observer for a connection; `from_start` where its beginning is in the capture.
     #[must_use]
@@ -55,16 +72,18 @@ impl Observer {
         }
     }
 
-    /// Takes the next piece of a direction. What is told belongs to the moment that is told with it.
+    /// Takes the next piece of a direction, with what it has in common with others. What is told belongs to the moment
+    /// that is told with it.
     #[inline]
     pub fn piece(
         &mut self,
         side: Side,
         piece: &Piece<'_>,
         now: Now<'_>,
-        ring: &mut KeyRing,
+        common: &mut Common,
         tell: &mut impl FnMut(Moment, What),
     ) {
+        let Common { ring, sections } = common;
         if let Self::Resting(rest) = self {
             *self = Self::Http1(Box::new(Http1::wake(*rest)));
         }
@@ -72,7 +91,7 @@ impl Observer {
             Self::Http1(http) => {
                 let Now { moment, .. } = now;
                 let may_open = ring.may_open();
-                http.piece(side, piece, &now, &mut |what| {
+                http.piece(side, piece, &now, sections, &mut |what| {
                     // Who decrypts says whether it is opaque, and who reads HTTP/2 or FastCGI that it is not.
                     let by_other = match what {
                         What::Opaque(Opaque::Http2 | Opaque::FastCgi) => true,

@@ -3,7 +3,7 @@
 //! An address alone tells nothing: anybody may rent one next to a load balancer.
 
 use crate::diagnose::product::Product;
-use crate::event::{Request, Signs};
+use crate::event::{RequestSection, Signs};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,8 @@ impl Asker {
 /// The product that sent a request. `local` where it came from the upstream's own host: the edges of the world do not, but
 /// their tunnels do.
 #[must_use]
-pub fn asker(request: &Request, local: bool) -> Option<Asker> {
-    let Request { signs, minor_version, .. } = *request;
+pub fn asker(request: &RequestSection, local: bool) -> Option<Asker> {
+    let RequestSection { signs, minor_version, .. } = *request;
     if minor_version == 0 || signs.has(Signs::OTHER_HOP) {
         return None;
     }
@@ -94,22 +94,19 @@ mod tests {
 
     use super::*;
     use crate::event::ForwardedFor;
-    use crate::observe::head::{Place, request};
-    use crate::time::{Frame, Moment, Timestamp};
+    use crate::observe::head::request;
     use crate::wire::http1;
 
-    fn asked(fields: &str) -> Request {
+    fn asked(fields: &str) -> RequestSection {
         versioned("HTTP/1.1", fields)
     }
 
-    fn versioned(version: &str, fields: &str) -> Request {
+    fn versioned(version: &str, fields: &str) -> RequestSection {
         let text = format!("GET / {version}\r\nHost: app\r\n{fields}\r\n\r\n");
         let mut room = http1::Fields::new();
         let head = http1::request(text.as_bytes(), &mut room).expect("a request");
         let (framing, _) = http1::framing(head.fields);
-        let first = Moment { at: Timestamp::default(), frame: Frame::new(0, 1) };
-        let place = Place { exchange: 1, start: 0, end: text.len() as u64, first };
-        request(&head, framing, place, (0, 256))
+        request(&head, framing, text.len(), 256)
     }
 
     #[track_caller]

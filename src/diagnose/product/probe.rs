@@ -1,11 +1,11 @@
 //! Which health prober made this request. Probes are evidence, not users' requests, so a wrong guess here would hide a
 //! failure: probers without a mark of their own (Varnish, nginx Plus, Apache httpd) are not guessed at.
 
-use crate::event::Request;
+use crate::event::RequestSection;
 
 /// The health prober that made the request, by name; `None` for everything that may come from a user.
 #[must_use]
-pub fn probe(request: &Request) -> Option<&'static str> {
+pub fn probe(request: &RequestSection) -> Option<&'static str> {
     match request.user_agent() {
         Some(agent) => AGENTS.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name),
         None => anonymous(request),
@@ -13,7 +13,7 @@ pub fn probe(request: &Request) -> Option<&'static str> {
 }
 
 /// Probers that send no User-Agent, but a request that no browser and no library sends.
-fn anonymous(request: &Request) -> Option<&'static str> {
+fn anonymous(request: &RequestSection) -> Option<&'static str> {
     if request.forwarded || request.chunked || request.content_length.is_some_and(|length| length > 0) {
         return None;
     }
@@ -42,18 +42,21 @@ mod tests {
     use smallvec::SmallVec;
 
     use super::*;
-    use crate::event::{Frame, Moment, Signs};
+    use crate::event::Signs;
     use crate::texts::Texts;
-    use crate::time::Timestamp;
 
-    fn request(method: &str, target: &str, minor_version: u8, host: Option<&str>, agent: Option<&str>) -> Request {
-        Request {
-            exchange: 1,
-            start: 0,
-            first: Moment { at: Timestamp::default(), frame: Frame::new(0, 1) },
-            head_end: 0,
-            acknowledged: 0,
+    fn request(
+        method: &str,
+        target: &str,
+        minor_version: u8,
+        host: Option<&str>,
+        agent: Option<&str>,
+    ) -> RequestSection {
+        RequestSection {
+            length: 0,
             texts: Texts::new([Some(method), Some(target), host, agent].map(|text| text.map(str::as_bytes))),
+            method_mark: 0,
+            target_mark: 0,
             minor_version,
             content_length: None,
             chunked: false,

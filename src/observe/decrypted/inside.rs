@@ -12,7 +12,7 @@ use crate::observe::decrypted::Now;
 use crate::observe::decrypted::keys::{Follow, Opened};
 use crate::observe::decrypted::offsets::{Offsets, inside, outside};
 use crate::observe::decrypted::records::{Lost, Whole};
-use crate::observe::http1::Http1;
+use crate::observe::http1::{Http1, Sections};
 use crate::observe::http2::Http2;
 
 /// HTTP, and where its octets stand in the stream.
@@ -181,7 +181,8 @@ impl Inside {
         if let Some(http2) = http2 {
             return http2.piece(side, piece, now, &mut tell);
         }
-        http.piece(side, piece, &now, &mut |what| {
+        // Beside what the cipher costs, taking sections apart does not count.
+        http.piece(side, piece, &now, &mut Sections::default(), &mut |what| {
             if !matches!(what, What::Opaque(Opaque::Http2)) {
                 tell(what);
             }

@@ -94,17 +94,13 @@ pub(super) fn outside([client, server]: &[Offsets; 2], mut what: What) -> What {
         }
         What::RequestEnded { end, .. } => *end = client.end(*end),
         What::Request(request) => {
-            let octets = request.head_end.saturating_sub(request.start);
             request.start = client.start(request.start);
-            request.head_end = request.start.saturating_add(octets);
             request.acknowledged = server.end(request.acknowledged);
         }
         What::ResponseStarted { at, .. } => *at = server.start(*at),
         What::ResponseEnded { end, .. } => *end = server.end(*end),
         What::Response(response) => {
-            let octets = response.head_end.saturating_sub(response.start);
             response.start = server.start(response.start);
-            response.head_end = response.start.saturating_add(octets);
             response.request_sent = client.end(response.request_sent);
         }
         What::Defect(defect, _) => {

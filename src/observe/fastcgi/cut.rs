@@ -84,8 +84,8 @@ impl Open {
             }
             // Where it stands in several records, or behind it.
             let end = start + (HEADER + lines.len()) as u64;
-            let place = Place { exchange: self.exchange, start, end, first: since.0 };
-            self.tell_response(lines, true, place, since.1, tell);
+            let place = Place { exchange: self.exchange, start, first: since.0 };
+            self.tell_response(lines, true, place, (end, since.1), tell);
         }
         match self.answer {
             Answer::Content { from, declared, .. } => {

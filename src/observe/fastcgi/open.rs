@@ -1,5 +1,7 @@
 //! The request that is open: its records' content in, events out.
 
+use std::sync::Arc;
+
 use crate::event::{Defect, DefectKind, Ending, FastCgiEnd, ForwardedFor, Moment, Side, What};
 use crate::flow::connection::Context;
 use crate::observe::decrypted::Now;
@@ -118,8 +120,8 @@ impl Open {
         };
         let (first, context) = self.since;
         let [_, acknowledged] = context.acknowledged;
-        let place = Place { exchange: self.exchange, start: self.start, end, first };
-        let mut request = head::request(&head, framing, place, (acknowledged, text_bytes));
+        let place = Place { exchange: self.exchange, start: self.start, first };
+        let mut request = head::request(&head, framing, place.length(end), text_bytes);
         request.is_fastcgi = true;
         request.persistent = self.keeps;
         // Who asks in this way asks for others.
@@ -129,7 +131,7 @@ impl Open {
         self.asked = Asked::Content(request.content_length);
         self.is_told = true;
         self.is_head = variables.method == b"HEAD";
-        tell(What::Request(Box::new(request)));
+        tell(What::Request(place.request(acknowledged, Arc::new(request))));
         if self.asked == Asked::Content(Some(0)) {
             self.end_request(end, tell);
         }
@@ -212,8 +214,8 @@ impl Open {
         self.tell_response(
             section,
             false,
-            Place { exchange: self.exchange, start, end: head_end, first: since.0 },
-            since.1,
+            Place { exchange: self.exchange, start, first: since.0 },
+            (head_end, since.1),
             tell,
         );
         if let Answer::Content { octets, .. } = &mut self.answer {
@@ -222,12 +224,13 @@ impl Open {
         self.tell_content(content, tell);
     }
 
+    /// Takes a header section that ends at `end` and began when both streams were as far as `context` says.
     pub(super) fn tell_response(
         &mut self,
         section: &[u8],
         is_cut: bool,
         place: Place,
-        context: Context,
+        (end, context): (u64, Context),
         tell: &mut impl FnMut(What),
     ) {
         let mut room = Fields::new();
@@ -237,19 +240,19 @@ impl Open {
             _ => Framing::Undeclared,
         };
         let [request_sent, _] = context.sent;
-        let mut response = head::response(&head, framing, place, request_sent, true);
+        let mut response = head::response(&head, framing, place.length(end), place.exchange == 1);
         response.persistent = self.keeps;
         if let Some(defect) = head.defect {
             self.tell_defect(defect, place.start, section, tell);
         }
         let bodiless = self.is_head || matches!(response.status, 204 | 304);
         self.answer = Answer::Content {
-            from: place.end,
+            from: end,
             octets: 0,
             declared: response.content_length.filter(|_| !bodiless),
             is_wanted: response.status >= 400,
         };
-        tell(What::Response(Box::new(response)));
+        tell(What::Response(place.response(request_sent, true, Arc::new(response))));
     }
 
     fn tell_content(&mut self, octets: &[u8], tell: &mut impl FnMut(What)) {

@@ -12,6 +12,7 @@
 use crate::event::{Ending, What};
 use crate::flow::connection::Context;
 use crate::limits::Limits;
+use crate::observe::http1::sections::Asked;
 use crate::observe::http1::{Http1, Mode, Reader, State};
 use crate::observe::sniff::{self, Guess};
 use crate::wire::http1::{self, Framing};
@@ -35,7 +36,7 @@ impl Http1 {
         }
         let mut room = http1::Fields::new();
         let Some(parsed) = http1::cut_request(&head, &mut room) else { return false };
-        self.requests_begin(&parsed, head.len(), limits, tell);
+        self.requests_begin(Asked::of(&parsed, head.len(), limits), limits, tell);
         self.follow_request(end, tell);
         true
     }
@@ -99,7 +100,7 @@ impl Http1 {
             chunked: framing == Framing::Chunked,
             ends_in_chunk: false,
         };
-        self.take_parsed_head(&parsed, &head, &[], tell);
+        self.take_parsed_head(&parsed, &head, None, tell);
         match self.responses.state {
             State::Cut => {
                 self.answer.wants_content = false;

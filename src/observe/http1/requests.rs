@@ -1,5 +1,7 @@
 //! The requests of a connection: octets of the client in, requests out.
 
+use std::sync::Arc;
+
 use crate::event::{Ending, Opaque, What};
 use crate::flow::connection::Context;
 use crate::flow::steer::looks_like_request;
@@ -8,12 +10,20 @@ use crate::observe::chunks::{Chunks, Fed};
 use crate::observe::decrypted::Now;
 use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::{Method, Outstanding};
+use crate::observe::http1::sections::{Asked, Sections};
 use crate::observe::http1::{Http1, Mode, Reader, State};
 use crate::observe::sniff::{self, Guess};
 use crate::wire::http1::{self, Framing};
 
 impl Http1 {
-    pub(super) fn client_data(&mut self, mut at: u64, mut octets: &[u8], now: &Now<'_>, tell: &mut impl FnMut(What)) {
+    pub(super) fn client_data(
+        &mut self,
+        mut at: u64,
+        mut octets: &[u8],
+        now: &Now<'_>,
+        sections: &mut Sections,
+        tell: &mut impl FnMut(What),
+    ) {
         let context = now.context;
         if self.requests.state == State::Lost {
             if !looks_like_request(octets) {
@@ -30,7 +40,7 @@ impl Http1 {
         }
         while !octets.is_empty() && !self.is_opaque() {
             let taken = match self.requests.state {
-                State::Head => match self.client_head(at, octets, now, tell) {
+                State::Head => match self.client_head(at, octets, now, sections, tell) {
                     Some(taken) => taken,
                     None => return,
                 },
@@ -65,7 +75,14 @@ impl Http1 {
     }
 
     /// Octets where a request must stand. Returns how many were taken; `None` for all.
-    fn client_head(&mut self, at: u64, octets: &[u8], now: &Now<'_>, tell: &mut impl FnMut(What)) -> Option<usize> {
+    fn client_head(
+        &mut self,
+        at: u64,
+        octets: &[u8],
+        now: &Now<'_>,
+        sections: &mut Sections,
+        tell: &mut impl FnMut(What),
+    ) -> Option<usize> {
         let Now { moment, context, limits } = *now;
         if self.requests.first.is_none() {
             // RFC 9112 section 2.2: empty lines before a request line are ignored.
@@ -80,7 +97,7 @@ impl Http1 {
             self.requests.exchange = 0;
         }
         let (head, searched) = self.requests.gather(octets);
-        let taken = self.client_head_octets(&head, searched, now, tell);
+        let taken = self.client_head_octets(&head, searched, now, sections, tell);
         match taken {
             Taken::Some(taken) => {
                 self.requests.buffer.clear();
@@ -102,12 +119,16 @@ impl Http1 {
         head: &[u8],
         searched: usize,
         now: &Now<'_>,
+        sections: &mut Sections,
         tell: &mut impl FnMut(What),
     ) -> Taken {
         let Now { context, limits, .. } = *now;
         let begins = self.mode == Mode::Sniffing || self.requests.exchange == 0;
+        let [latest, _] = &mut self.latest;
+        let known = if begins && searched == 0 { sections.requests.find(head, latest) } else { None };
         if begins {
-            match sniff::client(head) {
+            let guess = if known.is_some() { Guess::Http1 } else { sniff::client(head) };
+            match guess {
                 Guess::Undecided => return Taken::More,
                 Guess::Proxy(length, client) if self.mode == Mode::Sniffing => {
                     if let Some(client) = client {
@@ -141,68 +162,47 @@ impl Http1 {
             self.exchanges += 1;
             self.requests.exchange = self.exchanges;
         }
-        // Nearly always it is there at once, and in order.
-        let mut room = http1::Fields::new();
-        let whole = if searched == 0 { http1::whole_request(head, &mut room) } else { None };
-        let (end, parsed) = match whole {
-            Some((parsed, end)) => (Some(end), Some(parsed)),
-            None => {
-                let end = http1::head_end(head, searched);
-                let end = end.or_else(|| http1::is_simple_request(head).then_some(head.len()));
-                (end, end.and_then(|end| http1::request(head.get(..end)?, &mut room)))
-            }
-        };
+        let read = known.or_else(|| read_at_once(head, searched, limits, sections)).or_else(|| {
+            let end = http1::head_end(head, searched);
+            let end = end.or_else(|| http1::is_simple_request(head).then_some(head.len()))?;
+            Some(Asked::of(&http1::request(head.get(..end)?, &mut http1::Fields::new())?, end, limits))
+        });
         // Of a header section that is there at once nothing is told before, unless it tells the end of others.
-        if begins && (parsed.is_none() || self.responses.state == State::Lost) {
+        if begins && (read.is_none() || self.responses.state == State::Lost) {
             let (at, acknowledged) = (self.requests.start, self.requests.acknowledged);
             tell(What::RequestStarted { exchange: self.exchanges, at, acknowledged });
         }
-        match (end, parsed) {
-            (None, _) => Taken::More,
-            (Some(_), None) => {
-                self.lose_requests(context);
-                Taken::More
+        match read {
+            Some(asked) => {
+                let length = asked.section.length as usize;
+                self.requests_begin(asked, limits, tell);
+                Taken::Some(length)
             }
-            (Some(end), Some(parsed)) => {
-                self.requests_begin(&parsed, end, limits, tell);
-                Taken::Some(end)
+            None => {
+                if http1::head_end(head, searched).is_some() {
+                    self.lose_requests(context);
+                }
+                Taken::More
             }
         }
     }
 
-    pub(super) fn requests_begin(
-        &mut self,
-        parsed: &http1::RequestHead<'_, '_>,
-        length: usize,
-        limits: &Limits,
-        tell: &mut impl FnMut(What),
-    ) {
-        let (framing, _) = http1::framing(parsed.fields);
-        let exchange = self.requests.exchange;
-        let end = self.requests.start + length as u64;
+    /// A request's header section is complete.
+    pub(super) fn requests_begin(&mut self, asked: Asked, limits: &Limits, tell: &mut impl FnMut(What)) {
+        let Asked { section, framing, method } = asked;
+        let (exchange, start) = (self.requests.exchange, self.requests.start);
         let Some(first) = self.requests.first.take() else { return };
-        let place = Place { exchange, start: self.requests.start, end, first };
-        let request = head::request(parsed, framing, place, (self.requests.acknowledged, limits.text_bytes));
-        let method = match parsed.method {
-            b"HEAD" => Method::Head,
-            b"CONNECT" => Method::Connect,
-            _ => Method::Other,
-        };
         if self.answered_early != Some(exchange) {
-            let outstanding = Outstanding {
-                exchange,
-                start: self.requests.start,
-                acknowledged: self.requests.acknowledged,
-                method,
-                upgrade: request.upgrade,
-                simple: parsed.is_simple,
-            };
-            self.ask(outstanding, limits, tell);
+            let acknowledged = self.requests.acknowledged;
+            let (upgrade, simple) = (section.upgrade, section.simple);
+            self.ask(Outstanding { exchange, start, acknowledged, method, upgrade, simple }, limits, tell);
         }
         self.forget_unsolicited();
-        tell(What::Request(Box::new(request)));
+        let (is_cut, end) = (section.cut, start + u64::from(section.length));
+        let place = Place { exchange, start, first };
+        tell(What::Request(place.request(self.requests.acknowledged, section)));
         self.requests.state = match framing {
-            _ if parsed.is_cut => State::Cut,
+            _ if is_cut => State::Cut,
             Framing::Length(left) if left > 0 => State::Content { left },
             Framing::Chunked => State::Chunked(Chunks::default()),
             // Where the next request begins is anybody's guess.
@@ -278,7 +278,7 @@ impl Http1 {
         let lines = head.get(..end).filter(|head| head.ends_with(b"\n"));
         let parsed = lines.and_then(|lines| http1::request(lines, &mut room));
         match parsed {
-            Some(parsed) => self.requests_begin(&parsed, end, limits, tell),
+            Some(parsed) => self.requests_begin(Asked::of(&parsed, end, limits), limits, tell),
             None => {
                 let (start, acknowledged) = (self.requests.start, self.requests.acknowledged);
                 let method = Method::Other;
@@ -303,6 +303,32 @@ impl Http1 {
         self.requests = Reader { state: State::Lost, ..Reader::default() };
         self.unsure = true;
     }
+}
+
+impl Asked {
+    /// What a header section of so many octets says.
+    pub(super) fn of(parsed: &http1::RequestHead<'_, '_>, length: usize, limits: &Limits) -> Self {
+        let (framing, _) = http1::framing(parsed.fields);
+        let method = match parsed.method {
+            b"HEAD" => Method::Head,
+            b"CONNECT" => Method::Connect,
+            _ => Method::Other,
+        };
+        let section = head::request(parsed, framing, length, limits.text_bytes);
+        Self { section: Arc::new(section), framing, method }
+    }
+}
+
+/// What a request's header section says that is there at once, and in order. Nearly all are.
+fn read_at_once(head: &[u8], searched: usize, limits: &Limits, sections: &mut Sections) -> Option<Asked> {
+    if searched > 0 {
+        return None;
+    }
+    let mut room = http1::Fields::new();
+    let (parsed, end) = http1::whole_request(head, &mut room)?;
+    let asked = Asked::of(&parsed, end, limits);
+    sections.requests.note(head.get(..end)?, &asked);
+    Some(asked)
 }
 
 /// How many octets of a header section were taken.

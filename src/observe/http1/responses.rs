@@ -1,18 +1,28 @@
 //! The responses of a connection: octets of the server in, responses out, each with the request that it answers.
 
+use std::sync::Arc;
+
 use crate::event::{Defect, DefectKind, Ending, Opaque, Side, What};
 use crate::limits::Limits;
 use crate::observe::chunks::{Chunks, Fed};
 use crate::observe::decrypted::Now;
 use crate::observe::head::{self, Place};
-use crate::observe::http1::pairing::Method;
+use crate::observe::http1::pairing::{Method, Outstanding};
+use crate::observe::http1::sections::{Answered, Repeated, Sections};
 use crate::observe::http1::{Answer, FIRST_OCTETS, Http1, Mode, Reader, State};
 use crate::observe::tls::alert_instead;
 use crate::wire::http1::{self, Field, FieldName, Fields, Framing, ResponseHead, offset_within};
 use crate::wire::http2;
 
 impl Http1 {
-    pub(super) fn server_data(&mut self, mut at: u64, mut octets: &[u8], now: &Now<'_>, tell: &mut impl FnMut(What)) {
+    pub(super) fn server_data(
+        &mut self,
+        mut at: u64,
+        mut octets: &[u8],
+        now: &Now<'_>,
+        sections: &mut Sections,
+        tell: &mut impl FnMut(What),
+    ) {
         if self.mode == Mode::Sniffing && !self.server_speaks_first(at, octets, now.limits, tell) {
             return;
         }
@@ -21,7 +31,7 @@ impl Http1 {
         }
         while !octets.is_empty() && !self.is_opaque() {
             let taken = match self.responses.state {
-                State::Head => match self.server_head(at, octets, now, tell) {
+                State::Head => match self.server_head(at, octets, now, sections, tell) {
                     Some(taken) => taken,
                     None => return,
                 },
@@ -124,33 +134,48 @@ impl Http1 {
         self.responses = Reader::default();
     }
 
-    fn server_head(&mut self, at: u64, octets: &[u8], now: &Now<'_>, tell: &mut impl FnMut(What)) -> Option<usize> {
+    fn server_head(
+        &mut self,
+        at: u64,
+        octets: &[u8],
+        now: &Now<'_>,
+        sections: &mut Sections,
+        tell: &mut impl FnMut(What),
+    ) -> Option<usize> {
         let begins = self.responses.first.is_none();
         if begins {
             let empty = octets.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
             if empty > 0 {
                 return Some(empty);
             }
-        }
-        // Nearly always it is there at once, and in order.
-        let mut room = Fields::new();
-        if begins && let Some((parsed, end)) = http1::whole_response(octets, &mut room) {
-            self.begin_response(at, octets, true, now, tell);
+            let request = self.begin_response(at, now, tell);
+            // Nearly always it is there at once, and in order.
+            let [_, latest] = &mut self.latest;
+            let before =
+                if self.responses.exchange == 1 { &mut sections.first_responses } else { &mut sections.responses };
+            let known = before.find(octets, latest);
+            let mut room = Fields::new();
+            let parsed = if known.is_none() { http1::whole_response(octets, &mut room) } else { None };
+            self.tell_beginning(octets, request, known.is_some() || parsed.is_some(), tell);
             if self.responses.state != State::Head {
                 return Some(0);
             }
-            self.take_parsed_head(&parsed, octets.get(..end).unwrap_or_default(), octets, tell);
-            return Some(end);
+            if let Some(answered) = known {
+                if answered.framing == Framing::Chunked {
+                    self.answer.keep_first(octets);
+                }
+                let length = answered.section.length as usize;
+                self.respond(answered, tell);
+                return Some(length);
+            }
+            if let Some((parsed, end)) = parsed {
+                let section = octets.get(..end).unwrap_or_default();
+                self.take_parsed_head(&parsed, section, Some((octets, before)), tell);
+                return Some(end);
+            }
         }
         let (head, searched) = self.responses.gather(octets);
         let end = http1::head_end(&head, searched);
-        if begins {
-            self.begin_response(at, octets, end.is_some(), now, tell);
-            self.answer.keep_first(octets);
-            if self.responses.state != State::Head {
-                return Some(0);
-            }
-        }
         if !self.answer.defect_told
             && let Some(within) = http1::status_line_prefix_defect(&head)
         {
@@ -170,11 +195,12 @@ impl Http1 {
             return None;
         };
         let section = head.get(..end).unwrap_or_default();
-        self.take_parsed_head(&http1::response(section, &mut Fields::new()), section, &[], tell);
+        self.take_parsed_head(&http1::response(section, &mut Fields::new()), section, None, tell);
         Some(end.saturating_sub(searched))
     }
 
-    fn begin_response(&mut self, at: u64, octets: &[u8], is_whole: bool, now: &Now<'_>, tell: &mut impl FnMut(What)) {
+    /// A response begins. Returns the request that it answers.
+    fn begin_response(&mut self, at: u64, now: &Now<'_>, tell: &mut impl FnMut(What)) -> Option<Outstanding> {
         let [received, _] = now.context.acknowledged;
         let [request_sent, _] = now.context.sent;
         // A request that is still arriving can be answered as well; it is not in the queue until its head is complete.
@@ -195,47 +221,63 @@ impl Http1 {
         });
         self.responses.start = at;
         self.responses.first = Some(now.moment);
-        let first = octets.get(..FIRST_OCTETS).unwrap_or(octets);
         self.answer = Answer { solicited, request_sent, content_start: at, ..Answer::default() };
+        front
+    }
+
+    /// Tells that a response began in answer to `request`, with these octets, in which its header section is whole or not.
+    fn tell_beginning(
+        &mut self,
+        octets: &[u8],
+        request: Option<Outstanding>,
+        is_whole: bool,
+        tell: &mut impl FnMut(What),
+    ) {
+        let first = octets.get(..FIRST_OCTETS).unwrap_or(octets);
+        if !is_whole {
+            self.answer.keep_first(octets);
+        }
         // Of a header section that is there at once, and answers a request, nothing is told before.
         let is_plain = first.len() == FIRST_OCTETS && first.starts_with(b"HTTP/1.");
-        if !(is_whole && is_plain && front.is_some()) {
-            tell(What::ResponseStarted { exchange: self.responses.exchange, at, solicited, octets: first.len() as u8 });
+        if !(is_whole && is_plain && request.is_some()) {
+            let (exchange, at, solicited) = (self.responses.exchange, self.responses.start, self.answer.solicited);
+            tell(What::ResponseStarted { exchange, at, solicited, octets: first.len() as u8 });
         }
         let is_bare = || octets.iter().zip(b"HTTP/").any(|(octet, expected)| octet != expected);
-        if front.is_some_and(|front| front.simple) && is_bare() {
+        if request.is_some_and(|request| request.simple) && is_bare() {
             // RFC 1945 section 6: a simple request is answered by content alone, and its end is the connection's.
             self.responses.state = State::UntilClose { broken: false };
         }
     }
 
-    /// Takes a header section. `octets` are those that the response began with, where they were not kept before.
+    /// Takes a header section. `at_once` has the octets that the response began with, where they were not kept before, and where
+    /// to note what the section says.
     pub(super) fn take_parsed_head(
         &mut self,
         parsed: &ResponseHead<'_, '_>,
         section: &[u8],
-        octets: &[u8],
+        at_once: Option<(&[u8], &mut Repeated<Answered>)>,
         tell: &mut impl FnMut(What),
     ) {
         let start = self.responses.start;
-        let end = start + section.len() as u64;
         let (framing, conflict) = http1::framing(parsed.fields);
         let conflict = conflict.map(|(kind, line)| {
             let value = parsed.fields.get(line).map_or(0, |field| offset_within(section, field.value));
             (kind, value)
         });
         // Of what is well-formed so far, only chunks may turn out not to be.
-        if !octets.is_empty() && (parsed.defect.or(conflict).is_some() || framing == Framing::Chunked) {
+        let defect = parsed.defect.or(conflict);
+        if let Some((octets, _)) = at_once
+            && (defect.is_some() || framing == Framing::Chunked)
+        {
             self.answer.keep_first(octets);
         }
-        if let Some((kind, within)) = parsed.defect.or(conflict)
+        if let Some((kind, within)) = defect
             && !self.answer.defect_told
         {
             self.defect(kind, start + within as u64, tell);
         }
         let exchange = self.responses.exchange;
-        let Some(first) = self.responses.first else { return };
-        let place = Place { exchange, start, end, first };
         if parsed.status == Some(101) && self.outstanding.answered(exchange).is_some_and(|request| request.upgrade) {
             let is_http2 =
                 |field: &Field<'_>| field.known == FieldName::Upgrade && field.value.eq_ignore_ascii_case(b"h2c");
@@ -245,11 +287,28 @@ impl Http1 {
                 return self.opaque(Opaque::Http2, tell);
             }
         }
-        let response = head::response(parsed, framing, place, self.answer.request_sent, self.answer.solicited);
-        let status = response.status;
+        let said = head::response(parsed, framing, section.len(), exchange == 1);
+        let framing = if parsed.has_bad_status_line() { Framing::Unreadable } else { framing };
+        let answered = Answered { section: Arc::new(said), framing };
+        if let Some((_, before)) = at_once
+            && defect.is_none()
+            && answered.section.status >= 200
+        {
+            before.note(section, &answered);
+        }
+        self.respond(answered, tell);
+    }
+
+    /// A response's header section is complete.
+    fn respond(&mut self, answered: Answered, tell: &mut impl FnMut(What)) {
+        let Answered { section, framing } = answered;
+        let (exchange, start) = (self.responses.exchange, self.responses.start);
+        let Some(first) = self.responses.first else { return };
+        let (status, is_cut, end) = (section.status, section.cut, start + u64::from(section.length));
         self.answer.content_start = end;
         self.answer.wants_content = status >= 400;
-        tell(What::Response(Box::new(response)));
+        let place = Place { exchange, start, first };
+        tell(What::Response(place.response(self.answer.request_sent, self.answer.solicited, section)));
         if (100..200).contains(&status) && status != 101 {
             self.responses = Reader::default();
             return;
@@ -263,9 +322,8 @@ impl Http1 {
             return;
         }
         self.responses.state = match framing {
-            _ if parsed.is_cut => State::Cut,
+            _ if is_cut => State::Cut,
             _ if method == Method::Head || is_bodiless(status) => State::Content { left: 0 },
-            _ if parsed.has_bad_status_line() => State::UntilClose { broken: true },
             Framing::Length(left) => State::Content { left },
             Framing::Chunked => State::Chunked(Chunks::default()),
             Framing::Undeclared => State::UntilClose { broken: false },

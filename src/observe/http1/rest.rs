@@ -44,6 +44,7 @@ impl Http1 {
             answer: Answer::default(),
             server_end: 0,
             upgraded: false,
+            latest: Default::default(),
         }
     }
 

@@ -42,11 +42,19 @@ struct Ladder {
     acknowledged: [u64; 2],
     frame: u64,
     events: Vec<What>,
+    sections: Sections,
 }
 
 impl Ladder {
     fn new(from_start: bool) -> Self {
-        Self { http: Http1::new(from_start), sent: [0; 2], acknowledged: [0; 2], frame: 0, events: Vec::new() }
+        Self {
+            http: Http1::new(from_start),
+            sent: [0; 2],
+            acknowledged: [0; 2],
+            frame: 0,
+            events: Vec::new(),
+            sections: Sections::new(),
+        }
     }
 
     /// The connection rests, if it may.
@@ -64,7 +72,7 @@ impl Ladder {
         let context = Context { sent: self.sent, acknowledged: self.acknowledged };
         let events = &mut self.events;
         let now = Now { moment, context, limits: &Limits::default() };
-        self.http.piece(Side::Client, &piece, &now, &mut |what| events.push(what));
+        self.http.piece(Side::Client, &piece, &now, &mut self.sections, &mut |what| events.push(what));
     }
 
     fn step(&mut self, step: Step<'_>) {
@@ -101,10 +109,10 @@ impl Ladder {
         let context = Context { sent: self.sent, acknowledged: self.acknowledged };
         let now = Now { moment, context, limits: &Limits::default() };
         let events = &mut self.events;
-        self.http.piece(side, &piece, &now, &mut |what| events.push(what));
+        self.http.piece(side, &piece, &now, &mut self.sections, &mut |what| events.push(what));
         if cut > 0 {
             let piece = Piece::Gap { at: at + octets.len() as u64, length: cut, judged: GapJudged::Snaplen };
-            self.http.piece(side, &piece, &now, &mut |what| events.push(what));
+            self.http.piece(side, &piece, &now, &mut self.sections, &mut |what| events.push(what));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Header blocks that were decoded: requests, responses, trailers.
 
+use std::sync::Arc;
+
 use crate::event::{Defect, DefectKind, Side, What};
 use crate::observe::decrypted::Now;
 use crate::observe::head::{self, Place};
@@ -101,9 +103,9 @@ impl Http2 {
             target_is_whole: parts.path.or(parts.authority).is_some() || !lines.cut,
             fields: &parts.fields,
         };
-        let place = Place { exchange, start: block.start, end, first: moment };
-        let request = head::request(&head, framing, place, (acknowledged, now.limits.text_bytes));
-        tell(What::Request(Box::new(request)));
+        let place = Place { exchange, start: block.start, first: moment };
+        let section = head::request(&head, framing, place.length(end), now.limits.text_bytes);
+        tell(What::Request(place.request(acknowledged, Arc::new(section))));
         self.ends(Side::Client, &block.header, end, tell);
     }
 
@@ -116,7 +118,6 @@ impl Http2 {
         let parts = Parts::of(lines, &mut cookies);
         let exchange = stream.exchange;
         let (moment, context) = block.since;
-        let place = Place { exchange, start: block.start, end, first: moment };
         let framing = parts.framing(block.header.ends_stream());
         let defect = parts.status.is_none().then_some((DefectKind::BadStatusLine, 0));
         let head = ResponseHead {
@@ -128,15 +129,16 @@ impl Http2 {
             is_cut: lines.cut,
         };
         let [request_sent, _] = context.sent;
-        let mut response = head::response(&head, framing, place, request_sent, true);
+        let place = Place { exchange, start: block.start, first: moment };
+        let mut section = head::response(&head, framing, place.length(end), exchange == 1);
         // RFC 9113 section 8.2: they all are, and that tells nothing.
-        response.signature.lower_case = false;
+        section.signature.lower_case = false;
         if let Some((kind, within)) = defect {
             let defect = Defect { exchange, sender: Side::Server, offset: block.start, within: within as u64, kind };
             tell(What::Defect(defect, Box::default()));
         }
-        let status = response.status;
-        tell(What::Response(Box::new(response)));
+        let status = section.status;
+        tell(What::Response(place.response(request_sent, true, Arc::new(section))));
         if !(100..200).contains(&status) {
             stream.response = Until::Content;
             stream.wants_content = status >= 400;

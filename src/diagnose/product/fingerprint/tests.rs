@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use super::*;
-use crate::event::{Frame, Moment, Signature};
+use crate::event::{Frame, Moment, ResponseSection, Signature};
 use crate::texts::Texts;
 use crate::time::Timestamp;
 
@@ -18,37 +20,46 @@ fn response(status: u16, server: Option<&str>, content: &str) -> Response {
         exchange: 1,
         start: 0,
         first: Moment { at: Timestamp::default(), frame: Frame::new(0, 1) },
-        head_end: 0,
-        status,
-        minor_version: 1,
-        texts: Texts::new([Some("Bad Gateway"), server].map(|text| text.map(str::as_bytes))),
-        fields: 0,
-        content_length: Some(content.len() as u64),
-        chunked: false,
-        persistent: true,
-        keep_alive_timeout: None,
-        signature: Signature { fields: Vec::new(), lower_case: false, date: true, content: content.as_bytes().into() },
         solicited: true,
         request_sent: 0,
-        cut: false,
+        content: content.as_bytes().into(),
+        section: Arc::new(ResponseSection {
+            length: 0,
+            status,
+            minor_version: 1,
+            texts: Texts::new([Some("Bad Gateway"), server].map(|text| text.map(str::as_bytes))),
+            fields: 0,
+            content_length: Some(content.len() as u64),
+            chunked: false,
+            persistent: true,
+            keep_alive_timeout: None,
+            signature: Signature { fields: Box::default(), lower_case: false, date: true },
+            cut: false,
+        }),
     }
 }
 
+fn section(response: &mut Response) -> &mut ResponseSection {
+    Arc::get_mut(&mut response.section).expect("nobody else has it")
+}
+
 fn with_fields(mut response: Response, fields: &[(&str, &str)]) -> Response {
-    for (name, value) in fields {
+    for (name, _) in fields {
         assert!(KEPT_FIELDS.contains(name), "{name} is not kept");
-        response.signature.fields.push(((*name).into(), (*value).into()));
     }
+    let kept = &mut section(&mut response).signature.fields;
+    let added = fields.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    *kept = kept.iter().cloned().chain(added).collect();
     response
 }
 
 fn lower_case(mut response: Response) -> Response {
-    response.signature.lower_case = true;
+    section(&mut response).signature.lower_case = true;
     response
 }
 
 fn without_date(mut response: Response) -> Response {
-    response.signature.date = false;
+    section(&mut response).signature.date = false;
     response
 }
 
@@ -232,7 +243,7 @@ fn squid_names_its_error() {
 #[test]
 fn the_smaller_servers_are_known_by_page_and_name() {
     let mut h2o = response(502, Some("h2o/2.2.5"), "I/O error (head)");
-    h2o.texts = Texts::new([Some(b"Gateway Error"), h2o.server().map(str::as_bytes)]);
+    section(&mut h2o).texts = Texts::new([Some(b"Gateway Error"), Some(b"h2o/2.2.5")]);
     check(&h2o, Product::H2o, true, "Server: h2o/2.2.5 and its text \"I/O error (head)\"");
     let page = "<!DOCTYPE html><html lang=\"en\"><title>502 Bad Gateway</title><body><h1>502 Bad Gateway</h1><footer>nghttpx</footer></body></html>";
     check(&response(502, Some("nghttpx"), page), Product::Nghttpx, true, "Server: nghttpx and its own 502 page");
