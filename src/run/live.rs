@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::analysis::{Analysis, News};
+use crate::analysis::{Analysis, News, TakeRow};
 use crate::capture::filter::Filter;
 use crate::capture::keep::recorder::Recorder;
 use crate::capture::keep::ring::{Ring, Turn};
@@ -62,13 +62,10 @@ pub(super) fn watch(cli: &Cli) -> Result<ExitCode, Error> {
     if cli.verbose {
         say(&dropped);
     }
-    let mut write_row = |row: &ExchangeRow| {
-        if let Some(table) = &mut table {
-            table.row(row);
-        }
-    };
+    let mut write_row = table.as_mut().map(|table| |row: &ExchangeRow| table.row(row));
+    let take_row = write_row.as_mut().map(|write| -> TakeRow<'_> { write });
     let question = question(cli, aim.is_focus());
-    let mut analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, Some(&mut write_row)).live();
+    let mut analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, take_row).live();
     if !cli.keylog.is_empty() {
         analysis.may_learn_late();
     }
