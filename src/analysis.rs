@@ -21,7 +21,7 @@ use crate::correlate::{Case, Correlator, Finding, Role};
 use crate::diagnose::differ::Differ;
 use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question, advice, episode, warning};
-use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Opaque, Spent, What};
+use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Opaque, Request, Response, Spent, What};
 use crate::flow::share::Share;
 use crate::flow::steer::{Captured, Steer};
 
@@ -152,7 +152,7 @@ impl<'r> Analysis<'r> {
     /// Endpoints at which attempts were made, sorted.
     #[must_use]
     pub fn upstreams(&self) -> Vec<Endpoint> {
-        self.above.findings.stats.upstreams.keys().copied().collect()
+        self.above.findings.stats.upstreams.sorted().into_iter().map(|(endpoint, _)| *endpoint).collect()
     }
 
     /// All addresses of all gateways that are known, sorted.
@@ -217,7 +217,13 @@ impl Above<'_> {
     pub fn take(&mut self, events: impl Iterator<Item = Event>) {
         let Self { correlator, findings, .. } = self;
         for event in events {
-            findings.count(&event);
+            match &event.what {
+                What::Request(request) => findings.count_request(request),
+                What::Response(response) => findings.count_response(response),
+                // Most of what happens is counted nowhere.
+                What::RequestEnded { .. } | What::Acknowledged { .. } | What::ResponseEnded { .. } => {}
+                what => findings.count(what),
+            }
             correlator.take(event, &mut |finding| findings.take(finding));
         }
     }
@@ -356,28 +362,13 @@ impl Findings<'_> {
         }
     }
 
-    fn count(&mut self, event: &Event) {
+    fn count(&mut self, what: &What) {
         let totals = &mut self.totals;
-        match &event.what {
+        match what {
             // A connection whose SYN is only quoted is none that the capture holds.
             What::Opened(opened) if opened.first == FirstSeen::Quoted => {}
             What::Opened(_) => totals.tcp_connections += 1,
             What::Reset(_) => totals.resets += 1,
-            What::Request(request) => {
-                let [requests, _] = &mut self.cut_heads;
-                *requests += u64::from(request.cut);
-                if let Some(count) = totals.requests_seen.get_mut(request.method()) {
-                    *count += 1;
-                } else {
-                    let method = if totals.requests_seen.len() < MOST_METHODS { request.method() } else { "other" };
-                    *totals.requests_seen.entry(method.to_owned()).or_default() += 1;
-                }
-            }
-            What::Response(response) if response.status > 0 => {
-                let [_, responses] = &mut self.cut_heads;
-                *responses += u64::from(response.cut);
-                *totals.responses_seen.entry(response.status).or_default() += 1;
-            }
             What::Gap { judged: GapJudged::Capture | GapJudged::Snaplen, .. } => self.gaps += 1,
             What::Opaque(Opaque::Tls) => self.opaque_tls += 1,
             What::Opaque(Opaque::Http2) => self.decrypted_and_lost.1 += 1,
@@ -386,16 +377,36 @@ impl Findings<'_> {
         }
     }
 
-    fn take(&mut self, finding: Finding<'_>) {
-        match finding {
-            Finding::Case(mut case) => {
-                self.diagnoser.take_stand(&mut case);
-                let downstream = self.count_case(&case);
-                let told = self.desk.as_mut().and_then(|desk| desk.told(&case));
+    fn count_request(&mut self, request: &Request) {
+        let [requests, _] = &mut self.cut_heads;
+        *requests += u64::from(request.cut);
+        let seen = &mut self.totals.requests_seen;
+        if let Some(count) = seen.get_mut(request.method()) {
+            *count += 1;
+        } else {
+            let method = if seen.len() < MOST_METHODS { request.method() } else { "other" };
+            *seen.entry(method.to_owned()).or_default() += 1;
+        }
+    }
+
+    fn count_response(&mut self, response: &Response) {
+        if response.status > 0 {
+            let [_, responses] = &mut self.cut_heads;
+            *responses += u64::from(response.cut);
+            *self.totals.responses_seen.entry(response.status).or_default() += 1;
+        }
+    }
+
+    fn take(&mut self, mut finding: Finding<'_>) {
+        match &mut finding {
+            Finding::Case(case) => {
+                self.diagnoser.take_stand(case);
+                let downstream = self.count_case(case);
+                let told = self.desk.as_mut().and_then(|desk| desk.told(case));
                 // What was told stays told.
-                let incident = self.diagnoser.judge(&case, &mut self.stats).or_else(|| told.clone());
+                let incident = self.diagnoser.judge(case, &mut self.stats).or_else(|| told.clone());
                 if downstream {
-                    self.differ.note(&case, incident.as_ref().map(|incident| incident.kind));
+                    self.differ.note(case, incident.as_ref().map(|incident| incident.kind));
                 }
                 if let Some(incident) = incident {
                     self.keep(incident, told);
@@ -403,16 +414,16 @@ impl Findings<'_> {
             }
             Finding::Provisional { case, contested } => {
                 if let Some(desk) = self.desk.as_mut().filter(|desk| desk.has_room())
-                    && let Some(incident) = self.diagnoser.preview(&case, contested)
+                    && let Some(incident) = self.diagnoser.preview(case, *contested)
                 {
                     desk.tell(case.root.exchange.key, incident);
                 }
             }
-            Finding::Missed(moment) => self.diagnoser.missed(moment),
-            Finding::Accepted(endpoint, moment) => self.diagnoser.accepted(endpoint, moment),
-            Finding::Responded(server, how) => self.diagnoser.responded(server, how),
-            Finding::Secured(server, host) => self.diagnoser.secured(server, host),
-            Finding::IdleClose(conversation, idle) => self.diagnoser.closed_idle(conversation, idle, &mut self.stats),
+            Finding::Missed(moment) => self.diagnoser.missed(*moment),
+            Finding::Accepted(endpoint, moment) => self.diagnoser.accepted(*endpoint, *moment),
+            Finding::Responded(server, how) => self.diagnoser.responded(*server, *how),
+            Finding::Secured(server, host) => self.diagnoser.secured(*server, *host),
+            Finding::IdleClose(conversation, idle) => self.diagnoser.closed_idle(conversation, *idle, &mut self.stats),
             Finding::Conversation(conversation) => self.stats.conversation(conversation),
             Finding::Resolved(lookup, moment) => {
                 self.stats.upstream_resolve.note(moment.at.since(lookup.began.at));

@@ -6,14 +6,14 @@ pub mod clusters;
 pub mod habits;
 pub mod served;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use hashbrown::HashMap;
 use hdrhistogram::Histogram;
 
-use crate::correlate::conversation::{Conversation, Exchange};
+use crate::correlate::by_place::ByPlace;
+use crate::correlate::conversation::{Conversation, Exchange, Place};
 use crate::event::{Endpoint, FirstSeen, GoneWhy, Moment, Side};
 use crate::stats::clusters::Clusters;
 use crate::stats::habits::{End, Habits, Idle};
@@ -39,7 +39,7 @@ impl Default for Spans {
 impl Spans {
     /// Notes a span; what is longer than an hour counts as an hour.
     pub fn note(&mut self, span: Duration) {
-        let us = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).min(LONGEST_US);
+        let us = micros(span).min(LONGEST_US);
         if let Some(histogram) = &mut self.histogram {
             histogram.saturating_record(us);
             self.min_us = self.min_us.min(us);
@@ -191,6 +191,8 @@ pub struct Taken {
     served: bool,
     /// Whose attempt it was, and when it began.
     by: Option<(IpAddr, Timestamp)>,
+    /// The number of the endpoint that was asked.
+    place: Place,
 }
 
 impl Taken {
@@ -206,6 +208,7 @@ impl Taken {
             idle: exchange.idle,
             served: !failed && exchange.is_answered(),
             by: Some((exchange.client.ip(), exchange.started.at)),
+            place: exchange.place,
         }
     }
 }
@@ -228,7 +231,7 @@ pub struct Stats {
     /// Downstream wait of failed exchanges.
     pub failed_wait: Spans,
     /// Upstreams.
-    pub upstreams: BTreeMap<Endpoint, Upstream>,
+    pub upstreams: ByPlace<Upstream>,
     servers: HashMap<Endpoint, Server>,
     habits: HashMap<IpAddr, Habits>,
     /// When lookups led to an address.
@@ -250,7 +253,7 @@ impl Stats {
     /// The same of an attempt that was put by.
     pub fn take(&mut self, endpoint: Endpoint, taken: &Taken) {
         let Self { upstreams, upstream_connect, upstream_tls, upstream_wait, habits, .. } = self;
-        let Some(upstream) = upstream(upstreams, endpoint) else { return };
+        let Some(upstream) = upstreams.entry(taken.place, endpoint, MOST_ENDPOINTS) else { return };
         upstream.attempts += 1;
         if let Some(connect) = taken.connect {
             upstream_connect.note(connect);
@@ -301,7 +304,7 @@ impl Stats {
     /// A gateway's health probes of an upstream, and how many of them failed. They are in no other number.
     pub fn probes(&mut self, endpoint: Endpoint, sent: u64, failed: u64) {
         self.probes = (self.probes.0 + sent, self.probes.1 + failed);
-        if let Some(upstream) = upstream(&mut self.upstreams, endpoint) {
+        if let Some(upstream) = self.upstreams.entry(Place::default(), endpoint, MOST_ENDPOINTS) {
             upstream.probes = (upstream.probes.0 + sent, upstream.probes.1 + failed);
         }
     }
@@ -393,14 +396,6 @@ impl Stats {
     }
 }
 
-/// An upstream's record, unless there are too many.
-fn upstream(upstreams: &mut BTreeMap<Endpoint, Upstream>, endpoint: Endpoint) -> Option<&mut Upstream> {
-    if upstreams.len() >= MOST_ENDPOINTS && !upstreams.contains_key(&endpoint) {
-        return None;
-    }
-    Some(upstreams.entry(endpoint).or_default())
-}
-
 /// Last octet of the request to first octet of the response. `None` for a response that did not wait for the end of the
 /// request: it says nothing of how long an answer takes.
 #[must_use]
@@ -414,6 +409,11 @@ pub fn wait(exchange: &Exchange) -> Option<Duration> {
 pub fn waited(exchange: &Exchange, until: Moment) -> Option<Duration> {
     let (sent, _) = exchange.request_end?;
     (sent.at <= until.at).then(|| until.at.since(sent.at))
+}
+
+/// Whole microseconds, in 64 bits.
+fn micros(span: Duration) -> u64 {
+    span.as_secs().saturating_mul(1_000_000).saturating_add(span.subsec_micros().into())
 }
 
 /// Whether a connection stayed half-closed: who had closed, for how long, and what the other side still sent.

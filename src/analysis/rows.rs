@@ -85,7 +85,7 @@ pub(super) fn upstreams(stats: &Stats, diagnoser: &Diagnoser) -> Vec<report::Ups
                 .collect(),
         }
     };
-    stats.upstreams.iter().map(of).collect()
+    stats.upstreams.sorted().into_iter().map(of).collect()
 }
 
 pub(super) fn latency(stats: &Stats) -> Latency {

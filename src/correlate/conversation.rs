@@ -10,7 +10,7 @@ use crate::correlate::disturbance::Disturbance;
 use crate::correlate::handshake::Handshake;
 use crate::correlate::marks::of_client;
 pub use crate::correlate::missing::{Hole, Repeat};
-use crate::correlate::places::Place;
+pub use crate::correlate::places::Place;
 use crate::event::{
     Closing, ConnectionId, Defect, Ending, Endpoint, FastCgiEnd, FirstSeen, GapJudged, Moment, Opaque, Opened, Request,
     Response, Side, StreamReset, Veiled, What,

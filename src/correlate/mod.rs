@@ -7,6 +7,7 @@
 mod again;
 mod beside;
 mod books;
+pub mod by_place;
 mod case;
 mod claims;
 pub mod conversation;

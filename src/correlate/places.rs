@@ -13,7 +13,12 @@ pub struct Place(u32);
 
 impl Place {
     /// That of an endpoint too many. Nothing is known of it.
-    const BEYOND: Self = Self(0);
+    pub(super) const BEYOND: Self = Self(0);
+
+    /// From 0, without gaps.
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// What is known of the endpoints. 104 octets each.
@@ -192,7 +197,7 @@ impl Places {
 
     /// The same for many at one `outer`. Most of them are of one endpoint, which is looked at once.
     pub(super) fn behind(&self, outer: Place) -> impl FnMut(Place) -> bool {
-        let mut latest = (outer, self.may_stand_behind(outer, outer));
+        let mut latest = (outer, outer == Place::BEYOND && self.may_stand_behind(outer, outer));
         move |inner| {
             if latest.0 != inner {
                 latest = (inner, self.may_stand_behind(inner, outer));

@@ -181,7 +181,8 @@ fn loss(cause: Cause, upstream: Endpoint, stats: &Stats) -> Option<String> {
             | Cause::StalledBody
     );
     let own = stats.of_server(upstream).filter(|own| of_the_way && own.repeated > 0 && own.segments >= own.repeated)?;
-    let others = stats.upstreams.keys().filter(|other| **other != upstream).filter_map(|other| stats.of_server(*other));
+    let others = stats.upstreams.iter().filter(|(other, _)| **other != upstream);
+    let others = others.filter_map(|(other, _)| stats.of_server(*other));
     let (repeated, segments) =
         others.fold((0, 0), |(repeated, segments), other| (repeated + other.repeated, segments + other.segments));
     let share = |repeated: u64, segments: u64| format!("{:.1} %", repeated as f64 * 100.0 / segments as f64);

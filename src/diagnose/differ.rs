@@ -3,18 +3,16 @@
 
 mod chance;
 mod facet;
+mod paths;
 
 use std::time::Duration;
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
-
+use crate::correlate::by_place::ByPlace;
 use crate::correlate::{Case, Party};
 use crate::diagnose::differ::chance::{hypergeometric_tail, wilson};
-use crate::diagnose::differ::facet::{BUCKETED, Facet, Slot, method, pattern, slot, value};
+use crate::diagnose::differ::facet::{BUCKETED, Facet, Slot, method, slot, value};
+use crate::diagnose::differ::paths::Paths;
 use crate::diagnose::incident::Kind;
-use crate::event::Endpoint;
-use crate::mark::mark;
 use crate::time::Timestamp;
 
 /// Something that failing exchanges have in common.
@@ -44,8 +42,8 @@ struct Count {
 /// Counts of exchanges by what they have in common; some 200 KB at most.
 #[derive(Debug)]
 pub struct Differ {
-    upstreams: HashMap<Endpoint, Count>,
-    paths: HashMap<u64, (Count, Box<str>)>,
+    upstreams: ByPlace<Count>,
+    paths: Paths,
     bucketed: [[Count; Slot::MOST]; BUCKETED.len()],
     spanned: Option<(Timestamp, Timestamp)>,
     /// Exchanges whose upstream or path was one too many.
@@ -55,8 +53,8 @@ pub struct Differ {
 impl Default for Differ {
     fn default() -> Self {
         Self {
-            upstreams: HashMap::new(),
-            paths: HashMap::new(),
+            upstreams: ByPlace::default(),
+            paths: Paths::default(),
             bucketed: [[Count::default(); Slot::MOST]; BUCKETED.len()],
             spanned: None,
             beyond: 0,
@@ -87,15 +85,9 @@ impl Differ {
             if let Some((start, end)) = asked.request_start.zip(asked.request_end_offset()) {
                 bucket(Facet::Size, slot(Facet::Size, end.saturating_sub(start)));
             }
-            let name = pattern(request.target());
-            let key = mark(name.as_bytes());
-            let has_room = paths.len() < MOST_PATHS;
-            match paths.entry(key) {
-                Entry::Occupied(mut known) => known.get_mut().0.note(failed),
-                Entry::Vacant(place) if has_room => {
-                    place.insert((Count::default(), name.as_str().into())).0.note(failed);
-                }
-                Entry::Vacant(_) => *beyond += 1,
+            match paths.of(request.target()) {
+                Some(count) => count.note(failed),
+                None => *beyond += 1,
             }
         }
         let (hour, minute) = facet::time_of_day(asked.started.at);
@@ -103,12 +95,9 @@ impl Differ {
         bucket(Facet::Minute, minute);
         let Some(attempt) = attempt else { return };
         let Party { exchange, conversation } = attempt.party;
-        if let Some(count) = upstreams.get_mut(&exchange.server) {
-            count.note(failed);
-        } else if upstreams.len() < MOST_UPSTREAMS {
-            upstreams.entry(exchange.server).or_default().note(failed);
-        } else {
-            *beyond += 1;
+        match upstreams.entry(exchange.place, exchange.server, MOST_UPSTREAMS) {
+            Some(count) => count.note(failed),
+            None => *beyond += 1,
         }
         if exchange.key.number == 0 {
             // A connection that never opened has neither age nor number.
@@ -140,7 +129,7 @@ impl Differ {
         let upstreams: Vec<(String, Count)> =
             self.upstreams.iter().map(|(endpoint, count)| (endpoint.to_string(), *count)).collect();
         best("upstream", sorted(upstreams.clone()), sum(&upstreams));
-        let paths: Vec<(String, Count)> = self.paths.values().map(|(count, name)| (name.to_string(), *count)).collect();
+        let paths: Vec<(String, Count)> = self.paths.all().map(|(name, count)| (name.to_owned(), count)).collect();
         best("path", sorted(paths.clone()), sum(&paths));
         let long = self.spanned.map_or(Duration::ZERO, |(first, last)| last.since(first)) >= LONG;
         for (facet, slots) in BUCKETED.iter().zip(&self.bucketed) {
@@ -212,7 +201,7 @@ fn sorted(mut values: Vec<(String, Count)>) -> Vec<(String, Count)> {
 }
 
 fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+    span.as_secs().saturating_mul(1000).saturating_add(span.subsec_millis().into())
 }
 
 /// Differences at most: a few facts help, many hide each other.
@@ -225,7 +214,5 @@ const LIFT: f64 = 1.5;
 const MOST_CHANCE: f64 = 0.001;
 /// From this span on the time of day may be a reason.
 const LONG: Duration = Duration::from_secs(2 * 3600);
-/// Paths that are told apart.
-const MOST_PATHS: usize = 1024;
 /// Upstreams that are told apart.
 const MOST_UPSTREAMS: usize = 512;

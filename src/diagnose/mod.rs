@@ -438,7 +438,7 @@ impl Diagnoser {
             if let Some(verdict) = &verdict {
                 self.note_failure(root, exchange, verdict, exchange.over.unwrap_or(exchange.started), true);
             } else {
-                self.pools.served(exchange.server, exchange.started.at);
+                self.pools.served(exchange);
             }
             return None;
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
+use crate::correlate::by_place::ByPlace;
 use crate::correlate::conversation::Exchange;
 use crate::diagnose::local::Failure;
 use crate::event::Endpoint;
@@ -25,7 +26,7 @@ pub(super) struct Pools {
     /// Connections without a request that failed, and the kinds of requests that failed with them.
     failed: Ties,
     /// When the latest request that an endpoint served was sent to it.
-    served: HashMap<Endpoint, Timestamp>,
+    served: ByPlace<Option<Timestamp>>,
 }
 
 pub(super) type Pool = SmallVec<[Endpoint; 2]>;
@@ -70,12 +71,10 @@ impl Pools {
         }
     }
 
-    /// An endpoint served a request that was sent to it at `sent`.
-    pub(super) fn served(&mut self, upstream: Endpoint, sent: Timestamp) {
-        if let Some(latest) = self.served.get_mut(&upstream) {
-            *latest = sent.max(*latest);
-        } else if self.served.len() < MOST_SERVED {
-            self.served.insert(upstream, sent);
+    /// An endpoint served a request.
+    pub(super) fn served(&mut self, attempt: &Exchange) {
+        if let Some(latest) = self.served.entry(attempt.place, attempt.server, MOST_SERVED) {
+            *latest = Some(latest.map_or(attempt.started.at, |latest| latest.max(attempt.started.at)));
         }
     }
 
@@ -132,8 +131,8 @@ impl Pools {
             .copied()
             .collect();
         failures.retain(|failure| {
-            let served = self.served.get(&failure.upstream);
-            served.is_none_or(|sent| *sent <= failure.at || *sent > at)
+            let served = self.served.get(&failure.upstream).copied().flatten();
+            served.is_none_or(|sent| sent <= failure.at || sent > at)
         });
         let mut down: Pool = failures.iter().map(|failure| failure.upstream).collect();
         down.sort_unstable();

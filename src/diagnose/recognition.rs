@@ -6,19 +6,44 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use crate::correlate::gateway::Gateways;
-use crate::correlate::{Case, Role};
+use crate::correlate::{Case, Party, Role, Try};
 use crate::diagnose::Diagnoser;
 use crate::diagnose::product::{self, Product, Recognition};
-use crate::event::Endpoint;
+use crate::event::{Endpoint, Response};
+use crate::mark::mark;
 
 /// The products that were recognised, by the endpoint at which they answer: two of them may share a host.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Products(HashMap<Endpoint, Recognition>);
+pub(super) struct Products {
+    found: HashMap<Endpoint, Recognition>,
+    /// What responses were that tell nothing more, lately.
+    dull: [Option<Dull>; DULL],
+}
+
+/// A response below 400 that has no field but Server by which products are recognised, and that is no sign stronger than this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Dull {
+    server: u64,
+    lower_case: bool,
+    beyond: u8,
+}
+
+impl Dull {
+    fn of(response: &Response, server: Option<&str>, beyond: u8) -> Option<Self> {
+        let is_plain = response.status < 400 && response.signature.fields.is_empty();
+        let server = || server.map_or(0, |server| mark(server.as_bytes()));
+        is_plain.then(|| Self { server: server(), lower_case: response.signature.lower_case, beyond })
+    }
+
+    fn place(self) -> usize {
+        self.server as usize % DULL
+    }
+}
 
 impl Products {
     /// The product that answers at an endpoint: the one recognised there, or the only one of its gateway.
     pub(super) fn at(&self, front: Endpoint, gateways: &Gateways) -> Option<Product> {
-        let there = self.0.get(&front).map(|known| known.product);
+        let there = self.found.get(&front).map(|known| known.product);
         there.or_else(|| self.only(front.ip(), gateways))
     }
 
@@ -37,7 +62,10 @@ impl Products {
 
     fn of(&self, address: IpAddr, gateways: &Gateways) -> impl Iterator<Item = (Endpoint, &Recognition)> {
         let root = gateways.root(address);
-        self.0.iter().filter(move |(front, _)| gateways.root(front.ip()) == root).map(|(front, known)| (*front, known))
+        self.found
+            .iter()
+            .filter(move |(front, _)| gateways.root(front.ip()) == root)
+            .map(|(front, known)| (*front, known))
     }
 
     /// Learns the gateway's product from what it gave to its client.
@@ -45,36 +73,44 @@ impl Products {
         if case.role == Role::Upstream {
             return;
         }
-        for (party, answer) in case.attempts.iter().map(|attempt| (attempt.party, None)).chain([(case.root, Some(()))])
-        {
-            let Some(response) = &party.exchange.response else { continue };
-            let answered = if answer.is_some() {
-                case.attempts.iter().rev().find(|attempt| attempt.hop == 0)
-            } else {
-                // A middle leg is a gateway's answer only if attempts were made behind it.
-                let position =
-                    case.attempts.iter().position(|attempt| attempt.party.exchange.key == party.exchange.key);
-                let behind = position.and_then(|at| {
-                    case.attempts.get(at + 1).filter(|next| case.attempts.get(at).is_some_and(|own| next.hop > own.hop))
-                });
-                if behind.is_none() {
-                    continue;
-                }
-                behind
-            };
-            let upstream = answered.and_then(|attempt| attempt.party.exchange.response.as_ref());
-            let relayed = upstream.is_some_and(|upstream| upstream.status == response.status);
-            let same_name = upstream.is_some_and(|upstream| upstream.server() == response.server());
-            let front = party.exchange.server;
-            let known = self.0.get(&front).map(|known| known.strength);
-            if known.is_none() && self.0.len() >= MOST_FRONTS {
-                continue;
+        // A middle leg is a gateway's answer only if attempts were made behind it.
+        for (own, behind) in case.attempts.iter().zip(case.attempts.iter().skip(1)) {
+            if behind.hop > own.hop {
+                self.learn(case, own.party, Some(behind));
             }
-            let known = known.unwrap_or(0);
-            let beyond = if relayed && same_name { known.max(2) } else { known };
-            let Some(found) = product::recognise_beyond(response, beyond) else { continue };
-            if found.own_page && !relayed || case.upstream_visible && !found.own_page {
-                self.0.insert(front, found);
+        }
+        self.learn(case, case.root, case.attempts.iter().rev().find(|attempt| attempt.hop == 0));
+    }
+
+    /// Learns from one answer, behind which an attempt was made.
+    fn learn(&mut self, case: &Case<'_>, party: Party<'_>, behind: Option<&Try<'_>>) {
+        let Some(response) = &party.exchange.response else { return };
+        let upstream = behind.and_then(|attempt| attempt.party.exchange.response.as_ref());
+        let relayed = upstream.is_some_and(|upstream| upstream.status == response.status);
+        let server = response.server();
+        let same_name = upstream.is_some_and(|upstream| upstream.server() == server);
+        let front = party.exchange.server;
+        let known = if self.found.is_empty() { None } else { self.found.get(&front).map(|known| known.strength) };
+        if known.is_none() && self.found.len() >= MOST_FRONTS {
+            return;
+        }
+        let known = known.unwrap_or(0);
+        let beyond = if relayed && same_name { known.max(2) } else { known };
+        let dull = Dull::of(response, server, beyond);
+        if dull.is_some_and(|dull| self.dull.get(dull.place()) == Some(&Some(dull))) {
+            return;
+        }
+        match product::recognise_beyond(response, beyond) {
+            Some(found) if found.own_page && !relayed || case.upstream_visible && !found.own_page => {
+                self.found.insert(front, found);
+            }
+            Some(_) => {}
+            None => {
+                if let Some(dull) = dull
+                    && let Some(place) = self.dull.get_mut(dull.place())
+                {
+                    *place = Some(dull);
+                }
             }
         }
     }
@@ -84,13 +120,16 @@ impl Diagnoser {
     /// Whether a lone request is a client's after all: a gateway answered it with an error page of its own, nobody who is known
     /// as a gateway sent it, and nothing in it says that it was sent for somebody else.
     pub(super) fn is_view_from_client(&mut self, case: &Case<'_>) -> bool {
+        if case.role != Role::Upstream {
+            return false;
+        }
         let exchange = case.root.exchange;
         let Some((request, response)) = exchange.request.as_ref().zip(exchange.response.as_ref()) else {
             return false;
         };
         let client = exchange.client.ip();
         let gateway = case.gateways.is_known(client) || case.gateways.is_front(client);
-        if case.role != Role::Upstream || gateway || request.forwarded {
+        if gateway || request.forwarded {
             return false;
         }
         let own = response.status >= 500 && product::is_own_page(response);
@@ -107,5 +146,7 @@ impl Diagnoser {
     }
 }
 
+/// Responses that tell nothing more of which so much is remembered.
+const DULL: usize = 16;
 /// Endpoints whose product is remembered.
 const MOST_FRONTS: usize = 256;

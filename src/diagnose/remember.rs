@@ -82,7 +82,7 @@ impl Diagnoser {
     pub(super) fn note_attempt(&mut self, party: Party<'_>, failed: bool, stats: &mut Stats) {
         let Party { exchange, conversation } = party;
         if !failed && exchange.is_answered() {
-            self.pools.served(exchange.server, exchange.started.at);
+            self.pools.served(exchange);
         }
         stats.attempt(exchange, conversation, failed);
     }

@@ -38,7 +38,7 @@ pub struct Warning {
 pub fn find(stats: &Stats, incidents: &[Incident], product_at: impl Fn(IpAddr) -> Option<Product>) -> Vec<Warning> {
     let raced = raced(incidents);
     let mut warnings: Vec<Warning> = Vec::new();
-    for (endpoint, upstream) in stats.upstreams.iter().filter(|(endpoint, _)| !raced.contains(endpoint)) {
+    for (endpoint, upstream) in stats.upstreams.sorted().into_iter().filter(|(endpoint, _)| !raced.contains(endpoint)) {
         let Some(server) = stats.of_server(*endpoint) else { continue };
         let Some(found) = race_waits(*endpoint, (upstream, server), stats, &product_at) else { continue };
         let alike = warnings.iter_mut().find(|known| known.is_like(&found));

@@ -103,7 +103,7 @@ impl Snapshot {
             .map(|(phase, spans)| (phase, Latency::of(spans))),
         );
         self.upstreams.clear();
-        for (endpoint, numbers) in &stats.upstreams {
+        for (endpoint, numbers) in stats.upstreams.sorted() {
             let name = label(&mut self.named_upstreams, *endpoint, MOST_UPSTREAMS);
             let upstream = self.upstreams.entry(name).or_default();
             upstream.attempts += numbers.attempts;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::stats::micros;
+
 /// Spans from a millisecond to an hour, each within a sixteenth of what it was.
 #[derive(Clone, Debug, Default)]
 pub struct Ages {
@@ -58,7 +60,8 @@ impl Ages {
 
 fn slot(span: Duration) -> usize {
     // In units of a sixteenth of a millisecond the first octave has a slot a unit.
-    let units = u64::try_from(span.as_micros() * 16 / 1000).unwrap_or(u64::MAX).min(LONGEST);
+    let units = micros(span).min(LONGEST * 1000) * 16 / 1000;
+    let units = units.min(LONGEST);
     if units < 16 {
         return 0;
     }
