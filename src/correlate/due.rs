@@ -11,54 +11,77 @@ use crate::time::Timestamp;
 type Entry = (Timestamp, ExchangeKey);
 
 /// Exchanges by when they are due. 24 octets each.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Due {
     /// Each in the order of time.
     queues: [VecDeque<Entry>; QUEUES],
     rest: BinaryHeap<Reverse<Entry>>,
-    /// When the first one is due; the end of time where there is none.
-    next: Timestamp,
-}
-
-impl Default for Due {
-    fn default() -> Self {
-        Self { queues: Default::default(), rest: BinaryHeap::new(), next: Timestamp::from_nanos(i64::MAX) }
-    }
+    /// The first one, and the queue that it stands in; that of the rest is beyond the others.
+    first: Option<(Entry, usize)>,
 }
 
 impl Due {
     /// Notes when an exchange is due.
     pub(super) fn push(&mut self, at: Timestamp, key: ExchangeKey) {
         let entry = (at, key);
-        self.next = self.next.min(at);
         // The queue whose last one is closest before it, so that the others stay free for what is due sooner.
-        let fits = self.queues.iter_mut().filter(|queue| queue.back().is_none_or(|last| *last <= entry));
-        match fits.max_by_key(|queue| queue.back().copied()) {
+        let mut chosen: Option<(usize, Option<Entry>)> = None;
+        for (number, queue) in self.queues.iter().enumerate() {
+            let last = queue.back().copied();
+            let fits = last.is_none_or(|last| !is_before(entry, last));
+            if fits && chosen.is_none_or(|(_, best)| !is_closer(best, last)) {
+                chosen = Some((number, last));
+            }
+        }
+        let number = chosen.map_or(QUEUES, |(number, _)| number);
+        match self.queues.get_mut(number) {
             Some(queue) => queue.push_back(entry),
             None => self.rest.push(Reverse(entry)),
+        }
+        if self.first.is_none_or(|(first, _)| is_before(entry, first)) {
+            self.first = Some((entry, number));
         }
     }
 
     /// When the first one is due; the end of time where there is none.
     #[inline]
     pub(super) fn next(&self) -> Timestamp {
-        self.next
+        self.first.map_or(Timestamp::from_nanos(i64::MAX), |((at, _), _)| at)
     }
 
     /// Takes the one that is due first.
     pub(super) fn pop(&mut self) -> Option<Entry> {
-        let in_rest = self.rest.peek().map(|Reverse(entry)| *entry);
-        let in_queues = self.queues.iter_mut().filter(|queue| !queue.is_empty());
-        let first = in_queues.min_by_key(|queue| queue.front().copied());
-        let taken = match first {
-            Some(queue) if in_rest.is_none_or(|rest| queue.front().is_some_and(|front| *front <= rest)) => {
-                queue.pop_front()
+        let (taken, number) = self.first.take()?;
+        match self.queues.get_mut(number) {
+            Some(queue) => drop(queue.pop_front()),
+            None => drop(self.rest.pop()),
+        }
+        let fronts = self.queues.iter().map(|queue| queue.front().copied());
+        let rest = self.rest.peek().map(|Reverse(entry)| *entry);
+        for (number, front) in fronts.chain([rest]).enumerate() {
+            if let Some(front) = front
+                && self.first.is_none_or(|(first, _)| is_before(front, first))
+            {
+                self.first = Some((front, number));
             }
-            _ => self.rest.pop().map(|Reverse(entry)| entry),
-        };
-        let fronts = self.queues.iter().filter_map(|queue| queue.front()).chain(self.rest.peek().map(|Reverse(e)| e));
-        self.next = fronts.map(|(at, _)| *at).min().unwrap_or(Timestamp::from_nanos(i64::MAX));
-        taken
+        }
+        Some(taken)
+    }
+}
+
+/// By time first: nearly always it decides.
+#[inline]
+fn is_before((at, key): Entry, (other_at, other_key): Entry) -> bool {
+    at < other_at || at == other_at && key < other_key
+}
+
+/// Whether the last one of a queue is closer before what is to come than that of another one.
+#[inline]
+fn is_closer(last: Option<Entry>, other: Option<Entry>) -> bool {
+    match (last, other) {
+        (Some(last), Some(other)) => is_before(other, last),
+        (last, None) => last.is_some(),
+        (None, Some(_)) => false,
     }
 }
 
