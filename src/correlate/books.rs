@@ -3,15 +3,18 @@
 use smallvec::SmallVec;
 
 use crate::correlate::Party;
-use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
+use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Hosts};
+use crate::correlate::gateway::Gateways;
 use crate::correlate::numbering::Numbered;
-use crate::event::{ConnectionId, Moment};
+use crate::event::{ConnectionId, Moment, Side};
 
 /// The books. A connection stays until it is gone and its last exchange has settled.
 #[derive(Debug, Default)]
 pub(super) struct Books {
     pages: Numbered<Box<Page>>,
     exchanges: usize,
+    /// Memory for the next exchanges.
+    spare: Vec<Box<Exchange>>,
 }
 
 /// A connection, and what is open on it in the order of its numbers.
@@ -41,8 +44,21 @@ impl Page {
         older.iter_mut().rev().map(Box::as_mut).find(|exchange| exchange.key.number == number)
     }
 
-    /// The server acknowledged the client's octets up to `offset`, where a request or a ClientHello ends.
-    pub(super) fn acknowledge(&mut self, moment: Moment, offset: u64) {
+    /// A request is complete.
+    pub(super) fn end_request(&mut self, moment: Moment, number: u32, end: u64) {
+        self.conversation.last = moment;
+        if let Some(exchange) = self.exchange_mut(number) {
+            exchange.request_end = Some((moment, end));
+            exchange.acknowledged = None;
+        }
+    }
+
+    /// A side's octets were acknowledged up to `offset`: of the client's, a request or a ClientHello ends there.
+    pub(super) fn acknowledge(&mut self, moment: Moment, sender: Side, offset: u64) {
+        self.conversation.last = moment;
+        if sender == Side::Server {
+            return;
+        }
         if let Some(handshake) = &mut self.conversation.handshake {
             handshake.acknowledge(moment, offset);
         }
@@ -100,7 +116,12 @@ impl Books {
     }
 
     /// Notes that an exchange began, if its connection's page is open; `true` where it was not noted before.
-    pub(super) fn note(&mut self, key: ExchangeKey, moment: Moment) -> Option<(&mut Exchange, bool)> {
+    pub(super) fn note(
+        &mut self,
+        key: ExchangeKey,
+        moment: Moment,
+        gateways: &mut Gateways,
+    ) -> Option<(&mut Exchange, bool)> {
         let page = self.pages.get_mut(key.connection.0)?.as_mut();
         let known = if key.number > page.conversation.highest {
             None
@@ -112,11 +133,21 @@ impl Books {
         if known.is_none() {
             conversation.highest = conversation.highest.max(key.number);
             self.exchanges += 1;
+            conversation.hosts = Hosts {
+                client: gateways.enter(conversation.client.ip(), conversation.hosts.client),
+                server: gateways.enter(conversation.server.ip(), conversation.hosts.server),
+            };
             let mut exchange = Exchange::new(key, conversation, moment);
             if conversation.multiplexed.is_some() && open.iter().any(|other| other.over.is_none()) {
                 exchange.idle = None;
             }
-            open.push(Box::new(exchange));
+            open.push(match self.spare.pop() {
+                Some(mut spare) => {
+                    *spare = exchange;
+                    spare
+                }
+                None => Box::new(exchange),
+            });
         }
         Some((open.get_mut(at)?, known.is_none()))
     }
@@ -127,6 +158,13 @@ impl Books {
         let at = page.open.iter().rposition(|exchange| exchange.key.number == key.number)?;
         self.exchanges -= 1;
         Some(page.open.remove(at))
+    }
+
+    /// Takes the memory of an exchange that was struck out.
+    pub(super) fn give_back(&mut self, exchange: Box<Exchange>) {
+        if self.spare.len() < MOST_SPARE {
+            self.spare.push(exchange);
+        }
     }
 
     /// Closes the page of a connection that is gone, once nothing is open on it.
@@ -142,3 +180,6 @@ impl Books {
         std::mem::take(&mut self.pages).into_values().map(|page| page.conversation).collect()
     }
 }
+
+/// Exchanges whose memory is kept for the next ones.
+const MOST_SPARE: usize = 64;

@@ -7,8 +7,9 @@ use smallvec::SmallVec;
 
 use crate::correlate::Pairing;
 use crate::correlate::disturbance::Disturbance;
+use crate::correlate::gateway::Host;
 use crate::correlate::handshake::Handshake;
-use crate::correlate::marks::of_client;
+use crate::correlate::index::Spot;
 pub use crate::correlate::missing::{Hole, Repeat};
 pub use crate::correlate::places::Place;
 use crate::event::{
@@ -37,6 +38,8 @@ pub struct Conversation {
     pub server: Endpoint,
     /// The number of the other end.
     pub place: Place,
+    /// The numbers of the addresses of both ends, as they were for its latest exchange.
+    pub(super) hosts: Hosts,
     /// What was seen first of it.
     pub first_seen: FirstSeen,
     /// When.
@@ -63,8 +66,6 @@ pub struct Conversation {
     pub highest: u32,
     /// Latest frame in which anything of note happened.
     pub last: Moment,
-    /// The mark of the client's end, by which an exchange is found whose attempt names it.
-    pub client_mark: u64,
     /// What disturbed it, if anything did.
     disturbance: Option<Box<Disturbance>>,
 }
@@ -80,8 +81,10 @@ pub struct Exchange {
     pub server: Endpoint,
     /// The number of the answering end.
     pub place: Place,
-    /// The mark of the requesting end.
-    pub client_mark: u64,
+    /// The numbers of the addresses of both ends.
+    pub(super) hosts: Hosts,
+    /// Where it stands among those that its client began, and among those that its server was asked.
+    pub(super) spots: [Spot; 2],
     /// First frame of the request; of the response where no request was seen.
     pub started: Moment,
     /// Offset of the request's first octet, where it was seen.
@@ -132,7 +135,14 @@ pub struct Exchange {
     /// The attempts made for this one.
     pub attempts: SmallVec<[ExchangeKey; 2]>,
     /// Octets of text and marks that it holds.
-    pub weight: usize,
+    pub weight: u32,
+}
+
+/// The addresses of an exchange's ends, by number.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hosts {
+    pub(super) client: Host,
+    pub(super) server: Host,
 }
 
 /// What few exchanges have.
@@ -202,6 +212,7 @@ impl Conversation {
             client: opened.client,
             server: opened.server,
             place,
+            hosts: Hosts::default(),
             first_seen: opened.first,
             opened: moment,
             focused: false,
@@ -215,14 +226,21 @@ impl Conversation {
             announced_timeout: None,
             highest: 0,
             last: moment,
-            client_mark: of_client(opened.client),
             disturbance: None,
         }
     }
 
     /// Takes what TCP shows; exchanges are the correlator's.
+    #[inline]
     pub fn take(&mut self, moment: Moment, what: &What) {
         self.last = moment;
+        match what {
+            What::Request(_) | What::Response(_) | What::ResponseEnded { .. } => {}
+            _ => self.take_from_below(moment, what),
+        }
+    }
+
+    fn take_from_below(&mut self, moment: Moment, what: &What) {
         match what {
             What::SynAck { rtt, repeated, after_ack } => {
                 if self.syn_ack.is_none() {
@@ -324,14 +342,15 @@ impl Conversation {
 impl Exchange {
     /// The record of an exchange that begins.
     #[must_use]
-    pub fn new(key: ExchangeKey, conversation: &Conversation, started: Moment) -> Self {
+    pub(super) fn new(key: ExchangeKey, conversation: &Conversation, started: Moment) -> Self {
         let first = key.number <= 1 && conversation.first_seen == FirstSeen::Syn && conversation.completed == 0;
         Self {
             key,
             client: conversation.client,
             server: conversation.server,
             place: conversation.place,
-            client_mark: conversation.client_mark,
+            hosts: conversation.hosts,
+            spots: [Spot::default(); 2],
             started,
             request_start: None,
             read: None,
@@ -358,6 +377,11 @@ impl Exchange {
             attempts: SmallVec::new(),
             weight: 0,
         }
+    }
+
+    /// It holds so many octets more.
+    pub(super) fn hold(&mut self, octets: usize) {
+        self.weight = self.weight.saturating_add(u32::try_from(octets).unwrap_or(u32::MAX));
     }
 
     /// Status of the final response.

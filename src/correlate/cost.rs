@@ -19,7 +19,7 @@ impl Correlator {
             || !self.places.may_stand_behind(candidate.place, front.place)
             || began + CLOCK_SLACK < window.from
             || began > window.until;
-        if elsewhere || !self.gateways.same(front.server.ip(), candidate.client.ip()) {
+        if elsewhere || !self.gateways.are_same(front.hosts.server, candidate.hosts.client) {
             return None;
         }
         let again = if front.veiled.is_some() { self.is_made_again_as(candidate, window) } else { None };

@@ -56,7 +56,8 @@ impl Correlator {
     /// An exchange that is over waits until it has settled. One that was made for another settles with that.
     pub(super) fn schedule(&mut self, key: ExchangeKey, moment: Moment) {
         let Some(exchange) = self.books.exchange(key) else { return };
-        self.unsettled.end(exchange.server.ip(), exchange.started.at, key, moment.at);
+        let [_, spot] = exchange.spots;
+        self.unsettled.end(exchange.hosts.server, spot, (exchange.started.at, key), moment.at);
         if exchange.parent.is_some() {
             return;
         }
@@ -65,7 +66,7 @@ impl Correlator {
         let hidden = exchange.veiled.is_some() && exchange.response_start.is_some();
         let slow = !hidden && exchange.status().is_none_or(|status| status >= 500);
         let settle = self.settle.max(rtt.unwrap_or_default() * 3);
-        let after = if self.may_be_attempt(key) { ATTEMPTS_LATER } else { Duration::ZERO };
+        let after = if self.may_attempt(exchange) { ATTEMPTS_LATER } else { Duration::ZERO };
         if slow || hidden {
             self.provisional.schedule(moment.at + settle + after, key);
         }

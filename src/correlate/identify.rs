@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::correlate::conversation::{Exchange, ExchangeKey};
+use crate::correlate::conversation::{Exchange, ExchangeKey, Hosts};
+use crate::correlate::gateway::Host;
 use crate::correlate::index::LAST;
 use crate::correlate::marks::of_client;
 use crate::correlate::{Correlator, Pairing, Party};
@@ -61,14 +62,14 @@ impl Correlator {
                 && refused.server.port() == server.port()
                 && refused.server.ip() != server.ip()
         };
-        let of = |stranger: IpAddr| self.orphans.between(stranger, opened - LONGEST_REFUSAL, (opened, LAST));
+        let of = |stranger: Host| self.orphans.between(stranger, opened - LONGEST_REFUSAL, (opened, LAST));
         let found = self
             .gateways
             .strangers()
             .iter()
             .copied()
             .find(|stranger| of(*stranger).filter_map(|entry| self.books.exchange(entry.key)).any(turned_from));
-        if let Some(stranger) = found {
+        if let Some(stranger) = found.and_then(|host| self.gateways.address(host)) {
             self.gateways.join(front, stranger);
         }
     }
@@ -77,10 +78,15 @@ impl Correlator {
         let attempt = self.books.exchange(key)?;
         let request = attempt.request.as_ref()?;
         let marks = request.marks.iter().copied().chain(client.map(of_client));
+        // Of most requests no mark is known.
+        let tells = |bearers: &[ExchangeKey]| (1..=2 * RARE).contains(&bearers.len());
+        if !marks.clone().any(|mark| tells(self.marks.bearers(mark))) {
+            return None;
+        }
         // What is known to be the attempt's own host comes before what might turn out to be; and an exchange whose gateway
         // waits for an attempt already comes last: what bears its marks most likely belongs deeper.
         let tier = |parent: &Exchange| {
-            let own_host = self.gateways.same(parent.server.ip(), attempt.client.ip());
+            let own_host = self.gateways.are_same(parent.hosts.server, attempt.hosts.client);
             u8::from(!own_host) + 2 * u8::from(self.is_waiting(parent))
         };
         // Several exchanges of a chain bear one mark, so a few more than are rare are looked at.
@@ -88,7 +94,7 @@ impl Correlator {
         let mut bearings: SmallVec<[(usize, ExchangeKey); 8]> = SmallVec::new();
         for (nth, mark) in marks.enumerate() {
             let bearers = self.marks.bearers(mark);
-            for bearer in bearers.iter().filter(|_| bearers.len() <= 2 * RARE) {
+            for bearer in bearers.iter().filter(|_| tells(bearers)) {
                 if !parents.iter().any(|(known, _)| known == bearer) {
                     let Some(parent) = self.possible_parent(*bearer, attempt) else { continue };
                     parents.push((*bearer, tier(parent)));
@@ -122,19 +128,20 @@ impl Correlator {
     fn possible_parent(&self, key: ExchangeKey, attempt: &Exchange) -> Option<&Exchange> {
         let parent = self.books.exchange(key)?;
         // One client that asks two servers is no gateway.
-        let siblings = parent.client.ip() == attempt.client.ip() && parent.server.ip() != attempt.client.ip();
+        let siblings = parent.hosts.client == attempt.hosts.client && parent.hosts.server != attempt.hosts.client;
         let itself = parent.key.connection == attempt.key.connection || parent.server == attempt.server;
         let late = parent.over.is_some() || parent.started.at > attempt.started.at;
         if late || siblings || itself || !self.places.may_nest(attempt.place, parent.place) {
             return None;
         }
         // What a gateway asks of an upstream does not come back to the gateway: requests that look alike do.
-        let (gateway, upstream) = (parent.client.ip(), parent.server.ip());
-        let returns = self.gateways.same(gateway, attempt.server.ip()) && !self.gateways.same(gateway, upstream);
+        let Hosts { client: gateway, server: upstream } = parent.hosts;
+        let Hosts { client, server } = attempt.hosts;
+        let returns = self.gateways.are_same(gateway, server) && !self.gateways.are_same(gateway, upstream);
         // Nor does what a gateway asks of an upstream on its own host make another host ask the gateway: a host that connects
         // to itself does so from the address that it connects to.
-        let [client, server] = [attempt.client.ip(), attempt.server.ip()];
-        let foreign = client != server && self.gateways.same(upstream, server) && !self.gateways.same(upstream, client);
+        let foreign =
+            client != server && self.gateways.are_same(upstream, server) && !self.gateways.are_same(upstream, client);
         // And nobody tries again while he waits: what bears the same marks is a copy, or was made for a request that looks alike
         // and is inside of TLS.
         let hidden = self.is_waiting(parent) && self.has_hidden_front(attempt);
@@ -144,7 +151,7 @@ impl Correlator {
     /// Whether an attempt may have been made for an exchange that is inside of TLS.
     fn has_hidden_front(&self, attempt: &Exchange) -> bool {
         let until = (attempt.started.at, attempt.key);
-        let fronts = self.gateways.akin(attempt.client.ip()).each();
+        let fronts = self.gateways.akin(attempt.hosts.client).each();
         let earlier = fronts.flat_map(|front| self.unsettled.between(front, Timestamp::from_nanos(i64::MIN), until));
         let open = earlier.filter(|front| front.over >= attempt.started.at);
         open.filter_map(|front| self.books.exchange(front.key)).any(|front| front.veiled.is_some())
@@ -159,12 +166,13 @@ impl Correlator {
         })
     }
 
-    /// Notes that an attempt that time tells was made for an exchange.
-    pub(super) fn adopt_orphan(&mut self, parent: ExchangeKey, key: ExchangeKey, pairing: Pairing) {
+    /// Notes that an attempt that time tells was made for an exchange. `at` is where its answer was found, if it was.
+    pub(super) fn adopt_orphan(&mut self, parent: ExchangeKey, key: ExchangeKey, pairing: Pairing, at: Option<usize>) {
         if let Some(attempt) = self.books.exchange(key) {
-            self.orphans.remove(attempt.client.ip(), attempt.started.at, key);
+            let (client, [spot, _]) = (attempt.hosts.client, attempt.spots);
+            self.orphans.remove(client, spot, (attempt.started.at, key));
             if attempt.offered {
-                self.answers.remove(attempt.client.ip(), attempt.answered(), key);
+                self.answers.remove(client, attempt.answered(), key, at);
             }
         }
         self.adopt(parent, key, pairing, false);

@@ -1,10 +1,10 @@
 //! Exchanges by the address of one of their ends, in the order of time: what is asked for are always those of one gateway.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::ops::Range;
 
 use crate::correlate::conversation::ExchangeKey;
-use crate::correlate::numbering::{ByAddress, number};
+use crate::correlate::gateway::Host;
 use crate::correlate::places::Place;
 use crate::event::ConnectionId;
 use crate::time::Timestamp;
@@ -12,15 +12,31 @@ use crate::time::Timestamp;
 /// Exchanges by address and start. 40 octets an exchange.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    by_address: ByAddress<Line>,
+    lines: Vec<Line>,
 }
 
 /// Those of an address, in the order of time. What is taken out of the middle leaves a blank, which goes when it comes to stand
-/// at an end, or when there are more blanks than exchanges.
-#[derive(Debug)]
+/// at an end, or when there are more blanks than exchanges: so nearly all stay where they were put.
+#[derive(Debug, Default)]
 struct Line {
     entries: VecDeque<Entry>,
-    blanks: usize,
+    /// The spot of the first one.
+    first: Spot,
+    blanks: u32,
+}
+
+/// Where an exchange was put. It stands elsewhere where others were put before it later on: then it is sought.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spot(u32);
+
+impl Spot {
+    fn plus(self, index: usize) -> Self {
+        Self(self.0.wrapping_add(index as u32))
+    }
+
+    fn since(self, first: Self) -> usize {
+        self.0.wrapping_sub(first.0) as usize
+    }
 }
 
 /// An exchange.
@@ -35,6 +51,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// An exchange that is not over.
+    pub(super) fn new(started: Timestamp, key: ExchangeKey, place: Place) -> Self {
+        Self { started, over: Timestamp::from_nanos(i64::MAX), key, place, is_blank: false }
+    }
+
     fn place(&self) -> (Timestamp, ExchangeKey) {
         (self.started, self.key)
     }
@@ -42,117 +63,185 @@ impl Entry {
 
 impl Index {
     /// Nearly always the latest one.
-    pub(super) fn insert(&mut self, address: IpAddr, started: Timestamp, key: ExchangeKey, place: Place) {
-        // Of most addresses there is one: a client's.
-        let new = || Line { entries: VecDeque::with_capacity(1), blanks: 0 };
-        let line = self.by_address.entry(number(address)).or_insert_with(new);
-        line.insert(Entry { started, over: Timestamp::from_nanos(i64::MAX), key, place, is_blank: false });
+    pub(super) fn insert(&mut self, host: Host, entry: Entry) -> Spot {
+        if self.lines.len() <= host.index() {
+            self.lines.resize_with(host.index() + 1, Line::default);
+        }
+        self.lines.get_mut(host.index()).map(|line| line.insert(entry)).unwrap_or_default()
     }
 
     /// An exchange needs no attempt any more, or is none.
-    pub(super) fn remove(&mut self, address: IpAddr, started: Timestamp, key: ExchangeKey) {
-        let is_crowded = self.by_address.len() > MOST_EMPTY;
-        let Some(line) = self.by_address.get_mut(&number(address)) else { return };
-        line.remove((started, key));
-        if line.entries.is_empty() && (is_crowded || line.entries.capacity() > SMALL) {
-            self.by_address.remove(&number(address));
+    pub(super) fn remove(&mut self, host: Host, spot: Spot, place: (Timestamp, ExchangeKey)) {
+        if let Some(line) = self.lines.get_mut(host.index()) {
+            line.remove(spot, place);
         }
     }
 
     /// An exchange is over.
-    pub(super) fn end(&mut self, address: IpAddr, started: Timestamp, key: ExchangeKey, over: Timestamp) {
-        let Some(line) = self.by_address.get_mut(&number(address)) else { return };
-        if let Ok(index) = line.search((started, key))
-            && let Some(entry) = line.entries.get_mut(index)
+    pub(super) fn end(&mut self, host: Host, spot: Spot, place: (Timestamp, ExchangeKey), over: Timestamp) {
+        if let Some(line) = self.lines.get_mut(host.index())
+            && let Some(at) = line.find(spot, place)
+            && let Some(entry) = line.entries.get_mut(at)
         {
             entry.over = over;
         }
     }
 
+    /// Whether there are any of an address.
+    pub(super) fn has_any(&self, host: Host) -> bool {
+        self.lines.get(host.index()).is_some_and(|line| !line.entries.is_empty())
+    }
+
+    /// Whether there is such a one among those that began from `from` up to and with `until`. They are few mostly.
+    pub(super) fn has_one(
+        &self,
+        host: Host,
+        from: Timestamp,
+        until: (Timestamp, ExchangeKey),
+        mut is_one: impl FnMut(&Entry) -> bool,
+    ) -> bool {
+        let Some(line) = self.lines.get(host.index()) else { return false };
+        for entry in line.entries.range(line.start(from)..) {
+            if entry.place() > until {
+                return false;
+            }
+            if !entry.is_blank && is_one(entry) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// How many began from `from` up to and with `until`.
-    pub(super) fn count(&self, address: IpAddr, from: Timestamp, until: (Timestamp, ExchangeKey)) -> usize {
-        self.between(address, from, until).count()
+    pub(super) fn count(&self, host: Host, from: Timestamp, until: (Timestamp, ExchangeKey)) -> usize {
+        self.between(host, from, until).count()
     }
 
     /// Those that began from `from` up to and with `until`, in the order of time.
+    #[inline]
     pub(super) fn between(
         &self,
-        address: IpAddr,
+        host: Host,
         from: Timestamp,
         until: (Timestamp, ExchangeKey),
     ) -> impl DoubleEndedIterator<Item = &Entry> {
-        let line = self.by_address.get(&number(address));
-        let entries = line.into_iter().flat_map(move |Line { entries, .. }| {
-            let first = entries.partition_point(|entry| entry.started < from);
-            let end = entries.partition_point(|entry| entry.place() <= until).max(first);
-            entries.range(first..end)
-        });
-        entries.filter(|entry| !entry.is_blank)
+        static NONE: VecDeque<Entry> = VecDeque::new();
+        let line = self.lines.get(host.index());
+        let range = line.map(|line| line.between(from, until)).unwrap_or_default();
+        let entries = line.map_or(&NONE, |line| &line.entries);
+        entries.range(range).filter(|entry| !entry.is_blank)
     }
 }
 
 impl Line {
-    fn insert(&mut self, entry: Entry) {
-        if self.entries.back().is_none_or(|last| last.place() < entry.place()) {
-            self.entries.push_back(entry);
-            return;
-        }
-        match self.search(entry.place()) {
-            Err(index) => self.entries.insert(index, entry),
-            Ok(index) => {
-                if let Some(known) = self.entries.get_mut(index).filter(|known| known.is_blank) {
+    fn insert(&mut self, entry: Entry) -> Spot {
+        let is_latest = self.entries.back().is_none_or(|last| last.place() < entry.place());
+        let at = if is_latest { self.entries.len() } else { self.search(entry.place()).unwrap_or_else(|at| at) };
+        match self.entries.get_mut(at) {
+            Some(known) if known.place() == entry.place() => {
+                if known.is_blank {
                     *known = entry;
                     self.blanks -= 1;
                 }
             }
+            Some(_) => self.entries.insert(at, entry),
+            None => {
+                if self.entries.capacity() == 0 {
+                    // Of most addresses there is one: a client's.
+                    self.entries.reserve_exact(1);
+                }
+                self.entries.push_back(entry);
+            }
         }
+        self.first.plus(at)
     }
 
-    fn remove(&mut self, place: (Timestamp, ExchangeKey)) {
-        let Ok(index) = self.search(place) else { return };
-        let Some(entry) = self.entries.get_mut(index).filter(|entry| !entry.is_blank) else { return };
+    fn remove(&mut self, spot: Spot, place: (Timestamp, ExchangeKey)) {
+        let Some(at) = self.find(spot, place) else { return };
+        let Some(entry) = self.entries.get_mut(at).filter(|entry| !entry.is_blank) else { return };
         entry.is_blank = true;
         self.blanks += 1;
-        while self.entries.front().is_some_and(|first| first.is_blank) {
-            self.entries.pop_front();
-            self.blanks -= 1;
-        }
-        while self.entries.back().is_some_and(|last| last.is_blank) {
-            self.entries.pop_back();
-            self.blanks -= 1;
-        }
-        if self.blanks > MOST_BLANKS && self.blanks * 2 > self.entries.len() {
+        if at == 0 {
+            self.trim_front();
+        } else if at + 1 == self.entries.len() {
+            self.trim_back();
+        } else if self.blanks > MOST_BLANKS && self.blanks as usize * 2 > self.entries.len() {
             self.entries.retain(|entry| !entry.is_blank);
             self.blanks = 0;
         }
     }
 
+    fn trim_front(&mut self) {
+        while self.entries.front().is_some_and(|first| first.is_blank) {
+            self.entries.pop_front();
+            self.first = self.first.plus(1);
+            self.blanks -= 1;
+        }
+        if self.entries.is_empty() && self.entries.capacity() > SMALL {
+            self.entries = VecDeque::new();
+        }
+    }
+
+    fn trim_back(&mut self) {
+        while self.entries.back().is_some_and(|last| last.is_blank) {
+            self.entries.pop_back();
+            self.blanks -= 1;
+        }
+    }
+
+    /// Where an exchange stands.
+    fn find(&self, spot: Spot, place: (Timestamp, ExchangeKey)) -> Option<usize> {
+        let at = spot.since(self.first);
+        let is_there = self.entries.get(at).is_some_and(|entry| entry.key == place.1 && entry.started == place.0);
+        if is_there { Some(at) } else { self.search(place).ok() }
+    }
+
     /// Where an exchange stands, or would stand.
+    #[cold]
     fn search(&self, place: (Timestamp, ExchangeKey)) -> Result<usize, usize> {
         // By time first: nearly always it decides.
         self.entries.binary_search_by(|entry| entry.started.cmp(&place.0).then_with(|| entry.key.cmp(&place.1)))
+    }
+
+    /// Where those begin that began from `from`.
+    fn start(&self, from: Timestamp) -> usize {
+        match self.entries.front().zip(self.entries.back()) {
+            Some((first, _)) if first.started >= from => 0,
+            Some((_, last)) if last.started >= from => self.entries.partition_point(|entry| entry.started < from),
+            _ => self.entries.len(),
+        }
+    }
+
+    /// Where those stand that began from `from` up to and with `until`. Mostly that is a look at the first and the last one.
+    fn between(&self, from: Timestamp, until: (Timestamp, ExchangeKey)) -> Range<usize> {
+        let Some((first, last)) = self.entries.front().zip(self.entries.back()) else { return 0..0 };
+        if last.started < from || first.place() > until {
+            return 0..0;
+        }
+        let start = self.start(from);
+        let is_within = |entry: &Entry| entry.place() <= until;
+        let end = if is_within(last) { self.entries.len() } else { self.entries.partition_point(is_within) };
+        start..end.max(start)
     }
 }
 
 /// Later than every exchange that began at the same time.
 pub(super) const LAST: ExchangeKey = ExchangeKey { connection: ConnectionId(u64::MAX), number: u32::MAX };
 
-/// Addresses whose empty lists are kept, since the next exchange is likely to come soon.
-const MOST_EMPTY: usize = 4096;
 /// Longer lists are not kept when they are empty.
 const SMALL: usize = 32;
-/// So few blanks stay, even in a list with next to nothing else.
-const MOST_BLANKS: usize = 16;
+/// So few blanks stay, even in a list with next to nothing else: whoever goes moves others from where they were put.
+const MOST_BLANKS: u32 = 256;
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
     use super::*;
 
-    const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const HOST: Host = Host::FIRST;
 
     fn key(number: u32) -> ExchangeKey {
         ExchangeKey { connection: ConnectionId(1), number }
@@ -162,19 +251,20 @@ mod tests {
         #[test]
         fn what_was_taken_out_is_not_found(steps in prop::collection::vec((0_i64..40, 0_u32..4, any::<bool>()), 0..300)) {
             let mut index = Index::default();
-            let mut expected = BTreeSet::new();
+            let mut expected = BTreeMap::new();
             for (at, number, is_put) in steps {
                 let (at, key) = (Timestamp::from_nanos(at), key(number));
                 if is_put {
-                    index.insert(HOST, at, key, Place::default());
-                    expected.insert((at, key));
+                    let spot = index.insert(HOST, Entry::new(at, key, Place::default()));
+                    expected.insert((at, key), spot);
                 } else {
-                    index.remove(HOST, at, key);
-                    expected.remove(&(at, key));
+                    let spot = expected.remove(&(at, key)).unwrap_or_default();
+                    index.remove(HOST, spot, (at, key));
                 }
                 let [from, until] = [10, 30].map(Timestamp::from_nanos);
                 let found: Vec<_> = index.between(HOST, from, (until, LAST)).map(Entry::place).collect();
-                let wanted: Vec<_> = expected.range((from, ExchangeKey { connection: ConnectionId(0), number: 0 })..=(until, LAST)).copied().collect();
+                let first = (from, ExchangeKey { connection: ConnectionId(0), number: 0 });
+                let wanted: Vec<_> = expected.range(first..=(until, LAST)).map(|(place, _)| *place).collect();
                 prop_assert_eq!(&found, &wanted);
                 prop_assert_eq!(index.count(HOST, from, (until, LAST)), wanted.len());
             }

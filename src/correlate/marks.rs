@@ -1,5 +1,7 @@
 //! Which open requests bear a mark: the index by which a request is found again on another connection.
 
+use std::net::IpAddr;
+
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use smallvec::SmallVec;
@@ -35,7 +37,7 @@ impl Marks {
     /// From now on exchanges are found by their client's end too. `open` are all those that are open to be found.
     pub(super) fn find_by_client<'a>(&mut self, open: impl Iterator<Item = &'a Exchange>) {
         if !std::mem::replace(&mut self.by_client, true) {
-            open.for_each(|exchange| self.note(exchange.client_mark, exchange.key));
+            open.for_each(|exchange| self.note(of_client(exchange.client), exchange.key));
         }
     }
 
@@ -79,13 +81,20 @@ pub(super) fn shared(one: &Request, other: &Request) -> bool {
 /// The marks by which an exchange can be found: those of its request, and its client's end.
 fn of_downstream(exchange: &Exchange, by_client: bool) -> impl Iterator<Item = u64> {
     let marks = exchange.request.as_ref().map_or(&[][..], |request| &request.marks);
-    marks.iter().copied().chain(by_client.then_some(exchange.client_mark))
+    marks.iter().copied().chain(by_client.then(|| of_client(exchange.client)))
 }
 
 /// The mark of a client's end.
 #[must_use]
 pub(super) fn of_client(client: Endpoint) -> u64 {
-    mark(client.to_string().as_bytes())
+    let port = u64::from(client.port());
+    match client.ip() {
+        IpAddr::V4(address) => mark([address.to_bits().into(), port].map(u64::to_le_bytes).as_flattened()),
+        IpAddr::V6(address) => {
+            let bits = address.to_bits();
+            mark([(bits >> 64) as u64, bits as u64, port].map(u64::to_le_bytes).as_flattened())
+        }
+    }
 }
 
 /// A mark that more open requests bear than this tells nothing.

@@ -31,6 +31,7 @@ pub mod neighbours;
 mod nesting;
 pub(crate) mod numbering;
 mod order;
+mod orphans;
 mod pair;
 mod pairing;
 mod places;
@@ -44,12 +45,12 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::correlate::books::Books;
+use crate::correlate::books::{Books, Page};
 pub use crate::correlate::case::{Case, Finding, Party, Responded, Role, Try};
-use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, ResponseEnd, ResponseStart};
+use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Hosts, ResponseEnd, ResponseStart};
 use crate::correlate::due::Due;
 use crate::correlate::gateway::Gateways;
-use crate::correlate::index::Index;
+use crate::correlate::index::{Entry, Index};
 use crate::correlate::lookups::Lookups;
 use crate::correlate::marks::Marks;
 use crate::correlate::neighbours::Neighbours;
@@ -150,19 +151,48 @@ impl Correlator {
 
     /// Takes an event, and gives out what has settled by its time.
     pub fn take(&mut self, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
-        let Event { connection, moment, what } = event;
-        self.now = self.now.max(moment.at);
+        self.now = self.now.max(event.moment.at);
         self.settle_due(self.now, sink);
         if self.books.len() > self.most_exchanges || self.held_bytes > self.most_bytes {
             self.make_room(sink);
         }
-        match (what, connection) {
-            (What::Lookup(told), _) => self.take_lookup(moment, *told, sink),
-            (What::Neighbour(told), _) => self.neighbours.take(moment, told),
-            (What::LookupRejected(rejected), _) => self.names.reject(moment, *rejected),
-            (What::Opened(opened), Some(connection)) => self.open_page(connection, moment, &opened),
-            (what, Some(connection)) => self.page_event(connection, moment, what, sink),
-            (_, None) => {}
+        match event.what {
+            // Much of what happens is but noted.
+            What::RequestEnded { exchange, end } => {
+                if let Some(page) = self.page_of(&event) {
+                    page.end_request(event.moment, exchange, end);
+                }
+            }
+            What::Acknowledged { sender, offset } => {
+                if let Some(page) = self.page_of(&event) {
+                    page.acknowledge(event.moment, sender, offset);
+                }
+            }
+            What::Lookup(_) | What::Neighbour(_) | What::LookupRejected(_) | What::Opened(_) => {
+                self.take_other(event, sink);
+            }
+            _ => {
+                if let Some(connection) = event.connection {
+                    self.page_event(connection, event.moment, event.what, sink);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn page_of(&mut self, event: &Event) -> Option<&mut Page> {
+        self.books.page_mut(event.connection?)
+    }
+
+    /// The same of one that is of no connection in the books.
+    #[cold]
+    fn take_other(&mut self, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
+        match (event.what, event.connection) {
+            (What::Lookup(told), _) => self.take_lookup(event.moment, *told, sink),
+            (What::Neighbour(told), _) => self.neighbours.take(event.moment, told),
+            (What::LookupRejected(rejected), _) => self.names.reject(event.moment, *rejected),
+            (What::Opened(opened), Some(connection)) => self.open_page(connection, event.moment, &opened),
+            _ => {}
         }
     }
 
@@ -243,13 +273,6 @@ impl Correlator {
                     self.marks.insert(exchange);
                 }
             }
-            What::RequestEnded { exchange, end } => {
-                if let Some(exchange) = page.exchange_mut(exchange) {
-                    exchange.request_end = Some((moment, end));
-                    exchange.acknowledged = None;
-                }
-            }
-            What::Acknowledged { sender: Side::Client, offset } => page.acknowledge(moment, offset),
             What::Tls(shown) => {
                 if let Some((server, host)) = page.conversation.take_tls(moment, *shown) {
                     sink(Finding::Secured(server, host));
@@ -298,7 +321,7 @@ impl Correlator {
                     exchange.response_start = None;
                     exchange.read = exchange.read.max(Some(response.head_end()));
                 } else {
-                    exchange.weight += response.weight();
+                    exchange.hold(response.weight());
                     self.held_bytes += response.weight();
                     exchange.response = Some(response);
                     let key = exchange.key;
@@ -321,10 +344,9 @@ impl Correlator {
                 page.conversation.idle_since = Some(moment);
                 let key = ExchangeKey { connection, number: exchange };
                 if self.close(key, moment) {
-                    if self.is_served(key) {
-                        self.settle_served(key, sink);
-                    } else {
-                        self.schedule(key, moment);
+                    match self.served(key) {
+                        Some(tries) => self.settle_as(key, &tries, true, sink),
+                        None => self.schedule(key, moment),
                     }
                 }
             }
@@ -373,7 +395,8 @@ impl Correlator {
         let is_new = self.open(key, moment)?;
         let exchange = self.books.exchange_mut(key)?;
         if is_new {
-            self.orphans.insert(exchange.client.ip(), moment.at, key, exchange.place);
+            let [spot, _] = &mut exchange.spots;
+            *spot = self.orphans.insert(exchange.hosts.client, Entry::new(moment.at, key, exchange.place));
         }
         Some(exchange)
     }
@@ -386,11 +409,12 @@ impl Correlator {
         if let Some(oldest) = oldest {
             self.end(oldest, moment);
         }
-        let (exchange, is_new) = self.books.note(key, moment)?;
+        let (exchange, is_new) = self.books.note(key, moment, &mut self.gateways)?;
         if is_new && key.number > 0 {
-            self.unsettled.insert(exchange.server.ip(), moment.at, key, exchange.place);
-            let (client, server) = (exchange.client.ip(), exchange.server.ip());
-            let ends @ [_, to] = [client, server].map(|end| self.gateways.is_local(end));
+            let Hosts { client, server } = exchange.hosts;
+            let [_, spot] = &mut exchange.spots;
+            *spot = self.unsettled.insert(server, Entry::new(moment.at, key, exchange.place));
+            let ends @ [_, to] = [client, server].map(|end| self.gateways.is_local_host(end));
             // What this host asks of others is behind all that it is asked.
             if to != Some(false) {
                 let at_home = client == server || ends == [Some(true); 2];
@@ -403,23 +427,28 @@ impl Correlator {
     /// Closes the books on an exchange.
     fn remove(&mut self, key: ExchangeKey) {
         let Some(mut exchange) = self.books.strike(key) else { return };
-        self.held_bytes = self.held_bytes.saturating_sub(exchange.weight);
+        self.held_bytes = self.held_bytes.saturating_sub(exchange.weight as usize);
+        let (Hosts { client, server }, [by_client, by_server]) = (exchange.hosts, exchange.spots);
         if exchange.parent.is_none() {
-            self.orphans.remove(exchange.client.ip(), exchange.started.at, key);
+            self.orphans.remove(client, by_client, (exchange.started.at, key));
             if exchange.offered {
-                self.answers.remove(exchange.client.ip(), exchange.answered(), key);
+                self.answers.remove(client, exchange.answered(), key, None);
             }
         }
         if key.number > 0 {
-            self.unsettled.remove(exchange.server.ip(), exchange.started.at, key);
+            self.unsettled.remove(server, by_server, (exchange.started.at, key));
         }
+        self.gateways.leave(client);
+        self.gateways.leave(server);
         if exchange.over.is_none() {
             self.marks.remove(&exchange);
         }
+        let (request, response) = (exchange.request.take(), exchange.response.take());
         if let Some(spent) = &mut self.spent {
-            spent.requests.extend(exchange.request.take().map(|request| request.section));
-            spent.responses.extend(exchange.response.take().map(|response| response.section));
+            spent.requests.extend(request.map(|request| request.section));
+            spent.responses.extend(response.map(|response| response.section));
         }
+        self.books.give_back(exchange);
     }
 
     fn take_request(&mut self, connection: ConnectionId, moment: Moment, request: Request) {
@@ -436,14 +465,15 @@ impl Correlator {
         exchange.request_start = Some(request.start);
         exchange.read = exchange.read.or(Some(request.acknowledged));
         exchange.request_head = Some(moment);
-        exchange.weight += request.weight();
+        exchange.hold(request.weight());
         self.held_bytes += request.weight();
         exchange.request = Some(request);
         let is_attempt = self.identify(key);
-        let Some(exchange) = self.books.exchange(key) else { return };
+        let Some(exchange) = self.books.exchange_mut(key) else { return };
+        let (client, started, [spot, _]) = (exchange.hosts.client, exchange.started.at, &mut exchange.spots);
         match (came_at_once, is_attempt) {
-            (true, false) => self.orphans.insert(exchange.client.ip(), exchange.started.at, key, exchange.place),
-            (false, true) => self.orphans.remove(exchange.client.ip(), exchange.started.at, key),
+            (true, false) => *spot = self.orphans.insert(client, Entry::new(started, key, exchange.place)),
+            (false, true) => self.orphans.remove(client, *spot, (started, key)),
             _ => {}
         }
         self.marks.insert(exchange);

@@ -9,14 +9,13 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::fit::surprise;
-use crate::correlate::numbering::{ByAddress, number};
+use crate::correlate::gateway::Host;
 use crate::correlate::pair::{CERTAIN, CLOCK_SLACK};
 use crate::correlate::places::Place;
 use crate::correlate::{Correlator, Pairing};
@@ -27,7 +26,9 @@ use crate::time::Timestamp;
 /// 88 octets each.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    by_client: ByAddress<Unclaimed>,
+    by_client: Vec<Option<Box<Unclaimed>>>,
+    /// Of how many addresses there are, or were lately.
+    clients: usize,
 }
 
 /// The answers that an address got.
@@ -39,9 +40,13 @@ struct Unclaimed {
 }
 
 impl Unclaimed {
-    fn position(&self, answered: Timestamp, key: ExchangeKey) -> Option<usize> {
+    fn position(&self, answered: Timestamp, key: ExchangeKey, hint: Option<usize>) -> Option<usize> {
+        let is_there = |at: &usize| self.answers.get(*at).is_some_and(|answer| answer.key == key);
+        if let Some(at) = hint.filter(is_there) {
+            return Some(at);
+        }
         let at = self.answers.partition_point(|answer| answer.answered < answered);
-        if self.answers.get(at).is_some_and(|answer| answer.key == key) {
+        if is_there(&at) {
             return Some(at);
         }
         self.answers.iter().rposition(|answer| answer.key == key)
@@ -118,29 +123,37 @@ impl Content {
 /// The answer that fits best so far.
 struct Found {
     key: ExchangeKey,
+    /// Where it stands among those of its address.
+    at: usize,
     unlike: u32,
     /// When it was asked for, or the request was ready if that was later.
     began: Timestamp,
     /// When the latest of those that fit as well came.
     answered: Timestamp,
-    /// Since when answers may have been read at the same turn as that one.
-    turn: Timestamp,
-    /// Whether no other one fits as well.
-    only: bool,
+    /// How many fit as well, itself included.
+    fitting: u32,
 }
 
 /// Since when answers may have been read at the same turn of a gateway's loop as one that came at `answered`, where one of them was
 /// passed on at `passed_on`.
+#[inline(never)]
 fn turn(answered: Timestamp, passed_on: Timestamp) -> Timestamp {
     passed_on - (passed_on.since(answered) * 8).max(AT_ONE_TURN)
 }
 
 impl Answers {
-    fn insert(&mut self, client: IpAddr, answer: Answer) {
-        if self.by_client.len() >= MOST_CLIENTS && !self.by_client.contains_key(&number(client)) {
-            return;
+    fn insert(&mut self, client: Host, answer: Answer) {
+        if self.by_client.len() <= client.index() {
+            self.by_client.resize_with(client.index() + 1, || None);
         }
-        let unclaimed = self.by_client.entry(number(client)).or_default();
+        let Some(place) = self.by_client.get_mut(client.index()) else { return };
+        if place.is_none() {
+            if self.clients >= MOST_CLIENTS {
+                return;
+            }
+            self.clients += 1;
+        }
+        let unclaimed = place.get_or_insert_default();
         let is_old = |oldest: &Answer| answer.answered.since(oldest.answered) > LONGEST_WAIT;
         while unclaimed.answers.front().is_some_and(is_old) || unclaimed.answers.len() >= MOST_ANSWERS {
             if let Some(oldest) = unclaimed.answers.pop_front() {
@@ -150,37 +163,45 @@ impl Answers {
         unclaimed.count(answer.place);
         let answers = &mut unclaimed.answers;
         // Nearly always the latest one.
-        let later = answers.iter().rev().take_while(|other| other.answered > answer.answered).count();
-        answers.insert(answers.len() - later, answer);
+        match answers.iter().rev().take_while(|other| other.answered > answer.answered).count() {
+            0 => answers.push_back(answer),
+            later => answers.insert(answers.len() - later, answer),
+        }
     }
 
-    /// An attempt was claimed, or nobody will. `answered` is when its answer began.
-    pub(super) fn remove(&mut self, client: IpAddr, answered: Timestamp, key: ExchangeKey) {
-        if let Some(unclaimed) = self.by_client.get_mut(&number(client))
-            && let Some(at) = unclaimed.position(answered, key)
+    /// An attempt was claimed, or nobody will. `answered` is when its answer began; `at` where it was found, if it was.
+    pub(super) fn remove(&mut self, client: Host, answered: Timestamp, key: ExchangeKey, at: Option<usize>) {
+        let Some(place) = self.by_client.get_mut(client.index()) else { return };
+        if let Some(unclaimed) = place
+            && let Some(at) = unclaimed.position(answered, key, at)
         {
             if let Some(answer) = unclaimed.answers.remove(at) {
                 unclaimed.discount(answer.place);
             }
-            if unclaimed.answers.is_empty() && self.by_client.len() > MOST_EMPTY {
-                self.by_client.remove(&number(client));
+            if unclaimed.answers.is_empty() && self.clients > MOST_EMPTY {
+                *place = None;
+                self.clients -= 1;
             }
         }
     }
 
-    /// Whether one of an address's endpoints fits.
-    fn has_place(&self, client: IpAddr, fits: impl Fn(Place) -> bool) -> bool {
-        self.by_client
-            .get(&number(client))
-            .is_some_and(|unclaimed| unclaimed.places.iter().any(|(place, _)| fits(*place)))
+    fn of(&self, client: Host) -> Option<&Unclaimed> {
+        self.by_client.get(client.index())?.as_deref()
     }
 
-    /// Those since an instant, the latest first.
-    fn since(&self, client: IpAddr, from: Timestamp) -> impl Iterator<Item = &Answer> {
-        let unclaimed = self.by_client.get(&number(client));
-        let (earlier, later) = unclaimed.map(|unclaimed| unclaimed.answers.as_slices()).unwrap_or_default();
-        let latest_first = later.iter().rev().chain(earlier.iter().rev());
-        latest_first.take_while(move |answer| answer.answered >= from)
+    /// Whether one of an address's endpoints fits.
+    fn has_place(&self, client: Host, mut fits: impl FnMut(Place) -> bool) -> bool {
+        self.of(client).is_some_and(|unclaimed| unclaimed.places.iter().any(|(place, _)| fits(*place)))
+    }
+
+    /// All of them and where they stand, the latest first.
+    fn latest_first(&self, client: Host) -> impl Iterator<Item = (usize, &Answer)> {
+        let (earlier, later) = self.of(client).map(|unclaimed| unclaimed.answers.as_slices()).unwrap_or_default();
+        let mut at = earlier.len() + later.len();
+        later.iter().rev().chain(earlier.iter().rev()).map(move |answer| {
+            at -= 1;
+            (at, answer)
+        })
     }
 }
 
@@ -192,7 +213,7 @@ impl Correlator {
             return;
         }
         if exchange.attempts.is_empty()
-            && let Some((attempt, pairing)) = self.server_of(exchange)
+            && let Some((attempt, at, pairing)) = self.server_of(exchange)
         {
             if let Some(inner) = self.books.exchange(attempt) {
                 // Of whichever request the answer is, it went from the one place to the other.
@@ -203,10 +224,10 @@ impl Correlator {
             }
             let window = self.whole(exchange);
             self.note_guess(key, window);
-            self.adopt_orphan(key, attempt, pairing);
+            self.adopt_orphan(key, attempt, pairing, Some(at));
         }
-        let unclaimed = self.books.exchange(key).is_some_and(|exchange| exchange.parent.is_none());
-        if unclaimed && self.may_be_attempt(key) {
+        let may_be_passed_on = |exchange: &Exchange| exchange.parent.is_none() && self.may_attempt(exchange);
+        if self.books.exchange(key).is_some_and(may_be_passed_on) {
             self.offer(key);
         }
     }
@@ -223,7 +244,7 @@ impl Correlator {
             whole: content.mark(),
             content,
         };
-        self.answers.insert(exchange.client.ip(), answer);
+        self.answers.insert(exchange.hosts.client, answer);
         if let Some(exchange) = self.books.exchange_mut(key) {
             exchange.offered = true;
         }
@@ -231,71 +252,109 @@ impl Correlator {
 
     /// The attempt whose answer was passed on: of those whose answers came last, and are most alike, the one that began next
     /// after the request. So each exchange leaves to the others what only they can have.
-    fn server_of(&self, front: &Exchange) -> Option<(ExchangeKey, Pairing)> {
-        let server = front.server.ip();
-        let backs = self.gateways.akin(server);
-        let may_serve = |place: Place| self.places.may_stand_behind(place, front.place);
-        if !backs.iter().any(|back| self.answers.has_place(*back, may_serve)) {
+    fn server_of(&self, front: &Exchange) -> Option<(ExchangeKey, usize, Pairing)> {
+        let backs = self.gateways.akin(front.hosts.server);
+        let mut is_behind = self.places.behind(front.place);
+        if !backs.iter().any(|back| self.answers.has_place(*back, &mut is_behind)) {
             return None;
         }
         let wanted = Content::of(front)?;
-        let whole = wanted.mark();
-        let found = self
-            .latest_answer(front, &backs, |answer| (answer.whole == whole).then_some(0))
-            .or_else(|| self.latest_answer(front, &backs, |answer| wanted.unlike(&answer.content)))?;
-        let Found { key, unlike, began, answered, only, .. } = found;
+        let alike = self.latest_alike(front, &backs, &wanted, &mut is_behind);
+        let found = alike.or_else(|| self.latest_answer(front, &backs, &wanted, &mut is_behind))?;
+        let Found { key, at, unlike, began, answered, fitting } = found;
         let passed_on = front.response_start.as_ref()?.moment.at;
-        let slack = [began.since(front.ready().at), passed_on.since(answered)].map(surprise);
-        if slack.iter().sum::<u32>() + unlike * UNLIKE > CERTAIN {
+        let slack = [began.since(front.ready().at), passed_on.since(answered)];
+        let is_close = unlike == 0 && slack.iter().all(|slack| *slack <= CLOSE);
+        if !is_close && slack.map(surprise).iter().sum::<u32>() + unlike * UNLIKE > CERTAIN {
             return None;
         }
-        let pairing = match only {
-            true if self.is_alone(front, key) && !self.is_unlike(front, key) => Pairing::Certain,
-            true => Pairing::Likely,
-            false => Pairing::Possible,
+        let pairing = match fitting {
+            1 if self.is_alone(front, key) && !self.is_unlike(front, key) => Pairing::Certain,
+            1 => Pairing::Likely,
+            _ => Pairing::Possible,
         };
-        Some((key, pairing))
+        Some((key, at, pairing))
     }
 
-    /// The same among answers of some addresses; `unlike` tells how unlike one is, if it can be the one at all.
+    /// The same among answers of some addresses that are alike in everything.
+    #[inline(never)]
+    fn latest_alike(
+        &self,
+        front: &Exchange,
+        backs: &[Host],
+        wanted: &Content,
+        is_behind: &mut impl FnMut(Place) -> bool,
+    ) -> Option<Found> {
+        let passed_on = front.response_start.as_ref()?.moment.at;
+        let (server, ready, whole) = (front.hosts.server, front.ready().at, wanted.mark());
+        let (earliest, own) = (front.started.at - CLOCK_SLACK, front.key.connection);
+        let (never, end) = (Timestamp::from_nanos(i64::MIN), Timestamp::from_nanos(i64::MAX));
+        let (mut began, mut answered, mut fitting, mut best) = (end, never, 0, None);
+        // Those from `since` on are looked at: once there is one, those that may have been read at the same turn.
+        let mut since = front.started.at;
+        for back in backs.iter().filter(|back| self.gateways.are_same(server, **back)) {
+            for (at, answer) in self.answers.latest_first(*back) {
+                if answer.answered < since {
+                    break;
+                }
+                let in_time = answer.began >= earliest && answer.answered <= passed_on;
+                if answer.whole != whole || !in_time || answer.key.connection == own || !is_behind(answer.place) {
+                    continue;
+                }
+                fitting += 1;
+                if answer.answered > answered {
+                    answered = answer.answered;
+                    since = turn(answered, passed_on).max(since);
+                }
+                let after_ready = answer.began.max(ready);
+                if after_ready < began {
+                    began = after_ready;
+                    best = Some((*back, at));
+                }
+            }
+        }
+        let (back, at) = best?;
+        let key = self.answers.of(back)?.answers.get(at)?.key;
+        Some(Found { key, at, unlike: 0, began, answered, fitting })
+    }
+
+    /// The same among those that are more or less alike.
+    #[cold]
     fn latest_answer(
         &self,
         front: &Exchange,
-        backs: &[IpAddr],
-        unlike: impl Fn(&Answer) -> Option<u32>,
+        backs: &[Host],
+        wanted: &Content,
+        is_behind: &mut impl FnMut(Place) -> bool,
     ) -> Option<Found> {
         let passed_on = front.response_start.as_ref()?.moment.at;
-        let (server, ready) = (front.server.ip(), front.ready().at);
+        let (server, ready) = (front.hosts.server, front.ready().at);
         let earliest = front.started.at - CLOCK_SLACK;
-        let mut is_behind = self.places.behind(front.place);
         let mut best: Option<Found> = None;
-        for back in backs.iter().filter(|back| self.gateways.same(server, **back)) {
-            for answer in self.answers.since(*back, front.started.at) {
-                let Some(unlike) = unlike(answer) else { continue };
+        for back in backs.iter().filter(|back| self.gateways.are_same(server, **back)) {
+            let since = |(_, answer): &(usize, &Answer)| answer.answered >= front.started.at;
+            for (at, answer) in self.answers.latest_first(*back).take_while(since) {
+                let Some(unlike) = wanted.unlike(&answer.content) else { continue };
                 let Answer { key, began, answered, .. } = *answer;
                 let late = began < earliest || answered > passed_on;
                 if late || key.connection == front.key.connection || !is_behind(answer.place) {
                     continue;
                 }
                 let began = began.max(ready);
+                let came_before = |found: &Found| answered < turn(found.answered, passed_on);
                 match &mut best {
                     Some(found) if found.unlike < unlike => {}
                     // From here on they came before what may have been read at the same turn.
-                    Some(found) if found.unlike == 0 && answered < found.turn => break,
-                    Some(found) if found.unlike == unlike && answered < found.turn => {}
+                    Some(found) if found.unlike == 0 && came_before(found) => break,
+                    Some(found) if found.unlike == unlike && came_before(found) => {}
                     Some(found) if found.unlike == unlike => {
-                        found.only = false;
-                        if answered > found.answered {
-                            (found.answered, found.turn) = (answered, turn(answered, passed_on));
-                        }
+                        found.fitting += 1;
+                        found.answered = found.answered.max(answered);
                         if began < found.began {
-                            (found.key, found.began) = (key, began);
+                            (found.key, found.at, found.began) = (key, at, began);
                         }
                     }
-                    _ => {
-                        best =
-                            Some(Found { key, unlike, began, answered, turn: turn(answered, passed_on), only: true });
-                    }
+                    _ => best = Some(Found { key, at, unlike, began, answered, fitting: 1 }),
                 }
             }
         }
@@ -303,6 +362,8 @@ impl Correlator {
     }
 }
 
+/// Within this span at both ends no slack is too long.
+const CLOSE: Duration = Duration::from_millis(40);
 /// Addresses whose attempts are remembered, and answers of each.
 const MOST_CLIENTS: usize = 1024;
 const MOST_ANSWERS: usize = 4096;

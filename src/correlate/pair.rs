@@ -16,7 +16,6 @@ use smallvec::SmallVec;
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
 use crate::correlate::crowd::has_failed;
 use crate::correlate::fit::Fit;
-use crate::correlate::index::{Entry, LAST};
 use crate::correlate::marks::shared;
 use crate::correlate::veiled::has_passed_on;
 use crate::correlate::{Correlator, Pairing};
@@ -155,8 +154,8 @@ impl Correlator {
             follower: Some(attempt.key),
             ..self.whole(front)
         };
-        let mut others = self.orphans_within(front, window).filter_map(|key| self.books.exchange(key));
-        !others.any(|other| self.cost(front, other, window).is_some())
+        let may_be = |key| self.books.exchange(key).is_some_and(|other| self.cost(front, other, window).is_some());
+        !self.has_orphan_within(front, window, may_be)
     }
 
     /// Whether neither side had closed an attempt's connection by `end`.
@@ -353,7 +352,7 @@ impl Correlator {
     fn is_overlooked(&self, front: &Exchange, key: ExchangeKey) -> bool {
         let Some(candidate) = self.books.exchange(key) else { return true };
         let (since, until) = (candidate.started.at - LONGEST_EXCHANGE, (candidate.started.at, key));
-        let fronts = self.gateways.akin(front.server.ip());
+        let fronts = self.gateways.akin(front.hosts.server);
         fronts.iter().any(|front| self.unsettled.count(*front, since, until) > MOST_LOOKED_AT)
     }
 
@@ -361,8 +360,8 @@ impl Correlator {
     pub(super) fn is_alone(&self, front: &Exchange, key: ExchangeKey) -> bool {
         let Some(began) = self.books.exchange(key).map(|candidate| self.began(candidate)) else { return false };
         let since = began - LONGEST_EXCHANGE;
-        let fronts = self.gateways.akin(front.server.ip()).each();
-        let others = fronts.flat_map(|address| self.unsettled.between(address, since, (began, key)).rev());
+        let fronts = self.gateways.akin(front.hosts.server).each();
+        let others = fronts.flat_map(|host| self.unsettled.between(host, since, (began, key)).rev());
         // Where more exchanges have not settled, who knows.
         let mut looked_at = 0;
         !self.was_guessed(front, key)
@@ -372,7 +371,7 @@ impl Correlator {
                 looked_at == MOST_LOOKED_AT
                     || open
                         && self.books.exchange(other.key).is_some_and(|other| {
-                            other.parent.is_none() && self.gateways.same(other.server.ip(), front.server.ip())
+                            other.parent.is_none() && self.gateways.are_same(other.hosts.server, front.hosts.server)
                         })
             })
     }
@@ -413,41 +412,6 @@ impl Correlator {
         let others = others.take(MOST_CANDIDATES);
         others.filter_map(|key| Some(self.cost(front, self.books.exchange(key)?, window)?.cost)).min()
     }
-
-    /// Whether a front's gateway made attempts in its time that nobody has claimed.
-    pub(super) fn has_orphans(&self, front: &Exchange) -> bool {
-        let window = self.whole(front);
-        let from = if front.is_begun() { window.from } else { window.until - UNSEEN_REQUEST };
-        !self.is_own_upstream(front) && self.orphans_within(front, Window { from, ..window }).next().is_some()
-    }
-
-    /// Exchanges without a parent that a front's gateway began in a window.
-    pub(super) fn orphans_within(&self, front: &Exchange, window: Window) -> impl Iterator<Item = ExchangeKey> {
-        let (from, until) = (window.from - CLOCK_SLACK, (window.until, LAST));
-        let backs = self.gateways.akin(front.server.ip()).each();
-        let entries = backs.flat_map(move |back| self.orphans.between(back, from, until));
-        let mut is_behind = self.places.behind(front.place);
-        entries.filter(move |entry| is_behind(entry.place)).map(|entry| entry.key)
-    }
-
-    /// Exchanges of the gateway that made an attempt: those that may still want one, and were open when it began.
-    pub(super) fn fronts_of(
-        &self,
-        attempt: &Exchange,
-        from: Timestamp,
-        until: (Timestamp, ExchangeKey),
-    ) -> impl Iterator<Item = ExchangeKey> {
-        let began = self.began(attempt) - CLOCK_SLACK * 20;
-        let fronts = self.gateways.akin(attempt.client.ip()).each();
-        let open = fronts.flat_map(move |front| self.unsettled.between(front, from, until).rev().take(MOST_LOOKED_AT));
-        let open = open.filter(move |front| front.over >= began);
-        // Nearly always the place alone tells.
-        let wants = |front: &&Entry| {
-            !self.places.is_upstream_only(front.place)
-                || self.books.exchange(front.key).is_none_or(|front| !self.is_own_upstream(front))
-        };
-        open.filter(wants).map(|front| front.key)
-    }
 }
 
 /// Attempts of one exchange.
@@ -481,8 +445,8 @@ pub(super) const MOST_CANDIDATES: usize = 48;
 const FEW: usize = 2;
 const MOST_COMPARED: usize = 32;
 /// Exchanges that are asked whether they were open at an instant, the latest first.
-const MOST_LOOKED_AT: usize = 1024;
+pub(super) const MOST_LOOKED_AT: usize = 1024;
 /// How far before its response the attempts of an exchange are sought of whose request nothing was seen.
-const UNSEEN_REQUEST: Duration = Duration::from_secs(2);
+pub(super) const UNSEEN_REQUEST: Duration = Duration::from_secs(2);
 /// An exchange that is older than this when an attempt begins is no rival for it.
 const LONGEST_EXCHANGE: Duration = Duration::from_secs(120);

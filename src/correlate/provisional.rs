@@ -6,7 +6,8 @@ use std::collections::BinaryHeap;
 
 use smallvec::SmallVec;
 
-use crate::correlate::conversation::{Exchange, ExchangeKey};
+use crate::correlate::conversation::ExchangeKey;
+use crate::correlate::index::Entry;
 use crate::correlate::settle::Attempted;
 use crate::correlate::{Correlator, Finding, Pairing};
 use crate::time::Timestamp;
@@ -61,7 +62,7 @@ impl Correlator {
             for (parent, attempt) in self.provisional.believed.take().unwrap_or_default() {
                 self.release(parent, attempt);
             }
-            if let Some(case) = self.case(key, &tries) {
+            if let Some(case) = self.case(key, &tries, false) {
                 sink(Finding::Provisional { case, contested });
             }
         }
@@ -82,7 +83,7 @@ impl Correlator {
                 self.note_guess(key, window);
             }
         }
-        self.adopt_orphan(key, attempt, pairing);
+        self.adopt_orphan(key, attempt, pairing, None);
     }
 
     /// Notes that which attempts were made for an exchange is a guess.
@@ -102,9 +103,9 @@ impl Correlator {
         }
         let Some(attempt) = self.books.exchange_mut(key) else { return };
         attempt.parent = None;
-        let Exchange { client, place, started, offered, .. } = *attempt;
-        self.orphans.insert(client.ip(), started.at, key, place);
-        if offered {
+        let [spot, _] = &mut attempt.spots;
+        *spot = self.orphans.insert(attempt.hosts.client, Entry::new(attempt.started.at, key, attempt.place));
+        if attempt.offered {
             self.offer(key);
         }
     }

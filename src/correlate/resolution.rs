@@ -140,10 +140,10 @@ impl Correlator {
     /// The least cost at which another exchange of the gateway, which got an error without an attempt, may have waited for the
     /// lookup: not with it, but in its place. Who has a lookup that fits better of its own has no need of it.
     fn wanted_elsewhere(&self, front: &Exchange, lookup: &Lookup) -> u32 {
-        let fronts = self.gateways.akin(front.server.ip()).each();
+        let fronts = self.gateways.akin(front.hosts.server).each();
         let since = lookup.began.at - LONGEST_WAIT;
         let until = (lookup.last.at.max(lookup.began.at), LAST);
-        let open = fronts.flat_map(|address| self.unsettled.between(address, since, until));
+        let open = fronts.flat_map(|host| self.unsettled.between(host, since, until));
         let others = open.filter(|other| other.key != front.key && other.over >= lookup.began.at);
         others.filter_map(|other| self.cost_elsewhere(other.key, lookup)).min().unwrap_or(u32::MAX)
     }

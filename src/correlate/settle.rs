@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::correlate::conversation::{Exchange, ExchangeKey};
+use crate::correlate::conversation::{Exchange, ExchangeKey, Hosts};
 use smallvec::SmallVec;
 
 use crate::correlate::books::Page;
@@ -60,52 +60,30 @@ impl Correlator {
         self.look_at_due(now, sink);
     }
 
-    /// Whether an exchange that is over was served, and nothing that is yet to come can change what is said of it: the one
-    /// attempt made for it bore its marks and succeeded, and no other can have been made before.
-    pub(super) fn is_served(&self, key: ExchangeKey) -> bool {
-        self.books.exchange(key).is_some_and(|exchange| {
-            exchange.parent.is_none() && !self.may_be_attempt(key) && self.has_succeeded(exchange, 0)
-        })
-    }
-
-    /// The attempts of an exchange that was served: those that an identifier tells.
-    pub(super) fn settle_served(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
-        let mut tries: SmallVec<[Attempted; 2]> = SmallVec::new();
-        let mut outer = key;
-        for hop in 0..MOST_HOPS {
-            let only = self.books.exchange(outer).and_then(|exchange| exchange.attempts.first());
-            let Some(only) = only.and_then(|only| self.books.exchange(*only)) else { break };
-            tries.push((only.key, only.pairing, hop));
-            outer = only.key;
+    /// The attempts of an exchange that is over, if it was served, and nothing that is yet to come can change what is said of it:
+    /// the one attempt made for it bore its marks and succeeded, and so on, and no other can have been made before.
+    pub(super) fn served(&self, key: ExchangeKey) -> Option<SmallVec<[Attempted; 2]>> {
+        let root = self.books.party(key).filter(|root| root.exchange.parent.is_none())?;
+        if self.may_attempt(root.exchange) {
+            return None;
         }
-        self.settle_as(key, &tries, true, sink);
-    }
-
-    fn has_succeeded(&self, exchange: &Exchange, hop: u8) -> bool {
-        let asked_first = exchange.request_end.zip(exchange.response_start.as_ref());
-        let is_whole = || {
-            exchange.over.is_some()
-                && exchange.defect.is_none()
-                && exchange.status().is_some_and(|status| (200..500).contains(&status))
-                && exchange.response_end.is_some_and(|end| end.how == Ending::Complete)
-                && asked_first.is_some_and(|((end, _), start)| end.frame <= start.moment.frame)
-        };
+        let mut tries: SmallVec<[Attempted; 2]> = SmallVec::new();
+        let mut outer = root;
         // Who closed before the answer was complete may have left.
-        let is_open = || {
-            let conversation = self.books.conversation(exchange.key.connection);
-            conversation.is_some_and(|conversation| conversation.close(Side::Client).is_none())
-        };
-        let is_explained = || match exchange.attempts.as_slice() {
-            [] => !self.has_orphans(exchange),
-            [only] => self.books.exchange(*only).is_some_and(|attempt| {
-                attempt.status() == exchange.status()
-                    && hop < MOST_HOPS
-                    && self.has_succeeded(attempt, hop + 1)
-                    && self.is_first(exchange, attempt)
-            }),
-            _ => false,
-        };
-        is_whole() && is_open() && is_explained()
+        while is_whole(outer.exchange) && outer.conversation.close(Side::Client).is_none() {
+            let only = match outer.exchange.attempts.as_slice() {
+                [] => return (!self.has_orphans(outer.exchange)).then_some(tries),
+                [only] if tries.len() < usize::from(MOST_HOPS) => self.books.party(*only)?,
+                _ => return None,
+            };
+            let passed_on = only.exchange.status() == outer.exchange.status();
+            if !passed_on || !self.is_first(outer.exchange, only.exchange) {
+                return None;
+            }
+            tries.push((only.exchange.key, only.exchange.pairing, tries.len() as u8));
+            outer = only;
+        }
+        None
     }
 
     /// Judges a sixteenth of the exchanges by what is known: those that are due first, else those that began first.
@@ -137,25 +115,25 @@ impl Correlator {
 
     /// Whether an exchange may be a gateway's attempt: its client's address may be a gateway's.
     pub(super) fn may_be_attempt(&self, key: ExchangeKey) -> bool {
-        let Some(exchange) = self.books.exchange(key) else { return false };
-        if self.places.is_front_only(exchange.place) {
-            return false;
-        }
-        let client = exchange.client.ip();
-        self.gateways.is_known(client) || self.gateways.is_local(client) == Some(true)
+        self.books.exchange(key).is_some_and(|exchange| self.may_attempt(exchange))
+    }
+
+    pub(super) fn may_attempt(&self, exchange: &Exchange) -> bool {
+        self.gateways.may_attempt(exchange.hosts.client) && !self.places.is_front_only(exchange.place)
     }
 
     /// Whether an exchange went to an upstream on the gateway's own host, of which no attempt was ever seen: what that host's
     /// address asks of others, the gateway asks.
     pub(super) fn is_own_upstream(&self, exchange: &Exchange) -> bool {
-        self.places.is_upstream_only(exchange.place) && self.gateways.same(exchange.client.ip(), exchange.server.ip())
+        self.places.is_upstream_only(exchange.place)
+            && self.gateways.are_same(exchange.hosts.client, exchange.hosts.server)
     }
 
     /// Whether a downstream exchange that has not settled may still claim it.
     pub(super) fn has_hope(&self, key: ExchangeKey) -> bool {
         let Some(exchange) = self.books.exchange(key) else { return false };
-        let (client, place, started) = (exchange.client.ip(), exchange.place, exchange.started.at);
-        let fronts = self.gateways.akin(client).each().filter(|front| self.gateways.same(*front, client));
+        let (client, place, started) = (exchange.hosts.client, exchange.place, exchange.started.at);
+        let fronts = self.gateways.akin(client).each().filter(|front| self.gateways.are_same(*front, client));
         let mut open =
             fronts.flat_map(|front| self.unsettled.between(front, Timestamp::from_nanos(i64::MIN), (started, key)));
         open.any(|other| {
@@ -174,7 +152,7 @@ impl Correlator {
             return false;
         }
         let (since, until) = (front.started.at - LONGEST_REASON, (front.started.at, key));
-        let fronts = self.gateways.akin(front.server.ip()).each();
+        let fronts = self.gateways.akin(front.hosts.server).each();
         let mut earlier = fronts.flat_map(|front| self.unsettled.between(front, since, until));
         earlier.any(|earlier| {
             earlier.over < front.started.at
@@ -197,13 +175,19 @@ impl Correlator {
     }
 
     /// Tells of an exchange with its attempts, and forgets them.
-    fn settle_as(&mut self, key: ExchangeKey, tries: &[Attempted], served: bool, sink: &mut dyn FnMut(Finding<'_>)) {
+    pub(super) fn settle_as(
+        &mut self,
+        key: ExchangeKey,
+        tries: &[Attempted],
+        served: bool,
+        sink: &mut dyn FnMut(Finding<'_>),
+    ) {
         let root = self.books.exchange(key).filter(|root| root.request.as_ref().is_some_and(|asked| asked.forwarded));
         if let Some(client) = root.map(|root| root.client.ip()) {
             self.gateways.note_forwarder(client);
         }
-        if let Some(case) = self.case(key, tries) {
-            sink(Finding::Case(Case { served, ..case }));
+        if let Some(case) = self.case(key, tries, served) {
+            sink(Finding::Case(case));
         }
         for (key, ..) in tries.iter().filter(|(key, ..)| key.number == 0) {
             if let Some(exchange) = self.books.exchange(*key) {
@@ -217,7 +201,8 @@ impl Correlator {
     }
 
     /// An exchange with its attempts.
-    pub(super) fn case(&self, key: ExchangeKey, tries: &[Attempted]) -> Option<Case<'_>> {
+    #[inline]
+    pub(super) fn case(&self, key: ExchangeKey, tries: &[Attempted], served: bool) -> Option<Case<'_>> {
         let root = self.books.party(key)?;
         let exchange = root.exchange;
         let party = |(key, pairing, hop): &Attempted| {
@@ -231,13 +216,13 @@ impl Correlator {
         Some(Case {
             root,
             role: self.role(exchange, !attempts.is_empty()),
-            upstream_visible: self.gateways.is_front(exchange.server.ip()),
+            upstream_visible: self.gateways.is_front_host(exchange.hosts.server),
             closed_with_it: self.closed_with(exchange, &attempts),
             upstream_opaque: self
                 .opaque_clients
                 .iter()
                 .any(|client| self.gateways.same(exchange.server.ip(), *client) && *client != exchange.client.ip()),
-            served: false,
+            served,
             partial: self.is_partial(exchange),
             gateways: &self.gateways,
             names: &self.names,
@@ -266,11 +251,11 @@ impl Correlator {
     }
 
     pub(super) fn role(&self, exchange: &Exchange, has_attempts: bool) -> Role {
-        let (client, server) = (exchange.client.ip(), exchange.server.ip());
-        if !has_attempts && self.gateways.same(client, server) && self.places.is_behind(exchange.place) {
+        let Hosts { client, server } = exchange.hosts;
+        if !has_attempts && self.gateways.are_same(client, server) && self.places.is_behind(exchange.place) {
             return Role::Upstream;
         }
-        if has_attempts || self.gateways.is_front(server) {
+        if has_attempts || self.gateways.is_front_host(server) {
             return Role::Downstream;
         }
         let forwarded = match &exchange.request {
@@ -278,8 +263,8 @@ impl Correlator {
             // Nothing was sent: who asks for others connects for others.
             None => exchange.key.number == 0 && self.gateways.is_forwarder(client),
         };
-        let from_host = self.gateways.is_local(client) == Some(true) && self.gateways.is_local(server) != Some(true);
-        if self.gateways.is_known(client) || from_host || forwarded { Role::Upstream } else { Role::Downstream }
+        let [from, to] = [client, server].map(|end| self.gateways.is_local_host(end) == Some(true));
+        if self.gateways.is_known_host(client) || from && !to || forwarded { Role::Upstream } else { Role::Downstream }
     }
 
     /// A side closed: was a request in flight?
@@ -320,6 +305,16 @@ impl Correlator {
         };
         self.cut_short.iter().filter(with_it).count()
     }
+}
+
+/// Whether an exchange that is over went well from end to end, and was answered once it was asked.
+fn is_whole(exchange: &Exchange) -> bool {
+    let asked_first = exchange.request_end.zip(exchange.response_start.as_ref());
+    exchange.over.is_some()
+        && exchange.defect.is_none()
+        && exchange.status().is_some_and(|status| (200..500).contains(&status))
+        && exchange.response_end.is_some_and(|end| end.how == Ending::Complete)
+        && asked_first.is_some_and(|((end, _), start)| end.frame <= start.moment.frame)
 }
 
 /// A connection that a side closed with a request in flight.
