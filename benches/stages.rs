@@ -18,7 +18,6 @@ use netwatch502::correlate::gateway::Gateways;
 use netwatch502::diagnose::Question;
 use netwatch502::flow::steer::{Held, Steer};
 use netwatch502::limits::Limits;
-use netwatch502::wire::packet::Content;
 
 /// As the program has it.
 #[global_allocator]
@@ -73,9 +72,7 @@ fn steer(paths: &[String]) -> u64 {
     let mut segments = 0_u64;
     while let Some(captured) = source.next() {
         steer.take(&captured, |held, course| {
-            if let Held::Whole(packet) = held {
-                segments += u64::from(matches!(packet.content, Content::Tcp(_)));
-            }
+            segments += u64::from(matches!(held, Held::Segment(_)));
             black_box(course);
         });
     }

@@ -183,7 +183,7 @@ impl<'r> Analysis<'r> {
 
     /// Takes a frame. What it gives rise to is paired and judged with that of others, since that is cheaper: at the latest when
     /// something is asked for.
-    #[inline]
+    #[inline(always)] // Nearly all is decided by what is at hand here.
     pub fn take(&mut self, captured: &Captured<'_>) {
         self.below.take(captured);
         if self.below.events().len() >= TOGETHER {
@@ -191,6 +191,7 @@ impl<'r> Analysis<'r> {
         }
     }
 
+    #[inline(never)]
     fn catch_up(&mut self) {
         self.above.take(self.below.events().drain(..));
     }

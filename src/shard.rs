@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::event::{ConnectionId, Endpoint, Event, FirstSeen, GoneWhy, Moment, Side, Tls, Unreachable, What};
+use crate::flow::assembler::Piece;
 use crate::flow::connection::{Connection, Output};
 use crate::flow::share::Share;
-use crate::flow::steer::{Held, Keys};
+use crate::flow::steer::{Held, Keys, Sent};
 use crate::flow::table::{Place, Slot, Table};
 use crate::limits::Limits;
 use crate::observe::decrypted::Now;
@@ -109,10 +110,10 @@ impl Shard {
     }
 
     /// Takes what a frame held, and appends the events that it gives rise to.
-    #[inline]
-    pub fn take(&mut self, held: &Held<'_, '_>, key: u64, focused: bool, moment: Moment, events: &mut Vec<Event>) {
+    pub fn take(&mut self, held: Held<'_, '_>, key: u64, focused: bool, moment: Moment, events: &mut Vec<Event>) {
         match held {
-            Held::Whole(packet) => self.packet(packet, key, focused, moment, events),
+            Held::Segment(sent) => self.segment(sent, key, focused, moment, events),
+            Held::Other(packet) => self.packet(packet, key, focused, moment, events),
             Held::Reassembled(whole) => {
                 if let Ok(packet) = whole.packet() {
                     self.packet(&packet, key, focused, moment, events);
@@ -165,10 +166,10 @@ impl Shard {
         });
     }
 
-    #[inline]
+    #[inline(never)]
     fn packet(&mut self, packet: &Packet<'_>, key: u64, focused: bool, moment: Moment, events: &mut Vec<Event>) {
         match &packet.content {
-            Content::Tcp(segment) => self.segment((packet, segment), key, focused, moment, events),
+            Content::Tcp(segment) => self.segment(Sent::of(packet, *segment), key, focused, moment, events),
             _ => self.other(packet, key, moment, events),
         }
     }
@@ -191,20 +192,17 @@ impl Shard {
         }
     }
 
-    fn segment(
-        &mut self,
-        (packet, segment): (&Packet<'_>, &Segment<'_>),
-        key: u64,
-        focused: bool,
-        moment: Moment,
-        events: &mut Vec<Event>,
-    ) {
+    /// Takes a segment. Nearly all carry on a connection that is known, and are taken here.
+    #[inline(always)] // Nearly all is decided by what is at hand here.
+    pub fn segment(&mut self, sent: Sent<'_>, key: u64, focused: bool, moment: Moment, events: &mut Vec<Event>) {
+        let Sent { between, ttl, segment, .. } = sent;
         if self.share != Share::ALL && !self.share.holds(segment.source_port, segment.destination_port) {
             return;
         }
-        let (slot, side) = match self.table.known(packet, segment, key) {
+        let (slot, side) = match self.table.known(between, segment.flags, key) {
             Some(known) => known,
-            None => self.open(packet, segment, key, moment, events),
+            // Copied, what most segments need stays out of memory.
+            None => self.open(&{ sent }, key, moment, events),
         };
         let Self { table, limits, held, given_up, common, waiting, .. } = self;
         let Some(place) = table.place(slot) else { return };
@@ -214,40 +212,68 @@ impl Shard {
             connection.focused = true;
             events.push(Event { connection: Some(id), moment, what: What::Focused });
         }
+        let Some(carried) = connection.carry_on(side, &segment, ttl, moment.at) else {
+            return self.any_segment(slot, side, &{ segment }, ttl, moment, events);
+        };
+        if carried.reaches {
+            while let Some(offset) = connection.reached() {
+                let what = What::Acknowledged { sender: Side::Client, offset };
+                events.push(Event { connection: Some(id), moment, what });
+            }
+        }
+        if segment.payload.is_empty() {
+            return;
+        }
+        let from = events.len();
+        let Some(observer) = observer else { return };
+        let was_waiting = observer.is_waiting();
+        let piece = Piece::Data { at: carried.at, octets: segment.payload };
+        let now = Now { moment, context: connection.context(), limits };
+        observer.piece(side, &piece, now, common, &mut telling(id, events));
+        if !was_waiting && observer.is_waiting() {
+            waiting.push(slot);
+        }
+        // Of a connection that carries on nothing waits but what its observer holds.
+        if observer.held_octets() != place.beside.held || *held > limits.waiting_bytes {
+            balance(place, moment, (limits, held, given_up, common), events);
+        }
+        watch_ends(&mut place.connection, from, moment, events);
+    }
+
+    /// Takes any segment of a connection.
+    #[inline(never)]
+    fn any_segment(
+        &mut self,
+        slot: Slot,
+        side: Side,
+        segment: &Segment<'_>,
+        ttl: u8,
+        moment: Moment,
+        events: &mut Vec<Event>,
+    ) {
+        let Self { table, limits, held, given_up, common, waiting, .. } = self;
+        let Some(place) = table.place(slot) else { return };
+        let Place { connection, beside: Watched { observer, .. } } = place;
+        let id = connection.id;
         let from = events.len();
         let was_waiting = observer.as_ref().is_some_and(Observer::is_waiting);
-        let mut out = |output: Output<'_>| observe(observer, output, id, moment, limits, common, events);
-        if !connection.carry_on(side, segment, packet.ttl, moment, &mut out) {
-            connection.segment(side, segment, packet.ttl, moment, limits, &mut out);
-        }
+        connection.segment(side, segment, ttl, moment, limits, &mut |output| {
+            observe(observer, output, id, moment, limits, common, events);
+        });
         if !was_waiting && observer.as_ref().is_some_and(Observer::is_waiting) {
             waiting.push(slot);
         }
         if !segment.payload.is_empty() || place.beside.held > 0 {
-            weigh(place, held);
-            if *held > limits.waiting_bytes {
-                give_up(place, moment, limits, common, events);
-                weigh(place, held);
-                *given_up += 1;
-            }
+            balance(place, moment, (limits, held, given_up, common), events);
         }
-        if events.get(from..).is_some_and(|new| new.iter().any(|event| end_of(&event.what).is_some())) {
-            watch_ends(&mut place.connection, from, moment, events);
-        }
+        watch_ends(&mut place.connection, from, moment, events);
     }
 
     /// Finds the connection of a segment that may begin one, or opens it.
     #[cold]
-    fn open(
-        &mut self,
-        packet: &Packet<'_>,
-        segment: &Segment<'_>,
-        key: u64,
-        moment: Moment,
-        events: &mut Vec<Event>,
-    ) -> (Slot, Side) {
+    fn open(&mut self, sent: &Sent<'_>, key: u64, moment: Moment, events: &mut Vec<Event>) -> (Slot, Side) {
         let Self { table, limits, held, common, .. } = self;
-        let (slot, side, opened) = table.find(packet, segment, key, moment, &mut |place, why| {
+        let (slot, side, opened) = table.find(sent, key, moment, &mut |place, why| {
             farewell(place, why, moment, limits, held, common, events);
         });
         if let (Some((first, local)), Some(place)) = (opened, table.place(slot)) {
@@ -316,6 +342,11 @@ fn open_observer(place: &mut Place<Watched>, from_start: bool) {
     place.beside.observer = Some(Observer::new(client, server, from_start));
 }
 
+/// What takes the events of a connection.
+fn telling(connection: ConnectionId, events: &mut Vec<Event>) -> impl FnMut(Moment, What) {
+    move |moment, what| events.push(Event { connection: Some(connection), moment, what })
+}
+
 /// Turns what a connection gives out into events, by way of its observer.
 fn observe(
     observer: &mut Option<Observer>,
@@ -326,7 +357,7 @@ fn observe(
     common: &mut Common,
     events: &mut Vec<Event>,
 ) {
-    let mut tell = |moment, what| events.push(Event { connection: Some(connection), moment, what });
+    let mut tell = telling(connection, events);
     match output {
         Output::Event(what) => {
             if let (What::Gone(_), Some(observer)) = (&what, observer) {
@@ -347,18 +378,16 @@ fn observe(
     }
 }
 
-/// Asks the connection to report when the peer has all of a request that just ended, or of a ClientHello.
-fn watch_ends(connection: &mut Connection, mut from: usize, moment: Moment, events: &mut Vec<Event>) {
-    let id = connection.id;
-    loop {
-        let mut new = events.get(from..).unwrap_or_default().iter();
-        let Some(end) = new.find_map(|event| end_of(&event.what)) else { return };
-        from = events.len() - new.len();
-        connection.watch(end, &mut |output| {
-            if let Output::Event(what) = output {
-                events.push(Event { connection: Some(id), moment, what });
-            }
-        });
+/// Asks the connection to report when the peer has all of a request that just ended, or of a ClientHello: what was told from an
+/// index on.
+#[inline]
+fn watch_ends(connection: &mut Connection, from: usize, moment: Moment, events: &mut Vec<Event>) {
+    for index in from..events.len() {
+        let Some(offset) = events.get(index).and_then(|event| end_of(&event.what)) else { continue };
+        if connection.watch(offset) {
+            let what = What::Acknowledged { sender: Side::Client, offset };
+            events.push(Event { connection: Some(connection.id), moment, what });
+        }
     }
 }
 
@@ -382,6 +411,22 @@ fn weigh(place: &mut Place<Watched>, held: &mut usize) {
     let now = place.connection.held_octets() + observer.as_ref().map_or(0, Observer::held_octets);
     *held = held.saturating_sub(*before) + now;
     *before = now;
+}
+
+/// Weighs a connection, which gives up what it holds where there is no room for all that is held.
+#[inline(never)]
+fn balance(
+    place: &mut Place<Watched>,
+    moment: Moment,
+    (limits, held, given_up, common): (&Limits, &mut usize, &mut u64, &mut Common),
+    events: &mut Vec<Event>,
+) {
+    weigh(place, held);
+    if *held > limits.waiting_bytes {
+        give_up(place, moment, limits, common, events);
+        weigh(place, held);
+        *given_up += 1;
+    }
 }
 
 /// There is no room for what waits: a connection and its observer give up what they hold.

@@ -2,7 +2,7 @@
 
 use crate::event::{Event, Moment};
 use crate::flow::share::Share;
-use crate::flow::steer::{Captured, Counters, Steer};
+use crate::flow::steer::{Captured, Counters, Steer, Taken};
 use crate::limits::Limits;
 use crate::shard::{GivenUp, Shard};
 use crate::time::Timestamp;
@@ -49,20 +49,30 @@ impl Below {
     }
 
     /// Takes a frame.
-    #[inline]
+    #[inline(always)] // Nearly all is decided by what is at hand here.
     pub fn take(&mut self, captured: &Captured<'_>) {
         let Self { steer, shard, events, last } = self;
-        let moment = captured.moment();
+        let (moment, focused) = (captured.moment(), captured.focused);
         *last = Some(moment);
         if steer.is_time(captured.at) {
             shard.look(moment, events);
         }
-        steer.take(captured, |held, course| {
-            if let Some(server) = course.serves {
-                shard.note_server(server);
+        match steer.take_plain(captured) {
+            Taken::Segment(sent, course) => {
+                if let Some(server) = course.serves {
+                    shard.note_server(server);
+                }
+                shard.segment(sent, course.key, focused, moment, events);
             }
-            shard.take(&held, course.key, captured.focused, moment, events);
-        });
+            Taken::Copy => {}
+            // Copied, what most frames need stays out of memory.
+            Taken::Nothing => steer.take_other(&{ *captured }, move |held, course| {
+                if let Some(server) = course.serves {
+                    shard.note_server(server);
+                }
+                shard.take(held, course.key, focused, moment, events);
+            }),
+        }
     }
 
     /// Takes secrets of TLS connections.

@@ -2,15 +2,16 @@
 
 mod carried;
 mod closing;
+mod watched;
 
 use std::net::IpAddr;
-
-use smallvec::SmallVec;
 
 use crate::event::{
     ConnectionId, Endpoint, FirstSeen, GapJudged, Gone, GoneWhy, Moment, Opened, Side, Unreachable, What,
 };
 use crate::flow::assembler::Piece;
+pub use crate::flow::connection::carried::Carried;
+use crate::flow::connection::watched::Watched;
 use crate::flow::half::Half;
 use crate::limits::Limits;
 use crate::time::Timestamp;
@@ -63,7 +64,7 @@ pub struct Connection {
     /// Nothing is missing, over or yet to be settled.
     is_quiet: bool,
     /// Ends of requests whose acknowledgement is to be reported.
-    watched: SmallVec<[u64; 2]>,
+    watched: Watched,
     /// Octets that `[client, server]` sent after the other side's FIN, if any.
     after_fin: Option<Box<[u64; 2]>>,
 }
@@ -84,7 +85,7 @@ impl Connection {
             established: false,
             reset: false,
             is_quiet: false,
-            watched: SmallVec::new(),
+            watched: Watched::default(),
             after_fin: None,
         }
     }
@@ -139,16 +140,21 @@ impl Connection {
         self.halves.iter().map(|half| half.assembler.held_octets()).sum()
     }
 
-    /// Asks for `What::Acknowledged` once the server acknowledges `offset` of the client's stream.
-    pub fn watch(&mut self, offset: u64, out: &mut impl FnMut(Output<'_>)) {
-        if self.half(Side::Client).acknowledged >= offset {
-            out(Output::Event(What::Acknowledged { sender: Side::Client, offset }));
-        } else if self.watched.len() < MOST_WATCHED {
-            self.watched.push(offset);
-        } else if let Some(last) = self.watched.last_mut() {
-            // The end of a message that the snaplen cut moves on with each segment: the latest one counts.
-            *last = offset;
+    /// Asks for `What::Acknowledged` once the server acknowledges `offset` of the client's stream. Says whether it has: then it is
+    /// for who asks to tell that.
+    #[inline]
+    pub fn watch(&mut self, offset: u64) -> bool {
+        let is_acknowledged = self.half(Side::Client).acknowledged >= offset;
+        if !is_acknowledged {
+            self.watched.add(offset);
         }
+        is_acknowledged
+    }
+
+    /// The least offset that is watched and was acknowledged: each is given once.
+    #[inline]
+    pub fn reached(&mut self) -> Option<u64> {
+        self.watched.take(self.half(Side::Client).acknowledged)
     }
 
     /// Takes a segment that `side` sent.
@@ -299,8 +305,10 @@ impl Connection {
             return;
         }
         half.acknowledged = half.acknowledged.max(offset);
-        if sender == Side::Client && !self.watched.is_empty() {
-            self.reach(sender, offset, out);
+        if sender == Side::Client {
+            while let Some(offset) = self.reached() {
+                out(Output::Event(What::Acknowledged { sender, offset }));
+            }
         }
         let half = self.half_mut(sender);
         let missing = half.acknowledged > half.assembler.next();
@@ -311,25 +319,6 @@ impl Connection {
         if missing && certain {
             self.miss(sender, out);
         }
-    }
-
-    /// The peer acknowledged up to an offset: what was watched up to there is told.
-    fn reach(&mut self, sender: Side, offset: u64, out: &mut impl FnMut(Output<'_>)) {
-        // Mostly it is the one request that is under way.
-        if let [only] = *self.watched {
-            if only <= offset {
-                self.watched.clear();
-                out(Output::Event(What::Acknowledged { sender, offset: only }));
-            }
-            return;
-        }
-        self.watched.retain(|watched| {
-            let reached = *watched <= offset;
-            if reached {
-                out(Output::Event(What::Acknowledged { sender, offset: *watched }));
-            }
-            !reached
-        });
     }
 
     /// The peer holds octets beyond a hole. If nobody saw them sent, the capture missed them.
@@ -438,8 +427,6 @@ impl Connection {
     }
 }
 
-/// Ends of requests whose acknowledgement is waited for.
-const MOST_WATCHED: usize = 64;
 /// No sender can be further ahead than the largest scaled window (RFC 7323 section 2.3).
 const LARGEST_WINDOW: u64 = 1 << 30;
 

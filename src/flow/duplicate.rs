@@ -18,12 +18,12 @@
 //! A host that gets two segments for a connection that it does not have answers with two RSTs that nothing tells apart.
 //! An interface doubles packets if it lately showed a copy that can be nothing else.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::limits::Limits;
 use crate::time::Timestamp;
-use crate::wire::packet::{Content, Packet};
+use crate::wire::packet::{Content, Packet, Plain, Segment};
 
 /// The packets of late, by what a copy cannot change. 32 octets a packet.
 #[derive(Debug)]
@@ -50,12 +50,11 @@ impl Duplicates {
     /// Whether `packet` is a copy of one that was seen before, on `interface` or another. Indices of interfaces of
     /// different inputs must differ. Packets whose content is [`Content::Other`] or
     /// [`Content::Neighbour`] are never copies.
-    #[inline(always)] // It is asked of every packet, from one place.
     pub fn is_copy(&mut self, at: Timestamp, interface: u32, packet: &Packet<'_>) -> bool {
         let Some((hash, options)) = invariants(packet) else {
             return false;
         };
-        let seen = Seen {
+        self.was_seen(Seen {
             hash,
             at,
             interface: (interface, packet.interface.unwrap_or_default()),
@@ -64,7 +63,30 @@ impl Duplicates {
             is_identified: is_identified(packet),
             form: form(packet),
             is_spent: false,
-        };
+        })
+    }
+
+    /// The same of a packet that is plain.
+    #[inline(always)] // It is asked of nearly every packet, from one place.
+    pub fn is_plain_copy(&mut self, at: Timestamp, interface: u32, plain: &Plain<'_>) -> bool {
+        let addresses = address_pair(plain.source, plain.destination);
+        let (hash, options) = segment_invariants(Hash::new(), addresses, plain.identification, &plain.segment);
+        self.was_seen(Seen {
+            hash,
+            at,
+            interface: (interface, plain.interface.unwrap_or_default()),
+            options,
+            ttl: plain.ttl,
+            is_identified: plain.identification != 0,
+            form: segment_form(&plain.segment),
+            is_spent: false,
+        })
+    }
+
+    /// Whether a packet is a copy of one that was seen, and remembers it where it is none.
+    #[inline(always)] // Not inlined what is seen has to be laid down twice.
+    fn was_seen(&mut self, seen: Seen) -> bool {
+        let Seen { hash, .. } = seen;
         let mask = self.sets.len().wrapping_sub(1);
         let Some(set) = self.sets.get_mut(usize::try_from(hash >> 32).unwrap_or_default() & mask) else {
             return false;
@@ -152,8 +174,16 @@ fn is_identified(packet: &Packet<'_>) -> bool {
 
 fn form(packet: &Packet<'_>) -> Form {
     match &packet.content {
-        Content::Tcp(segment) if segment.flags.syn() => Form::Syn,
-        Content::Tcp(segment) if segment.length == 0 => Form::Bare,
+        Content::Tcp(segment) => segment_form(segment),
+        _ => Form::Payload,
+    }
+}
+
+#[inline]
+fn segment_form(segment: &Segment<'_>) -> Form {
+    match segment.length {
+        _ if segment.flags.syn() => Form::Syn,
+        0 => Form::Bare,
         _ => Form::Payload,
     }
 }
@@ -172,7 +202,7 @@ impl Seen {
 
     /// Whether it is a copy of an earlier packet with the same hash.
     #[cold]
-    fn is_copy_of(&self, earlier: &mut Self, window: Duration, doubling: &mut [Doubling; 16]) -> bool {
+    fn is_copy_of(self, earlier: &mut Self, window: Duration, doubling: &mut [Doubling; 16]) -> bool {
         let number = self.interface.0.wrapping_add(self.interface.1) & 15;
         let doubling = doubling.get_mut(number as usize);
         match self.likeness(earlier, window) {
@@ -185,7 +215,7 @@ impl Seen {
                 true
             }
             Likeness::PerhapsTwice => {
-                let is_copy = doubling.is_some_and(|doubling| doubling.covers(self)) && !earlier.is_spent;
+                let is_copy = doubling.is_some_and(|doubling| doubling.covers(&self)) && !earlier.is_spent;
                 earlier.is_spent |= is_copy;
                 is_copy
             }
@@ -213,21 +243,30 @@ impl Seen {
 }
 
 /// Hashes of what a copy never changes, and of the TCP options.
-#[inline(always)] // It is asked of every packet, from one place.
 fn invariants(packet: &Packet<'_>) -> Option<(u64, u16)> {
-    let mut hash = Hash::new();
+    let hash = Hash::new();
     let addresses = match (packet.source, packet.destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits())
-        }
+        (IpAddr::V4(source), IpAddr::V4(destination)) => address_pair(source, destination),
         (source, destination) => hash.addresses(source, destination),
     };
-    let Content::Tcp(segment) = &packet.content else { return Some((other_invariants(hash, addresses, packet)?, 0)) };
+    match &packet.content {
+        Content::Tcp(segment) => Some(segment_invariants(hash, addresses, packet.identification, segment)),
+        _ => Some((other_invariants(hash, addresses, packet)?, 0)),
+    }
+}
+
+#[inline]
+fn address_pair(source: Ipv4Addr, destination: Ipv4Addr) -> u64 {
+    u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits())
+}
+
+#[inline(always)] // It is asked of nearly every packet.
+fn segment_invariants(mut hash: Hash, addresses: u64, identification: u16, segment: &Segment<'_>) -> (u64, u16) {
     hash.add(
         addresses,
         u64::from(segment.source_port) << 48
             | u64::from(segment.destination_port) << 32
-            | u64::from(packet.identification) << 16
+            | u64::from(identification) << 16
             | u64::from(segment.flags.0) << 8
             | KIND_TCP,
     );
@@ -237,13 +276,27 @@ fn invariants(packet: &Packet<'_>) -> Option<(u64, u16)> {
     );
     // What stands at one place of a stream is the same each time: its beginning suffices.
     hash.add_octets(segment.payload.get(..16).unwrap_or(segment.payload));
-    let mut options = Hash::new();
-    options.add_octets(segment.options);
-    Some((hash.0, (options.0 >> 48) as u16))
+    (hash.0, options_mark(segment.options))
+}
+
+/// A hash of TCP options.
+#[inline]
+fn options_mark(options: &[u8]) -> u16 {
+    // Mostly there are timestamps and nothing else.
+    let hash = match (options.len(), options.first_chunk::<4>(), options.last_chunk::<8>()) {
+        (12, Some(kinds), Some(stamps)) => {
+            (u64::from_le_bytes(*stamps) ^ u64::from(u32::from_le_bytes(*kinds))).wrapping_mul(Hash::KEY)
+        }
+        _ => {
+            let mut hash = Hash::new();
+            hash.add_many(options.get(..40).unwrap_or(options));
+            hash.0
+        }
+    };
+    (hash >> 48) as u16
 }
 
 /// The same of what is no TCP.
-#[cold]
 fn other_invariants(mut hash: Hash, addresses: u64, packet: &Packet<'_>) -> Option<u64> {
     let identification = u64::from(packet.identification) << 16;
     let ports = |(source, destination): (u16, u16)| u64::from(source) << 48 | u64::from(destination) << 32;

@@ -74,10 +74,18 @@ impl Half {
     }
 
     /// A packet came with this time to live.
+    #[inline]
     pub(super) fn note_ttl(&mut self, ttl: u8) {
+        if [self.ttl_least, self.ttl_greatest] != [ttl; 2] {
+            self.widen_ttl(ttl);
+        }
+        self.ttl_count += 1;
+    }
+
+    #[cold]
+    fn widen_ttl(&mut self, ttl: u8) {
         self.ttl_least = if self.ttl_count == 0 { ttl } else { ttl.min(self.ttl_least) };
         self.ttl_greatest = ttl.max(self.ttl_greatest);
-        self.ttl_count += 1;
     }
 
     /// Least and greatest time to live, and of how many packets.

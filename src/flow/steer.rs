@@ -4,7 +4,7 @@
 //! each of them knows what one alone would.
 
 use std::hash::BuildHasher;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashSet};
@@ -16,7 +16,7 @@ use crate::limits::Limits;
 use crate::time::Timestamp;
 use crate::wire::fastcgi;
 use crate::wire::link::LinkType;
-use crate::wire::packet::{self, Content, Packet, Segment, Undecodable};
+use crate::wire::packet::{self, Content, Packet, Passage, Plain, Segment, Undecodable};
 
 /// A captured frame, as the rim hands it down.
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +46,60 @@ impl Captured<'_> {
     }
 }
 
-/// The packet of a frame.
+/// What a frame holds.
 pub enum Held<'p, 'a> {
-    /// As it stands there.
-    Whole(&'p Packet<'a>),
-    /// Its last fragment stands there.
+    /// A segment.
+    Segment(Sent<'a>),
+    /// Another packet.
+    Other(&'p Packet<'a>),
+    /// The last fragment of a packet.
     Reassembled(Box<Reassembled>),
+}
+
+/// A segment, and what its packet says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// Who sent it, and to whom.
+    pub between: [End; 2],
+    /// Time to live, or hop limit.
+    pub ttl: u8,
+    /// Which way it passed the capturing host.
+    pub passage: Passage,
+    /// The segment.
+    pub segment: Segment<'a>,
+}
+
+impl<'a> Sent<'a> {
+    /// The segment of a packet.
+    #[must_use]
+    pub fn of(packet: &Packet<'_>, segment: Segment<'a>) -> Self {
+        let between = [(packet.source, segment.source_port), (packet.destination, segment.destination_port)];
+        Self { between, ttl: packet.ttl, passage: packet.passage, segment }
+    }
+
+    /// The one of a packet that is plain.
+    #[inline(always)] // It is not laid down in memory then.
+    #[must_use]
+    pub fn plain(plain: &Plain<'a>) -> Self {
+        let Plain { source, destination, ttl, passage, segment, .. } = *plain;
+        let (source, destination) = (IpAddr::V4(source), IpAddr::V4(destination));
+        Self {
+            between: [(source, segment.source_port), (destination, segment.destination_port)],
+            ttl,
+            passage,
+            segment,
+        }
+    }
+}
+
+/// What became of a frame, if its packet is plain.
+pub enum Taken<'a> {
+    /// It is this segment, and is to go there.
+    Segment(Sent<'a>, Course),
+    /// It is a copy.
+    Copy,
+    /// Its packet is not plain.
+    Nothing,
 }
 
 /// Where a packet is to go.
@@ -112,7 +160,8 @@ pub struct Steer {
     defragmenter: Defragmenter,
     servers: Servers,
     counters: Counters,
-    looked: Option<Timestamp>,
+    /// The span, from its begin up to its end, in which it is not time to look again.
+    rests: [Timestamp; 2],
 }
 
 impl Steer {
@@ -125,7 +174,7 @@ impl Steer {
             defragmenter: Defragmenter::new(limits),
             servers: Servers::new(limits.connections),
             counters: Counters::default(),
-            looked: None,
+            rests: [Timestamp::from_nanos(i64::MAX); 2],
         }
     }
 
@@ -145,9 +194,10 @@ impl Steer {
     /// they take it.
     #[inline]
     pub fn is_time(&mut self, at: Timestamp) -> bool {
-        let is_time = self.looked.is_none_or(|looked| at < looked || at.since(looked) >= LOOK);
+        let [from, until] = self.rests;
+        let is_time = at < from || at >= until;
         if is_time {
-            self.looked = Some(at);
+            self.rests = [at, at + LOOK];
         }
         is_time
     }
@@ -155,14 +205,31 @@ impl Steer {
     /// Takes a frame, and gives its packet where it has one that is no copy and no part.
     #[inline]
     pub fn take(&mut self, captured: &Captured<'_>, give: impl FnOnce(Held<'_, '_>, Course)) {
-        self.counters.frames += 1;
-        if (captured.octets.len() as u64) < u64::from(captured.length) {
-            self.counters.truncated += 1;
+        match self.take_plain(captured) {
+            Taken::Segment(sent, course) => give(Held::Segment(sent), course),
+            Taken::Copy => {}
+            Taken::Nothing => self.take_other(captured, give),
         }
-        // Interfaces are numbered within an input; copies are told apart by where they were captured.
-        let interface = captured.interface | u32::from(captured.frame.input()) << 20;
-        // It is not moved any more: copying costs more than decoding.
-        let decoded = packet::decode(captured.link, captured.octets, captured.length);
+    }
+
+    /// Takes a frame whose packet is plain; of any other nothing is taken, and it is for [`Self::take_other`].
+    #[inline(always)] // Nearly all is decided by what is at hand here.
+    pub fn take_plain<'a>(&mut self, captured: &Captured<'a>) -> Taken<'a> {
+        let Some(plain) = packet::plain(captured.link, captured.octets) else { return Taken::Nothing };
+        self.count(captured);
+        if self.duplicates.is_plain_copy(captured.at, point(captured), &plain) {
+            self.counters.duplicates += 1;
+            return Taken::Copy;
+        }
+        let sent = Sent::plain(&plain);
+        Taken::Segment(sent, self.course_of(sent.between, &sent.segment))
+    }
+
+    /// Takes a frame whose packet is not plain.
+    #[inline(never)]
+    pub fn take_other(&mut self, captured: &Captured<'_>, give: impl FnOnce(Held<'_, '_>, Course)) {
+        self.count(captured);
+        let decoded = packet::decode_other(captured.link, captured.octets, captured.length);
         let packet = match &decoded {
             Ok(packet) => packet,
             Err(Undecodable::NotIp) => return,
@@ -171,44 +238,42 @@ impl Steer {
                 return;
             }
         };
-        if self.duplicates.is_copy(captured.at, interface, packet) {
+        if self.duplicates.is_copy(captured.at, point(captured), packet) {
             self.counters.duplicates += 1;
             return;
         }
+        let course = self.course(packet);
         match &packet.content {
-            Content::Tcp(segment) => give(Held::Whole(packet), self.course_of(packet, segment)),
-            _ => self.take_other(captured.at, packet, give),
+            Content::Tcp(segment) => give(Held::Segment(Sent::of(packet, *segment)), course),
+            Content::Fragment(fragment) => {
+                let Some(whole) = self.defragmenter.push(captured.at, packet, fragment) else { return };
+                let course = match whole.packet() {
+                    Ok(Packet { content: Content::Fragment(_), .. }) | Err(_) => return,
+                    Ok(packet) => self.course(&packet),
+                };
+                give(Held::Reassembled(Box::new(whole)), course);
+            }
+            _ => give(Held::Other(packet), course),
         }
     }
 
-    /// Takes a packet that is no segment.
-    #[cold]
-    fn take_other(&mut self, at: Timestamp, packet: &Packet<'_>, give: impl FnOnce(Held<'_, '_>, Course)) {
-        let Content::Fragment(fragment) = &packet.content else {
-            let course = self.course(packet);
-            return give(Held::Whole(packet), course);
-        };
-        let Some(whole) = self.defragmenter.push(at, packet, fragment) else { return };
-        let course = match whole.packet() {
-            Ok(Packet { content: Content::Fragment(_), .. }) | Err(_) => return,
-            Ok(packet) => self.course(&packet),
-        };
-        give(Held::Reassembled(Box::new(whole)), course);
+    #[inline]
+    fn count(&mut self, captured: &Captured<'_>) {
+        self.counters.frames += 1;
+        if (captured.octets.len() as u64) < u64::from(captured.length) {
+            self.counters.truncated += 1;
+        }
     }
 
     #[inline(always)] // It is asked of nearly every packet.
-    fn course_of(&mut self, packet: &Packet<'_>, segment: &Segment<'_>) -> Course {
-        let ends @ [source, destination] =
-            [(packet.source, segment.source_port), (packet.destination, segment.destination_port)];
-        let server = serving(segment).map(|is_source| if is_source { source } else { destination });
-        let serves = server.filter(|server| self.servers.is_new(*server)).map(SocketAddr::from);
-        Course { key: self.keys.of(ends), serves }
+    fn course_of(&mut self, between: [End; 2], segment: &Segment<'_>) -> Course {
+        Course { key: self.keys.of(between), serves: self.servers.told_by(between, segment) }
     }
 
     #[inline(never)]
     fn course(&mut self, packet: &Packet<'_>) -> Course {
         match &packet.content {
-            Content::Tcp(segment) => self.course_of(packet, segment),
+            Content::Tcp(segment) => self.course_of(Sent::of(packet, *segment).between, segment),
             Content::IcmpError(error) => {
                 let ends = [(error.source, error.ports.0), (error.destination, error.ports.1)];
                 Course { key: self.keys.of(ends), serves: None }
@@ -218,16 +283,10 @@ impl Steer {
     }
 }
 
-/// Whether the sender of a segment serves, or the receiver does; `None` where it does not tell.
+/// Where a frame was captured. Interfaces are numbered within an input; copies are told apart by where they were captured.
 #[inline]
-fn serving(segment: &Segment<'_>) -> Option<bool> {
-    if segment.flags.syn() {
-        return Some(segment.flags.ack());
-    }
-    match segment.payload {
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', ..] => Some(true),
-        payload => looks_like_request(payload).then_some(false),
-    }
+fn point(captured: &Captured<'_>) -> u32 {
+    captured.interface | u32::from(captured.frame.input()) << 20
 }
 
 /// Whether octets begin like a request: of HTTP with a method that is in common use, or of FastCGI.
@@ -262,6 +321,26 @@ impl Servers {
         Self { known: HashSet::new(), most, recent: [None; RECENT] }
     }
 
+    /// The one that is seen to serve by a segment, where that is the first time.
+    #[inline(always)] // It is asked of nearly every packet.
+    fn told_by(&mut self, [source, destination]: [End; 2], segment: &Segment<'_>) -> Option<Endpoint> {
+        let server = match segment.flags.syn() {
+            true if segment.flags.ack() => source,
+            true => destination,
+            false if segment.payload.starts_with(b"HTTP/1.") => source,
+            // What is known need not be proved.
+            false if self.is_recent(destination) || !looks_like_request(segment.payload) => return None,
+            false => destination,
+        };
+        self.is_new(server).then(|| server.into())
+    }
+
+    /// Whether it is known to serve, as far as can be seen at once.
+    #[inline]
+    fn is_recent(&self, server: End) -> bool {
+        self.recent.get(usize::from(server.1) % RECENT).is_some_and(|recent| *recent == Some(server))
+    }
+
     /// Whether it is the first time that this one is seen to serve.
     #[inline]
     fn is_new(&mut self, server: End) -> bool {
@@ -288,6 +367,8 @@ const RECENT: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]

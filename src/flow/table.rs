@@ -9,10 +9,10 @@ use crate::event::{ConnectionId, Endpoint, FirstSeen, GoneWhy, Moment, Side};
 use crate::flow::connection::Connection;
 use crate::flow::pieces::Pieces;
 use crate::flow::share::Share;
-use crate::flow::steer::{End, Keys, looks_like_request};
+use crate::flow::steer::{End, Keys, Sent, looks_like_request};
 use crate::limits::Limits;
 use crate::time::Timestamp;
-use crate::wire::packet::{IcmpError, Packet, Passage, Segment};
+use crate::wire::packet::{Flags, IcmpError, Passage, Segment};
 
 /// Where a connection is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,13 +104,12 @@ impl<T: Default> Table<T> {
     }
 
     /// Finds the connection that a segment belongs to, which is known, and who sent it. `None` for one that might begin another.
-    #[inline]
+    #[inline(always)] // It is asked of nearly every packet.
     #[must_use]
-    pub fn known(&mut self, packet: &Packet<'_>, segment: &Segment<'_>, key: u64) -> Option<(Slot, Side)> {
-        if segment.flags.syn() {
+    pub fn known(&mut self, between: [End; 2], flags: Flags, key: u64) -> Option<(Slot, Side)> {
+        if flags.syn() {
             return None;
         }
-        let between = [(packet.source, segment.source_port), (packet.destination, segment.destination_port)];
         let recent = *self.recent.get(key as usize % RECENT)?;
         // What was there may have left, and something else may be there now.
         match self.slots.get(recent as usize).and_then(|place| side_of(&place.connection, &between)) {
@@ -131,15 +130,13 @@ impl<T: Default> Table<T> {
     /// Finds the connection of a segment, or opens one; `opened` says what its first packet was.
     pub fn find(
         &mut self,
-        packet: &Packet<'_>,
-        segment: &Segment<'_>,
+        sent: &Sent<'_>,
         key: u64,
         moment: Moment,
         farewell: &mut Farewell<'_, T>,
     ) -> (Slot, Side, Option<Opened>) {
-        let source = (packet.source, segment.source_port);
-        let destination = (packet.destination, segment.destination_port);
-        if let Some((Slot(index), side)) = self.index(key, [source, destination]) {
+        let Sent { between, segment, passage, .. } = sent;
+        if let Some((Slot(index), side)) = self.index(key, *between) {
             let begins_anew = segment.flags.syn() && !segment.flags.ack();
             if let Some(place) = self.slots.get_mut(index) {
                 if !begins_anew || !place.connection.is_reused_by(side, segment.sequence) {
@@ -150,13 +147,13 @@ impl<T: Default> Table<T> {
             self.remove(index, key);
         }
         self.make_room(farewell);
-        let [source, destination] = [source, destination].map(SocketAddr::from);
+        let [source, destination] = between.map(SocketAddr::from);
         let (first, side) = self.role(source, destination, segment);
         let (client, server) = if side == Side::Client { (source, destination) } else { (destination, source) };
         let connection = Connection::new(ConnectionId(self.opened), client, server, moment);
         self.opened += 1;
         let index = self.insert(connection, key);
-        let (here, there) = match packet.passage {
+        let (here, there) = match passage {
             Passage::Outgoing => (Some(true), None),
             Passage::Incoming => (None, Some(true)),
             Passage::Other => (Some(false), Some(false)),

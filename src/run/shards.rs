@@ -18,7 +18,7 @@ use crate::analysis::{Above, Analysis, Joined, Part, Passed};
 use crate::capture::Source;
 use crate::event::{Endpoint, Moment, Spent};
 use crate::flow::defrag::Reassembled;
-use crate::flow::steer::{Captured, Held, Steer};
+use crate::flow::steer::{Captured, Held, Sent, Steer};
 use crate::limits::{Limits, MOST_SHARDS};
 use crate::report::Report;
 use crate::run::halves::Feed;
@@ -149,14 +149,16 @@ fn follow(
                     let range = frame.octets.start as usize..frame.octets.end as usize;
                     let buffer = batch.buffers.get(frame.buffer as usize);
                     let octets = buffer.and_then(|buffer| buffer.get(range)).unwrap_or_default();
-                    // It could be decoded before.
-                    if let Ok(packet) = packet::decode(frame.link, octets, frame.length) {
-                        let Steered { moment, key, focused } = frame.steered;
-                        shard.take(&Held::Whole(&packet), key, focused, moment, &mut part.events);
+                    let Steered { moment, key, focused } = frame.steered;
+                    let mut take = |held: Held<'_, '_>| shard.take(held, key, focused, moment, &mut part.events);
+                    if let Some(plain) = packet::plain(frame.link, octets) {
+                        take(Held::Segment(Sent::plain(&plain)));
+                    } else if let Ok(packet) = packet::decode_other(frame.link, octets, frame.length) {
+                        take(Held::Other(&packet));
                     }
                 }
                 Item::Reassembled(whole, Steered { moment, key, focused }) => {
-                    shard.take(&Held::Reassembled(whole), key, focused, moment, &mut part.events);
+                    shard.take(Held::Reassembled(whole), key, focused, moment, &mut part.events);
                 }
             }
             part.ends.push(part.events.len() as u32);
@@ -227,7 +229,7 @@ impl Feed for Deal {
             let steered = Steered { moment, key: course.key, focused: captured.focused };
             let item = match held {
                 Held::Reassembled(whole) => Item::Reassembled(whole, steered),
-                Held::Whole(_) => Item::Frame(hand.batch.frame(captured, steered, source)),
+                Held::Segment(_) | Held::Other(_) => Item::Frame(hand.batch.frame(captured, steered, source)),
             };
             hand.batch.items.push(item);
         });

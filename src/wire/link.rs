@@ -77,16 +77,16 @@ pub(super) fn plain(link: LinkType, frame: Octets<'_>) -> Option<(Octets<'_>, Po
     let (ether_type, header, point) = match link {
         LinkType::ETHERNET => {
             let [.., high, low] = frame.captured.first_chunk::<14>()?;
-            ([*high, *low], 14, Point { passage: Passage::Unknown, interface: None })
+            (u16::from_be_bytes([*high, *low]), 14, Point { passage: Passage::Unknown, interface: None })
         }
         LinkType::LINUX_SLL2 => {
             let [high, low, _, _, i0, i1, i2, i3, _, _, packet_type, ..] = frame.captured.first_chunk::<20>()?;
             let interface = Some(u32::from_be_bytes([*i0, *i1, *i2, *i3]));
-            ([*high, *low], 20, Point { passage: passage(*packet_type), interface })
+            (u16::from_be_bytes([*high, *low]), 20, Point { passage: passage(*packet_type), interface })
         }
         _ => return None,
     };
-    match u16::from_be_bytes(ether_type) {
+    match ether_type {
         ETHER_IPV4 | ETHER_IPV6 => Some((frame.after(header).ok()?, point)),
         _ => None,
     }

@@ -30,6 +30,41 @@ pub struct Packet<'a> {
     pub content: Content<'a>,
 }
 
+/// A TCP segment as nearly all frames hold one: all headers were captured, that of IPv4 has no options and is none of a fragment's,
+/// and nothing but an Ethernet or a cooked header stands before it. It is kept apart from [`Packet`] so that it need not be laid
+/// down in memory to be looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a> {
+    /// Source address.
+    pub source: Ipv4Addr,
+    /// Destination address.
+    pub destination: Ipv4Addr,
+    /// Time to live.
+    pub ttl: u8,
+    /// Identification.
+    pub identification: u16,
+    /// Which way it passed the capturing host.
+    pub passage: Passage,
+    /// Index of the interface on the capturing host.
+    pub interface: Option<u32>,
+    /// The segment.
+    pub segment: Segment<'a>,
+}
+
+impl<'a> From<Plain<'a>> for Packet<'a> {
+    fn from(plain: Plain<'a>) -> Self {
+        Self {
+            source: IpAddr::V4(plain.source),
+            destination: IpAddr::V4(plain.destination),
+            ttl: plain.ttl,
+            identification: plain.identification,
+            passage: plain.passage,
+            interface: plain.interface,
+            content: Content::Tcp(plain.segment),
+        }
+    }
+}
+
 /// Which way a packet passed the capturing host (the packet type of Linux cooked captures).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passage {
@@ -211,50 +246,59 @@ pub enum Undecodable {
 /// # Errors
 ///
 /// Where no IP packet can be found, or its headers cannot be read.
-#[inline(always)] // The packet is not copied then, and what is asked of it next is at hand.
 pub fn decode(link: LinkType, octets: &[u8], length: u32) -> Result<Packet<'_>, Undecodable> {
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    let frame = Octets::new(octets, length);
-    // The fast path: TCP behind an IP header without options, extensions and fragments, straight behind the link header.
-    // It is what the general one would do, but builds the packet where it is returned: copying costs more than reading.
-    if let Some((octets, point)) = link::plain(link, frame) {
-        if let Some(packet) = plain_v4(octets, point) {
-            return Ok(packet);
-        }
-        if let Some(packet) = plain_v6(octets, point) {
-            return Ok(packet);
-        }
+    match plain(link, octets) {
+        Some(plain) => Ok(plain.into()),
+        None => decode_other(link, octets, length),
     }
-    general(link, frame)
 }
 
-#[cold]
-fn general(link: LinkType, frame: Octets<'_>) -> Result<Packet<'_>, Undecodable> {
-    let Stripped { network, point } = link::strip(link, frame)?;
-    inside(network, point, MAX_TUNNELS)
-}
-
-/// TCP in IPv4, of which all headers were captured.
-#[inline(always)] // Not inlined the packet is copied.
-fn plain_v4(octets: Octets<'_>, point: Point) -> Option<Packet<'_>> {
+/// What a frame holds, where that is as plain as can be: [`decode`] gives the same back for it.
+#[inline(always)] // What is asked of it next is at hand then.
+#[must_use]
+pub fn plain(link: LinkType, octets: &[u8]) -> Option<Plain<'_>> {
+    let (octets, point) = link::plain(link, Octets::new(octets, octets.len()))?;
     let (ip, behind) = octets.captured.split_first_chunk::<20>()?;
-    let [0x45, _, l0, l1, i0, i1, 0 | 0x40, 0, ttl, TCP, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *ip else {
-        return None;
-    };
-    let length = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(20)?;
-    Some(Packet {
-        content: Content::Tcp(tcp::plain(behind, length)?),
-        source: IpAddr::V4(Ipv4Addr::new(s0, s1, s2, s3)),
-        destination: IpAddr::V4(Ipv4Addr::new(d0, d1, d2, d3)),
-        ttl,
-        identification: u16::from_be_bytes([i0, i1]),
+    // By the rows in which RFC 791 section 3.1 draws the header: version, lengths; identification, fragmentation; time to live,
+    // protocol; the addresses.
+    let (rows, _) = ip.as_chunks::<4>();
+    let [lengths, fragmentation, protocol, ..] = rows.first_chunk::<3>()?.map(u32::from_be_bytes);
+    let is_plain = lengths >> 24 == 0x45 && fragmentation & 0xbfff == 0 && protocol >> 16 & 0xff == u32::from(TCP);
+    let length = (lengths & 0xffff).checked_sub(20).filter(|_| is_plain)?;
+    let addresses = u64::from_be_bytes(*ip.last_chunk::<8>()?);
+    Some(Plain {
+        segment: tcp::plain(behind, length as usize)?,
+        source: Ipv4Addr::from_bits((addresses >> 32) as u32),
+        destination: Ipv4Addr::from_bits(addresses as u32),
+        ttl: (protocol >> 24) as u8,
+        identification: (fragmentation >> 16) as u16,
         passage: point.passage,
         interface: point.interface,
     })
 }
 
-/// The same in IPv6.
-#[inline(always)] // Not inlined the packet is copied.
+/// Decodes what [`plain`] does not find.
+///
+/// # Errors
+///
+/// As those of [`decode`].
+#[inline(never)]
+pub fn decode_other(link: LinkType, octets: &[u8], length: u32) -> Result<Packet<'_>, Undecodable> {
+    let frame = Octets::new(octets, usize::try_from(length).unwrap_or(usize::MAX));
+    if let Some((octets, point)) = link::plain(link, frame)
+        && let Some(packet) = plain_v6(octets, point)
+    {
+        return Ok(packet);
+    }
+    general(link, frame)
+}
+
+fn general(link: LinkType, frame: Octets<'_>) -> Result<Packet<'_>, Undecodable> {
+    let Stripped { network, point } = link::strip(link, frame)?;
+    inside(network, point, MAX_TUNNELS)
+}
+
+/// TCP in IPv6 without extensions, of which all headers were captured.
 fn plain_v6(octets: Octets<'_>, point: Point) -> Option<Packet<'_>> {
     let (ip, behind) = octets.captured.split_first_chunk::<40>()?;
     let [0x60..=0x6f, _, _, _, l0, l1, TCP, ttl, addresses @ ..] = ip else { return None };

@@ -238,7 +238,7 @@ impl Blocks {
     }
 
     /// The packet of a block that says when it was captured.
-    #[inline]
+    #[inline(always)] // It is asked once for every packet.
     fn stamped(&self, interface: &Interface, number: u32, [high, low]: [u32; 2], lengths: [u32; 2]) -> Packet {
         let [captured, original] = lengths;
         Packet {

@@ -1,36 +1,39 @@
 //! The shorter way of segments that only carry on, which nearly all are.
 
-use crate::event::{Moment, Side};
-use crate::flow::assembler::Piece;
-use crate::flow::connection::{Connection, Output, may_sack};
+use crate::event::Side;
+use crate::flow::connection::{Connection, may_sack};
 use crate::flow::half::Half;
+use crate::time::Timestamp;
 use crate::wire::packet::{Flags, Segment};
+
+/// What a segment that only carried on brought.
+#[derive(Clone, Copy, Debug)]
+pub struct Carried {
+    /// At which offset its octets stand.
+    pub at: u64,
+    /// Whether it acknowledges what was watched; [`Connection::reached`] says what.
+    pub reaches: bool,
+}
 
 impl Connection {
     /// Takes a segment as most are: where its direction stands, whole, acknowledging what was seen, on a connection on which nothing
-    /// is missing or over. Says whether it is one; of any other nothing is taken. What this does [`Self::segment`] does too.
-    #[inline]
-    pub fn carry_on(
-        &mut self,
-        side: Side,
-        segment: &Segment<'_>,
-        ttl: u8,
-        moment: Moment,
-        out: &mut impl FnMut(Output<'_>),
-    ) -> bool {
+    /// is missing or over. What it acknowledges is to be told next, then its octets, if any. `None` where it is any other: then
+    /// nothing of it is taken. What this does [`Self::segment`] does too.
+    #[inline(always)] // It is asked of nearly every packet.
+    pub fn carry_on(&mut self, side: Side, segment: &Segment<'_>, ttl: u8, now: Timestamp) -> Option<Carried> {
         let [client, server] = &mut self.halves;
         let (half, peer) = if side == Side::Client { (client, server) } else { (server, client) };
         let length = segment.payload.len();
         let at = half.high;
         let is_next = half.following() == segment.sequence && length == segment.length as usize;
         if !self.is_quiet || !is_next || !is_plain(segment) {
-            return false;
+            return None;
         }
         let behind = peer.following().wrapping_sub(segment.acknowledgement);
         if behind.cast_signed() < 0 {
-            return false;
+            return None;
         }
-        self.last = moment.at;
+        self.last = now;
         half.note_ttl(ttl);
         if length > 0 {
             half.seen = true;
@@ -40,16 +43,11 @@ impl Connection {
         }
         // What lies before offset 0 was acknowledged before.
         let acknowledged = peer.high.saturating_sub(u64::from(behind));
-        if acknowledged > peer.acknowledged {
+        let is_more = acknowledged > peer.acknowledged;
+        if is_more {
             peer.acknowledged = acknowledged;
-            if side == Side::Server && !self.watched.is_empty() {
-                self.reach(Side::Client, acknowledged, out);
-            }
         }
-        if length > 0 {
-            out(Output::Piece(side, Piece::Data { at, octets: segment.payload }, self.context()));
-        }
-        true
+        Some(Carried { at, reaches: is_more && side == Side::Server && self.watched.are_reached(acknowledged) })
     }
 
     /// Something was taken that may be other than that: whether the next segment may carry on.

@@ -80,10 +80,20 @@ impl Ladder {
             let told = &mut self.told;
             let moment = moment(self.frame);
             let mut out = |output: Output<'_>| tell(told, &output);
-            if self.may_carry_on && self.connection.carry_on(*side, &segment, 64, moment, &mut out) {
-                self.carried_on += 1;
-            } else {
-                self.connection.segment(*side, &segment, 64, moment, &self.limits, &mut out);
+            let connection = &mut self.connection;
+            let carried = if self.may_carry_on { connection.carry_on(*side, &segment, 64, moment.at) } else { None };
+            let Some(carried) = carried else {
+                connection.segment(*side, &segment, 64, moment, &self.limits, &mut out);
+                continue;
+            };
+            self.carried_on += 1;
+            let reached = carried.reaches.then(|| std::iter::from_fn(|| connection.reached()));
+            for offset in reached.into_iter().flatten() {
+                out(Output::Event(What::Acknowledged { sender: C, offset }));
+            }
+            if !segment.payload.is_empty() {
+                let piece = Piece::Data { at: carried.at, octets: segment.payload };
+                out(Output::Piece(*side, piece, connection.context()));
             }
         }
     }
@@ -104,8 +114,9 @@ impl Ladder {
     }
 
     fn watch(&mut self, offset: u64) {
-        let told = &mut self.told;
-        self.connection.watch(offset, &mut |output| tell(told, &output));
+        if self.connection.watch(offset) {
+            tell(&mut self.told, &Output::Event(What::Acknowledged { sender: C, offset }));
+        }
     }
 
     fn leave(&mut self) {

@@ -44,13 +44,30 @@ fn at(microseconds: i64) -> Timestamp {
     Timestamp::from_nanos(1_700_000_000_000_000_000 + microseconds * 1000)
 }
 
-/// Whether each packet is a copy; given are its microsecond and its interface.
+/// Whether each packet is a copy; given are its microsecond and its interface. Every second one is asked of as a plain one, if it
+/// may be: that makes no difference.
 #[track_caller]
 fn check(packets: &[(i64, u32, Packet<'_>, bool)]) {
-    let mut duplicates = Duplicates::new(&Limits::default());
-    for (index, (microsecond, interface, packet, expected)) in packets.iter().enumerate() {
-        assert_eq!(duplicates.is_copy(at(*microsecond), *interface, packet), *expected, "packet {index}");
+    for may_be_plain in [0, 1, 2] {
+        let mut duplicates = Duplicates::new(&Limits::default());
+        for (index, (microsecond, interface, packet, expected)) in packets.iter().enumerate() {
+            let is_copy = match plain(packet).filter(|_| index % 2 == may_be_plain) {
+                Some(plain) => duplicates.is_plain_copy(at(*microsecond), *interface, &plain),
+                None => duplicates.is_copy(at(*microsecond), *interface, packet),
+            };
+            assert_eq!(is_copy, *expected, "packet {index}");
+        }
     }
+}
+
+fn plain<'a>(packet: &Packet<'a>) -> Option<Plain<'a>> {
+    let (IpAddr::V4(source), IpAddr::V4(destination), Content::Tcp(segment)) =
+        (packet.source, packet.destination, &packet.content)
+    else {
+        return None;
+    };
+    let Packet { ttl, identification, passage, interface, .. } = *packet;
+    Some(Plain { source, destination, ttl, identification, passage, interface, segment: *segment })
 }
 
 #[test]

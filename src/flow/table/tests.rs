@@ -1,7 +1,6 @@
 use super::*;
 use crate::event::Frame;
 use crate::flow::connection::Output;
-use crate::wire::packet::{Content, Flags};
 
 const CLIENT: &str = "192.0.2.1:40000";
 const SERVER: &str = "192.0.2.2:80";
@@ -52,21 +51,14 @@ impl Ladder {
     fn take(&mut self, second: u32, (from, to): (&str, &str), segment: Segment<'static>) -> (u64, Side, Beginning) {
         let (from, to) = (end(from), end(to));
         let segment = Segment { source_port: from.port(), destination_port: to.port(), ..segment };
-        let packet = Packet {
-            source: from.ip(),
-            destination: to.ip(),
-            ttl: 64,
-            identification: 0,
-            passage: self.passage,
-            interface: None,
-            content: Content::Tcp(segment),
-        };
+        let between = [from, to].map(|end| (end.ip(), end.port()));
+        let sent = Sent { between, ttl: 64, passage: self.passage, segment };
         let farewells = &mut self.farewells;
         let mut farewell = |place: &mut Place<()>, why: GoneWhy| farewells.push((place.connection.id.0, why));
         let moment = at(second);
-        let key = self.keys.of([from, to].map(|end| (end.ip(), end.port())));
-        let (slot, side, opened) = self.table.find(&packet, &segment, key, moment, &mut farewell);
-        let known = self.table.known(&packet, &segment, key);
+        let key = self.keys.of(between);
+        let (slot, side, opened) = self.table.find(&sent, key, moment, &mut farewell);
+        let known = self.table.known(between, segment.flags, key);
         assert!(known == Some((slot, side)) || segment.flags.syn());
         let connection = &mut self.table.place(slot).unwrap().connection;
         connection.segment(side, &segment, 64, moment, &self.limits, &mut |_: Output<'_>| {});
