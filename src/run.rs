@@ -214,28 +214,39 @@ impl Reading<'_> {
         let Self { cli, source, key_logs, filter, frames } = self;
         let mut progress = Progress::new(cli);
         key_logs.finish(&mut |secrets| feed.learn(secrets));
-        while source.advance() {
+        let mut is_enough = false;
+        while !is_enough && source.advance() {
             if source.has_secrets() {
                 feed.learn(&source.take_secrets());
             }
-            let Some(mut captured) = source.frame() else { break };
-            *frames += 1;
-            if let Some(filter) = filter {
-                captured.focused = filter.matches(&captured);
+            let Some(mut stretch) = source.stretch() else { break };
+            let before = *frames;
+            loop {
+                let mut captured = stretch.frame();
+                *frames += 1;
+                if let Some(filter) = filter {
+                    captured.focused = filter.matches(&{ captured });
+                }
+                if captured.focused || !cli.exact_filter {
+                    feed.take(&captured, &stretch);
+                }
+                is_enough = cli.count == Some(*frames);
+                if is_enough || !stretch.advance() {
+                    break;
+                }
             }
-            if captured.focused || !cli.exact_filter {
-                feed.take(&captured, source);
-            }
-            if cli.count == Some(*frames) {
-                break;
-            }
-            if frames.is_multiple_of(65_536) {
+            let taken = stretch.taken();
+            source.took(taken);
+            if *frames >> SHOWN_EACH > before >> SHOWN_EACH {
                 progress.show(source.progress());
             }
         }
         progress.finish();
     }
 }
+
+/// How many frames go by until progress is shown again, as a power of two.
+const SHOWN_EACH: u32 = 16;
 
 /// The exit status of a run that looked at all there was; `whole` where all that was asked for is written.
 fn status(report: &Report, whole: bool) -> ExitCode {

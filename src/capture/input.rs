@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::ahead::Readers;
 use super::content::{Content, DESCRIBED, described};
 use super::file::Window;
+use super::stretch::{self, Located, Packets, Stretch, Taken};
 use super::{decompress, link_name};
-use crate::event::Frame;
-use crate::flow::steer::Captured;
 use crate::report;
 use crate::time::Timestamp;
 use crate::wire::link::LinkType;
@@ -43,7 +42,18 @@ enum Records {
     Unknown,
 }
 
+impl Records {
+    fn packets(&self) -> Packets<'_> {
+        match self {
+            Self::Pcapng(blocks) => Packets::Pcapng(blocks),
+            Self::Pcap(header) => Packets::Pcap(*header),
+            Self::Unknown => Packets::None,
+        }
+    }
+}
+
 /// The packet at hand, whose octets stay in the window; before the first one, and after the last, one without octets.
+#[derive(Clone)]
 struct Current {
     link: LinkType,
     interface: u32,
@@ -109,22 +119,19 @@ impl Input {
     }
 
     /// Moves to the next packet. False at the end.
-    #[inline(always)] // It is asked once for every packet, from one place.
     pub(super) fn advance(&mut self) -> bool {
-        if self.end.is_some() {
-            return false;
-        }
-        let moved = match &self.records {
-            Records::Pcapng(blocks) => match blocks.packet_at_hand(self.window.filled()) {
-                Some((packet, octets)) => {
-                    self.take(packet, octets);
+        let moved = self.end.is_none()
+            && match self.records.packets().first(self.window.filled()) {
+                Some(located) => {
+                    self.take(located);
                     true
                 }
-                None => self.advance_pcapng(),
-            },
-            Records::Pcap(header) => self.advance_pcap(*header),
-            Records::Unknown => false,
-        };
+                None => match &self.records {
+                    Records::Pcapng(_) => self.advance_pcapng(),
+                    Records::Pcap(header) => self.advance_pcap(*header),
+                    Records::Unknown => false,
+                },
+            };
         if !moved {
             self.current = Current::NONE;
             return false;
@@ -136,35 +143,34 @@ impl Input {
         true
     }
 
-    /// The packet at hand.
+    /// The packet at hand, and, if it is to `go_on`, those that stand behind it.
     #[inline]
-    pub(super) fn frame(&self, input: u16) -> Captured<'_> {
-        let Current { link, interface, length, octets } = &self.current;
-        Captured {
-            frame: Frame::new(input, self.numbered),
-            at: self.at,
-            link: *link,
-            interface: *interface,
-            length: *length,
-            focused: true,
-            octets: self.window.kept(octets.clone()),
+    pub(super) fn stretch(&self, input: u16, go_on: bool) -> Stretch<'_> {
+        let Current { link, interface, length, octets } = self.current.clone();
+        let (number, at, rest) = (self.numbered, self.at, self.window.filled());
+        let end = self.window.keep(0..rest.len()).end;
+        let left = end - octets.start;
+        let octets = self.window.kept(octets);
+        Stretch {
+            input,
+            buffer: self.window.buffer(),
+            packets: if go_on { self.records.packets() } else { Packets::None },
+            current: stretch::Current { number, at, link, interface, length, octets, left },
+            rest,
+            end,
+            begin: (number, rest.len()),
         }
     }
 
-    /// Where the octets of the packet at hand are kept.
-    #[inline]
-    pub(super) fn kept(&self) -> (&Arc<Vec<u8>>, Range<usize>) {
-        (self.window.buffer(), self.current.octets.clone())
-    }
-
-    /// Whether the file gave secrets of TLS connections that were not asked for.
-    #[inline]
-    pub(super) fn has_secrets(&self) -> bool {
-        !self.secrets.is_empty()
+    /// So much of what stood behind the packet at hand was taken.
+    pub(super) fn took(&mut self, taken: Taken) {
+        self.packets += taken.packets;
+        self.numbered += taken.packets;
+        self.at = taken.at;
+        self.window.step(taken.octets);
     }
 
     /// The secrets of TLS connections that the file gave since this was last asked.
-    #[inline]
     pub(super) fn take_secrets(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.secrets)
     }
@@ -220,17 +226,14 @@ impl Input {
         }
     }
 
-    #[inline]
+    /// Reads on up to the next packet.
+    #[cold]
     fn advance_pcap(&mut self, header: pcap::Header) -> bool {
         loop {
             match header.record(self.window.filled()) {
-                Ok(record) => {
-                    self.at = record.at;
-                    self.numbered += 1;
-                    let end = record.octets.end;
-                    let octets = self.window.keep(record.octets);
-                    self.current = Current { link: header.link, interface: 0, length: record.length, octets };
-                    self.window.step(end);
+                Ok(pcap::Record { at, length, octets }) => {
+                    let end = octets.end;
+                    self.take(Located { at: Some(at), link: header.link, interface: 0, length, octets, end });
                     return true;
                 }
                 Err(pcap::Unreadable::Truncated { needed }) => {
@@ -254,8 +257,9 @@ impl Input {
             let Records::Pcapng(blocks) = &mut self.records else { return false };
             // What was stepped over may end behind the window, which is then empty.
             match blocks.next(self.window.filled()) {
-                Ok((pcapng::Block::Packet(packet), octets)) => {
-                    self.take(packet, octets);
+                Ok((pcapng::Block::Packet(packet), end)) => {
+                    let pcapng::Packet { at, link, interface, length, octets } = packet;
+                    self.take(Located { at, link, interface, length, octets, end });
                     return true;
                 }
                 Ok((pcapng::Block::KeyLog(text), octets)) => {
@@ -287,19 +291,14 @@ impl Input {
         }
     }
 
-    /// A packet is at hand, in a block of so many octets.
-    #[inline]
-    fn take(&mut self, packet: pcapng::Packet, octets: usize) {
+    /// A packet is at hand.
+    fn take(&mut self, located: Located) {
+        let Located { at, link, interface, length, octets, end } = located;
         // A simple packet block says no time: the last one holds.
-        self.at = packet.at.unwrap_or(self.at);
+        self.at = at.unwrap_or(self.at);
         self.numbered += 1;
-        self.current = Current {
-            link: packet.link,
-            interface: packet.interface,
-            length: packet.length,
-            octets: self.window.keep(packet.octets),
-        };
-        self.window.step(octets);
+        self.current = Current { link, interface, length, octets: self.window.keep(octets) };
+        self.window.step(end);
     }
 
     fn begin_pcap(&mut self) -> Result<(), Refused> {

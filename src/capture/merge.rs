@@ -10,13 +10,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::Range;
-use std::sync::Arc;
 
 use super::Error;
 use super::ahead::Readers;
 use super::input::{Input, Refused};
 use super::names::{Named, expand};
+use super::stretch::{Stretch, Taken};
 use crate::flow::steer::Captured;
 use crate::report;
 use crate::time::Timestamp;
@@ -85,21 +84,17 @@ impl Source {
     }
 
     /// The next frame in the order of time, `focused`; `None` at the end of all inputs.
-    #[inline]
     #[expect(clippy::should_implement_trait, reason = "the frame borrows the window, which an Iterator cannot lend")]
     pub fn next(&mut self) -> Option<Captured<'_>> {
         if self.advance() { self.frame() } else { None }
     }
 
     /// Moves to the next frame in the order of time. False at the end of all inputs.
-    #[inline(always)] // It is asked once for every packet.
     pub fn advance(&mut self) -> bool {
         self.current = match self.inputs.as_mut_slice() {
             [only] => {
                 let moved = only.advance();
-                if only.has_secrets() {
-                    self.secrets.append(&mut only.take_secrets());
-                }
+                self.secrets.append(&mut only.take_secrets());
                 moved.then_some(0)
             }
             _ => self.turn(),
@@ -108,26 +103,31 @@ impl Source {
     }
 
     /// The frame at hand, `focused`.
-    #[inline]
     #[must_use]
     pub fn frame(&self) -> Option<Captured<'_>> {
-        let index = self.current?;
-        self.inputs.get(index)?.frame(index)
+        self.stretch().map(|stretch| stretch.frame())
     }
 
-    /// Where the octets of the frame at hand are kept, for who wants to keep them longer without copying them: a buffer, and which
-    /// part of it they are.
-    #[inline]
+    /// The frame at hand, and those whose turn is next, as far as that can be seen at once.
     #[must_use]
-    pub fn kept(&self) -> Option<(&Arc<Vec<u8>>, Range<usize>)> {
-        match &self.inputs.get(self.current?)?.state {
-            State::Open(input) => Some(input.kept()),
+    pub fn stretch(&self) -> Option<Stretch<'_>> {
+        let index = self.current?;
+        match &self.inputs.get(index)?.state {
+            State::Open(input) => Some(input.stretch(index as u16, self.inputs.len() == 1)),
             State::Waiting(_) | State::Over(_) => None,
         }
     }
 
+    /// So much of a stretch was taken, and is not given again.
+    pub fn took(&mut self, taken: Taken) {
+        if let Some(input) = self.current.take().and_then(|current| self.inputs.get_mut(current))
+            && let State::Open(input) = &mut input.state
+        {
+            input.took(taken);
+        }
+    }
+
     /// Whether there are secrets to be taken.
-    #[inline]
     #[must_use]
     pub fn has_secrets(&self) -> bool {
         !self.secrets.is_empty()
@@ -135,7 +135,6 @@ impl Source {
 
     /// The secrets of TLS connections that stood in the inputs before the frame at hand (Decryption Secrets Blocks of pcapng),
     /// but for those that were given before.
-    #[inline]
     pub fn take_secrets(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.secrets)
     }
@@ -231,7 +230,6 @@ impl Merged {
         }
     }
 
-    #[inline(always)] // It is asked once for every packet.
     fn advance(&mut self) -> bool {
         let State::Open(input) = &mut self.state else { return false };
         let moved = input.advance();
@@ -258,23 +256,10 @@ impl Merged {
         Some(self.latest)
     }
 
-    #[inline]
-    fn has_secrets(&self) -> bool {
-        matches!(&self.state, State::Open(input) if input.has_secrets())
-    }
-
     fn take_secrets(&mut self) -> Vec<Entry> {
         match &mut self.state {
             State::Open(input) => input.take_secrets(),
             State::Waiting(_) | State::Over(_) => Vec::new(),
-        }
-    }
-
-    #[inline]
-    fn frame(&self, index: usize) -> Option<Captured<'_>> {
-        match &self.state {
-            State::Open(input) => Some(input.frame(index as u16)),
-            State::Waiting(_) | State::Over(_) => None,
         }
     }
 

@@ -26,10 +26,12 @@ pub mod live;
 mod merge;
 mod names;
 pub mod reach;
+mod stretch;
 
 pub use error::Error;
 pub use link_names::link_name;
 pub use merge::Source;
+pub use stretch::{Stretch, Taken};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Source;
 use super::ahead::Readers;
 use super::input::{Input, Refused};
+use super::stretch::Stretch;
 use crate::report;
 use crate::wire::pcap::Order::{Big, Little};
 use build::{Packet, block, enhanced, gzip, interface, pcap, pcap_pieces, section, u16s, u32s, zstd, zstd_skippable};
@@ -15,23 +16,50 @@ mod properties;
 /// What a test looks at: number, nanoseconds, link type, interface, octets.
 type Seen = (u64, i64, u16, u32, Vec<u8>);
 
-/// Reads a stream to its end.
+/// Reads a stream to its end: packet by packet, and by stretches, which gives the same.
 fn read(octets: &[u8]) -> (Vec<Seen>, report::Input, bool) {
-    match Input::open(Box::new(Cursor::new(octets.to_vec())), &Readers::default()) {
-        Ok(input) => walk(input),
+    let open = || match Input::open(Box::new(Cursor::new(octets.to_vec())), &Readers::default()) {
+        Ok(input) => input,
         Err(Refused::NotACapture(found)) => panic!("{found}"),
         Err(Refused::Io(error)) => panic!("{error}"),
-    }
+    };
+    let (seen, described, complete) = walk(open());
+    let in_steps = step_by_step(open());
+    assert_eq!((&seen, described.packets, complete), (&in_steps.0, in_steps.1.packets, in_steps.2));
+    (seen, described, complete)
 }
 
 fn walk(mut input: Input) -> (Vec<Seen>, report::Input, bool) {
     let mut seen = Vec::new();
     while input.advance() {
-        let frame = input.frame(0);
-        seen.push((frame.frame.number(), frame.at.as_nanos(), frame.link.0, frame.interface, frame.octets.to_vec()));
+        let mut stretch = input.stretch(0, true);
+        loop {
+            seen.push(look(&stretch));
+            if !stretch.advance() {
+                break;
+            }
+        }
+        let taken = stretch.taken();
+        input.took(taken);
     }
-    assert!(!input.advance() && input.frame(0).octets.is_empty());
+    assert!(!input.advance() && input.stretch(0, true).frame().octets.is_empty());
     (seen, input.describe("test".to_owned()), input.complete())
+}
+
+/// The same without stretches.
+fn step_by_step(mut input: Input) -> (Vec<Seen>, report::Input, bool) {
+    let mut seen = Vec::new();
+    while input.advance() {
+        seen.push(look(&input.stretch(0, false)));
+    }
+    (seen, input.describe("test".to_owned()), input.complete())
+}
+
+fn look(stretch: &Stretch<'_>) -> Seen {
+    let frame = stretch.frame();
+    let (kept, range) = stretch.kept();
+    assert_eq!(&kept[range], frame.octets);
+    (frame.frame.number(), frame.at.as_nanos(), frame.link.0, frame.interface, frame.octets.to_vec())
 }
 
 fn refusal(octets: &[u8]) -> String {

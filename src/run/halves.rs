@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::analysis::{Above, Analysis, Below};
-use crate::capture::Source;
+use crate::capture::Stretch;
 use crate::event::{Event, Spent};
 use crate::flow::steer::Captured;
 use crate::report::Report;
@@ -19,8 +19,8 @@ use crate::wire::tls::keylog::Entry;
 
 /// What takes what is read.
 pub(super) trait Feed {
-    /// Takes the frame at hand of a source.
-    fn take(&mut self, captured: &Captured<'_>, source: &Source);
+    /// Takes the frame at hand of a stretch.
+    fn take(&mut self, captured: &Captured<'_>, stretch: &Stretch<'_>);
 
     /// Takes secrets of TLS connections.
     fn learn(&mut self, secrets: &[Entry]);
@@ -74,8 +74,8 @@ fn judge<'r>(mut above: Above<'r>, batches: &mpsc::Receiver<Batch>, emptied: &mp
 
 /// Both halves in one thread.
 impl Feed for Analysis<'_> {
-    #[inline]
-    fn take(&mut self, captured: &Captured<'_>, _: &Source) {
+    #[inline(always)] // Nearly all is decided by what is at hand where it reads.
+    fn take(&mut self, captured: &Captured<'_>, _: &Stretch<'_>) {
         Self::take(self, captured);
     }
 
@@ -85,8 +85,8 @@ impl Feed for Analysis<'_> {
 }
 
 impl Feed for Lower {
-    #[inline]
-    fn take(&mut self, captured: &Captured<'_>, _: &Source) {
+    #[inline(always)] // Nearly all is decided by what is at hand where it reads.
+    fn take(&mut self, captured: &Captured<'_>, _: &Stretch<'_>) {
         self.below.take(captured);
         if self.below.events().len() >= BATCH {
             self.pass_on();

@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use crate::analysis::{Above, Analysis, Joined, Part, Passed};
-use crate::capture::Source;
+use crate::capture::Stretch;
 use crate::event::{Endpoint, Moment, Spent};
 use crate::flow::defrag::Reassembled;
 use crate::flow::steer::{Captured, Held, Sent, Steer};
@@ -211,7 +211,7 @@ fn judge<'r>(mut above: Above<'r>, turns: &Receiver<Vec<u8>>, empty: &Sender<Vec
 }
 
 impl Feed for Deal {
-    fn take(&mut self, captured: &Captured<'_>, source: &Source) {
+    fn take(&mut self, captured: &Captured<'_>, stretch: &Stretch<'_>) {
         let moment = captured.moment();
         if self.steer.is_time(captured.at) {
             self.pass_on();
@@ -229,7 +229,7 @@ impl Feed for Deal {
             let steered = Steered { moment, key: course.key, focused: captured.focused };
             let item = match held {
                 Held::Reassembled(whole) => Item::Reassembled(whole, steered),
-                Held::Segment(_) | Held::Other(_) => Item::Frame(hand.batch.frame(captured, steered, source)),
+                Held::Segment(_) | Held::Other(_) => Item::Frame(hand.batch.frame(captured, steered, stretch)),
             };
             hand.batch.items.push(item);
         });
@@ -269,14 +269,12 @@ impl Deal {
 }
 
 impl Batch {
-    fn frame(&mut self, captured: &Captured<'_>, steered: Steered, source: &Source) -> Frame {
-        let (buffer, octets) = source.kept().map_or((0, 0..0), |(kept, octets)| {
-            let known = self.buffers.iter().rposition(|buffer| Arc::ptr_eq(buffer, kept));
-            let buffer = known.unwrap_or_else(|| {
-                self.buffers.push(Arc::clone(kept));
-                self.buffers.len() - 1
-            });
-            (buffer, octets)
+    fn frame(&mut self, captured: &Captured<'_>, steered: Steered, stretch: &Stretch<'_>) -> Frame {
+        let (kept, octets) = stretch.kept();
+        let known = self.buffers.iter().rposition(|buffer| Arc::ptr_eq(buffer, kept));
+        let buffer = known.unwrap_or_else(|| {
+            self.buffers.push(Arc::clone(kept));
+            self.buffers.len() - 1
         });
         Frame {
             steered,

@@ -1,0 +1,133 @@
+//! A stretch of packets: those that stand whole, one behind the other, in what was read of an input. They are looked at without
+//! the input, which learns afterwards how many were taken: most packets cost no more than reading their headers.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::event::Frame;
+use crate::flow::steer::Captured;
+use crate::time::Timestamp;
+use crate::wire::link::LinkType;
+use crate::wire::{pcap, pcapng};
+
+/// Packets, of which one is at hand.
+pub struct Stretch<'a> {
+    pub(super) input: u16,
+    /// The buffer that all of them stand in.
+    pub(super) buffer: &'a Arc<Vec<u8>>,
+    pub(super) packets: Packets<'a>,
+    pub(super) current: Current<'a>,
+    /// The octets behind the packet at hand.
+    pub(super) rest: &'a [u8],
+    /// Where they end in the buffer.
+    pub(super) end: usize,
+    /// The number of the packet that it began with, and the octets behind that one.
+    pub(super) begin: (u64, usize),
+}
+
+/// What reads packets that are whole and as most are; others may be packets all the same.
+#[derive(Clone, Copy)]
+pub(super) enum Packets<'a> {
+    /// Of a pcapng file.
+    Pcapng(&'a pcapng::Blocks),
+    /// Of a pcap file.
+    Pcap(pcap::Header),
+    /// They are not to be read here.
+    None,
+}
+
+impl Packets<'_> {
+    /// The packet at the begin of a window.
+    #[inline(always)] // It is asked once for every packet.
+    pub(super) fn first(&self, window: &[u8]) -> Option<Located> {
+        match self {
+            Self::Pcapng(blocks) => {
+                let (pcapng::Packet { at, link, interface, length, octets }, end) = blocks.packet_at_hand(window)?;
+                Some(Located { at, link, interface, length, octets, end })
+            }
+            Self::Pcap(header) => {
+                let pcap::Record { at, length, octets } = header.record(window).ok()?;
+                let end = octets.end;
+                Some(Located { at: Some(at), link: header.link, interface: 0, length, octets, end })
+            }
+            Self::None => None,
+        }
+    }
+}
+
+/// The packet at hand.
+#[derive(Clone, Copy)]
+pub(super) struct Current<'a> {
+    pub(super) number: u64,
+    pub(super) at: Timestamp,
+    pub(super) link: LinkType,
+    pub(super) interface: u32,
+    pub(super) length: u32,
+    pub(super) octets: &'a [u8],
+    /// How many octets there are in the buffer from its begin on.
+    pub(super) left: usize,
+}
+
+/// A packet that stands in a window, and at which octet the next one begins.
+pub(super) struct Located {
+    /// `None` where nothing says so.
+    pub(super) at: Option<Timestamp>,
+    pub(super) link: LinkType,
+    pub(super) interface: u32,
+    pub(super) length: u32,
+    pub(super) octets: Range<usize>,
+    pub(super) end: usize,
+}
+
+/// How far a stretch was taken behind the packet that it began with.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    pub(super) packets: u64,
+    pub(super) octets: usize,
+    /// The time of the last packet.
+    pub(super) at: Timestamp,
+}
+
+impl<'a> Stretch<'a> {
+    /// The frame at hand, `focused`.
+    #[inline]
+    #[must_use]
+    pub fn frame(&self) -> Captured<'a> {
+        let Current { number, at, link, interface, length, octets, .. } = self.current;
+        Captured { frame: Frame::new(self.input, number), at, link, interface, length, focused: true, octets }
+    }
+
+    /// Where its octets are kept, for who wants to keep them longer without copying them: a buffer, and which part of it they are.
+    #[inline]
+    #[must_use]
+    pub fn kept(&self) -> (&'a Arc<Vec<u8>>, Range<usize>) {
+        let Current { octets, left, .. } = self.current;
+        let from = self.end - left;
+        (self.buffer, from..from + octets.len())
+    }
+
+    /// Moves to the next packet. False where there is none, or something else has to be read first.
+    #[inline(always)] // It is asked once for every packet.
+    pub fn advance(&mut self) -> bool {
+        self.step().is_some()
+    }
+
+    #[inline(always)]
+    fn step(&mut self) -> Option<()> {
+        let Located { at, link, interface, length, octets, end } = self.packets.first(self.rest)?;
+        let left = self.rest.len() - octets.start;
+        let octets = self.rest.get(octets)?;
+        self.rest = self.rest.get(end..)?;
+        let (number, at) = (self.current.number + 1, at.unwrap_or(self.current.at));
+        self.current = Current { number, at, link, interface, length, octets, left };
+        Some(())
+    }
+
+    /// How far it was taken.
+    #[must_use]
+    pub fn taken(&self) -> Taken {
+        let (number, octets) = self.begin;
+        let Current { number: last, at, .. } = self.current;
+        Taken { packets: last - number, octets: octets - self.rest.len(), at }
+    }
+}
