@@ -11,6 +11,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use netwatch502::correlate::conversation::Place;
 use netwatch502::diagnose::incident::Incident;
 use netwatch502::event::Endpoint;
 use netwatch502::limits::Limits;
@@ -43,7 +44,8 @@ fn stats(upstreams: std::ops::Range<u16>) -> Stats {
     stats.client_wait = spans(&WAITS);
     for number in upstreams {
         let wait = Some(Box::new(spans(&WAITS)));
-        stats.upstreams.insert(upstream(number), Upstream { attempts: 4, wait, ..Upstream::default() });
+        let kept = stats.upstreams.entry(Place::default(), upstream(number), usize::MAX).unwrap();
+        *kept = Upstream { attempts: 4, wait, ..Upstream::default() };
     }
     stats
 }

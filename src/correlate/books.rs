@@ -14,6 +14,7 @@ pub(super) struct Books {
     pages: Numbered<Box<Page>>,
     exchanges: usize,
     /// Memory for the next exchanges.
+    #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
     spare: Vec<Box<Exchange>>,
 }
 
