@@ -97,12 +97,12 @@ impl Index {
         &self,
         host: Host,
         from: Timestamp,
-        until: (Timestamp, ExchangeKey),
+        until: Timestamp,
         mut is_one: impl FnMut(&Entry) -> bool,
     ) -> bool {
         let Some(line) = self.lines.get(host.index()) else { return false };
         for entry in line.entries.range(line.start(from)..) {
-            if entry.place() > until {
+            if entry.started > until {
                 return false;
             }
             if !entry.is_blank && is_one(entry) {

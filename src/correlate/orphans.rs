@@ -26,11 +26,11 @@ impl Correlator {
         window: Window,
         is_one: impl Fn(ExchangeKey) -> bool,
     ) -> bool {
-        let (from, until) = (window.from - CLOCK_SLACK, (window.until, LAST));
+        let from = window.from - CLOCK_SLACK;
         let mut is_behind = self.places.behind(front.place);
         let mut is_one = |entry: &Entry| is_behind(entry.place) && is_one(entry.key);
         let backs = self.gateways.akin(front.hosts.server);
-        backs.iter().any(|back| self.orphans.has_one(*back, from, until, &mut is_one))
+        backs.iter().any(|back| self.orphans.has_one(*back, from, window.until, &mut is_one))
     }
 
     /// Exchanges without a parent that a front's gateway began in a window.

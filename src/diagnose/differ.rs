@@ -85,7 +85,7 @@ impl Differ {
             if let Some((start, end)) = asked.request_start.zip(asked.request_end_offset()) {
                 bucket(Facet::Size, slot(Facet::Size, end.saturating_sub(start)));
             }
-            match paths.of(request.target()) {
+            match paths.of(request) {
                 Some(count) => count.note(failed),
                 None => *beyond += 1,
             }

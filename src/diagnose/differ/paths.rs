@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 
 use crate::diagnose::differ::Count;
 use crate::diagnose::differ::facet::pattern;
+use crate::event::RequestSection;
 use crate::mark::mark;
 
 /// The patterns, each with its count.
@@ -24,13 +25,16 @@ impl Default for Paths {
 }
 
 impl Paths {
-    /// The count of a target's pattern; `None` where there are too many.
-    pub(super) fn of(&mut self, target: &str) -> Option<&mut Count> {
-        let target_mark = mark(target.as_bytes());
+    /// The count of the pattern of a request's target; `None` where there are too many.
+    pub(super) fn of(&mut self, request: &RequestSection) -> Option<&mut Count> {
+        self.of_target(request.target_mark, || request.target())
+    }
+
+    fn of_target<'a>(&mut self, target_mark: u64, target: impl FnOnce() -> &'a str) -> Option<&mut Count> {
         let lately = self.lately.get(target_mark as usize % LATELY).copied();
         let index = match lately.filter(|(mark, index)| *mark == target_mark && *index < self.counts.len()) {
             Some((_, index)) => index,
-            None => self.find(target, target_mark)?,
+            None => self.find(target(), target_mark)?,
         };
         self.counts.get_mut(index).map(|(_, count)| count)
     }
@@ -68,12 +72,16 @@ const LATELY: usize = 64;
 mod tests {
     use super::*;
 
+    fn count<'a>(paths: &'a mut Paths, target: &str) -> Option<&'a mut Count> {
+        paths.of_target(mark(target.as_bytes()), || target)
+    }
+
     #[test]
     fn targets_of_one_pattern_are_counted_together() {
         let mut paths = Paths::default();
         for number in (0..500).chain(0..500) {
             for target in [format!("/orders/{number}"), format!("/carts/{number}?n={number}")] {
-                paths.of(&target).unwrap().note(number == 0);
+                count(&mut paths, &target).unwrap().note(number == 0);
             }
         }
         let counted: Vec<_> = paths.all().map(|(name, count)| (name, count.all, count.failed)).collect();
@@ -84,9 +92,9 @@ mod tests {
     fn patterns_beyond_the_most_have_no_count() {
         let mut paths = Paths::default();
         let word = |n: usize| String::from_utf8(vec![b'a' + (n % 26) as u8; 1 + n / 26]).unwrap();
-        let counted = (0..2000).filter(|n| paths.of(&format!("/{}", word(*n))).is_some()).count();
+        let counted = (0..2000).filter(|n| count(&mut paths, &format!("/{}", word(*n))).is_some()).count();
         assert!(counted >= MOST_PATHS, "{counted}");
         assert_eq!(paths.all().count(), MOST_PATHS);
-        assert!(paths.of("/a").is_some() && paths.of("/one/more").is_none());
+        assert!(count(&mut paths, "/a").is_some() && count(&mut paths, "/one/more").is_none());
     }
 }
