@@ -365,7 +365,7 @@ impl Deref for Akin<'_> {
 }
 
 /// Numbers that are kept, though no exchange has the address, nor is anything known of it.
-const MOST_SPARE: usize = 4096;
+const MOST_SPARE: usize = 1024;
 /// Addresses of the capturing host that are remembered, and of them, those of which it is not known whose they are.
 const MOST_LOCAL: usize = 1024;
 const MOST_STRANGERS: usize = 16;
