@@ -158,9 +158,9 @@ pub(super) fn kind(asked: &Exchange) -> Option<Kind> {
 }
 
 fn first_segment(target: &str) -> &str {
-    let path =
-        target.split_once("://").map_or(target, |(_, rest)| rest.find('/').and_then(|at| rest.get(at..)).unwrap_or(""));
-    let path = path.split(['?', '#']).next().unwrap_or(path);
+    let absolute = if target.starts_with('/') { None } else { target.split_once("://") };
+    let path = absolute.map_or(target, |(_, rest)| rest.find('/').and_then(|at| rest.get(at..)).unwrap_or(""));
+    let path = memchr::memchr2(b'?', b'#', path.as_bytes()).and_then(|end| path.get(..end)).unwrap_or(path);
     path.trim_start_matches('/').split_once('/').map_or("", |(first, _)| first)
 }
 
@@ -184,6 +184,7 @@ mod tests {
             ("/", ""),
             ("*", ""),
             ("/search?q=/x/y", ""),
+            ("/api/go?to=http://app.lab/x/y", "api"),
             ("http://app.lab/api/users", "api"),
             ("http://app.lab", ""),
         ] {
