@@ -10,7 +10,8 @@ The inputs are real traffic, nginx in front of nginx with wrk as fast as it goes
     small   responses of 200 octets on kept connections          mtu     4 and 64 KiB in segments of 1448 octets, every
     big     64 KiB in segments as large as the loopback's                hundredth of them out of order
     short   a connection for each request, on both legs          tls     small pages and large ones, the client's leg inside
-                                                                         of TLS, with the keys beside it
+    varied  as small, but no header section like another:                of TLS, with the keys beside it
+            each has the id of its request
 
 Every file is read once before it is measured, so that it is in memory. Tools take turns, and medians are printed: seconds by
 the clock, processor seconds, memory, nanoseconds for a packet, and how many times as long as `tcpdump -w /dev/null`.
@@ -34,8 +35,8 @@ import world
 
 PROGRAM = pathlib.Path(__file__).parent.parent / "target/release/netwatch502"
 # Sizes that the inputs grow to, in octets.
-SIZES = {"small": 1.0e9, "mtu": 2.0e9, "big": 1.7e9, "short": 0.5e9, "tls": 0.5e9}
-PAGES = {"small": [200], "mtu": [4096, 65536], "big": [65536], "short": [200], "tls": [200, 65536]}
+SIZES = {"small": 1.0e9, "varied": 1.0e9, "mtu": 2.0e9, "big": 1.7e9, "short": 0.5e9, "tls": 0.5e9}
+PAGES = {"small": [200], "varied": [200], "mtu": [4096, 65536], "big": [65536], "short": [200], "tls": [200, 65536]}
 LOAD_S = 5
 # Of a hundred segments with content one changes places with the next.
 REORDERED = 100
@@ -47,6 +48,7 @@ GATEWAY_TLS = """
         location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; }}
     }}
 """
+ANSWER_WITH_ID = "add_header X-Request-Id $http_x_request_id; "
 GATEWAY_SHORT = """
     keepalive_timeout 0;
     server {{ listen 127.0.0.1:8080; location / {{ proxy_pass http://127.0.0.1:9000; }} }}
@@ -91,14 +93,16 @@ def make(name, where, size):
     with world.loopback() as (life, directory):
         if name == "mtu":
             world.inside("ip", "link", "set", "lo", "mtu", "1500", "gso_max_size", "1500", "gso_max_segs", "1")
-        world.start_nginx(life, directory / "app", world.APP)
+        has_ids = name == "varied"
+        answer = ANSWER_WITH_ID if has_ids else ""
+        world.start_nginx(life, directory / "app", answer + world.APP)
         more = {"tls": GATEWAY_TLS, "short": GATEWAY_SHORT}.get(name, world.GATEWAY)
         if name == "tls":
             certificate(directory / "gateway")
-        world.start_nginx(life, directory / "gateway", more)
+        world.start_nginx(life, directory / "gateway", answer + more)
         world.pages(directory / "app/www", PAGES[name])
         script = directory / "load.lua"
-        script.write_text(world.lua(len(PAGES[name])))
+        script.write_text(world.lua(len(PAGES[name]), has_ids))
         said = directory / "tcpdump.err"
         with open(said, "wb") as err:
             command = ["tcpdump", "-i", "any", "-s", "0", "-B", "262144", "-Z", "root", "-w", capture]

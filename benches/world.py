@@ -65,9 +65,11 @@ def pages(www, sizes):
         path.chmod(0o644)
 
 
-def lua(count):
-    """A script for wrk: one page after the other."""
-    return f'local n = 0\nfunction request()\n n = n + 1\n return wrk.format("GET", "/" .. (n % {count}) .. ".html")\nend\n'
+def lua(count, has_ids=False):
+    """A script for wrk: one page after the other, each request with an id of its own or not."""
+    headers = ', {["X-Request-Id"] = string.format("%016x", n * 40503)}' if has_ids else ""
+    asked = f'wrk.format("GET", "/" .. (n % {count}) .. ".html"{headers})'
+    return f"local n = 0\nfunction request()\n n = n + 1\n return {asked}\nend\n"
 
 
 def wait_until(true, process, log):
