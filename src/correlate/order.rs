@@ -259,8 +259,11 @@ impl Correlator {
             return None;
         }
         let wanted = Content::of(front)?;
-        let alike = self.latest_alike(front, &backs, &wanted, &mut is_behind);
-        let found = alike.or_else(|| self.latest_answer(front, &backs, &wanted, &mut is_behind))?;
+        let whole = wanted.mark();
+        let alike = |answer: &Answer| (answer.whole == whole).then_some(0);
+        let more_or_less = |answer: &Answer| wanted.unlike(&answer.content);
+        let found = self.latest_answer(front, &backs, &mut is_behind, alike);
+        let found = found.or_else(|| self.latest_answer(front, &backs, &mut is_behind, more_or_less))?;
         let Found { key, at, unlike, began, answered, fitting } = found;
         let passed_on = front.response_start.as_ref()?.moment.at;
         let slack = [began.since(front.ready().at), passed_on.since(answered)];
@@ -276,85 +279,55 @@ impl Correlator {
         Some((key, at, pairing))
     }
 
-    /// The same among answers of some addresses that are alike in everything.
-    #[inline(never)]
-    fn latest_alike(
+    /// The same among answers of some addresses; `unlike` tells how unlike one is, if it can be the one at all.
+    #[inline]
+    fn latest_answer(
         &self,
         front: &Exchange,
         backs: &[Host],
-        wanted: &Content,
         is_behind: &mut impl FnMut(Place) -> bool,
+        unlike: impl Fn(&Answer) -> Option<u32>,
     ) -> Option<Found> {
         let passed_on = front.response_start.as_ref()?.moment.at;
-        let (server, ready, whole) = (front.hosts.server, front.ready().at, wanted.mark());
+        let (server, ready) = (front.hosts.server, front.ready().at);
         let (earliest, own) = (front.started.at - CLOCK_SLACK, front.key.connection);
-        let (never, end) = (Timestamp::from_nanos(i64::MIN), Timestamp::from_nanos(i64::MAX));
-        let (mut began, mut answered, mut fitting, mut best) = (end, never, 0, None);
-        // Those from `since` on are looked at: once there is one, those that may have been read at the same turn.
+        // Those from `since` on are looked at: once one is alike in everything, those that may have been read at the same turn.
         let mut since = front.started.at;
+        let mut best: Option<Found> = None;
         for back in backs.iter().filter(|back| self.gateways.are_same(server, **back)) {
             for (at, answer) in self.answers.latest_first(*back) {
                 if answer.answered < since {
                     break;
                 }
-                let in_time = answer.began >= earliest && answer.answered <= passed_on;
-                if answer.whole != whole || !in_time || answer.key.connection == own || !is_behind(answer.place) {
-                    continue;
-                }
-                fitting += 1;
-                if answer.answered > answered {
-                    answered = answer.answered;
-                    since = turn(answered, passed_on).max(since);
-                }
-                let after_ready = answer.began.max(ready);
-                if after_ready < began {
-                    began = after_ready;
-                    best = Some((*back, at));
-                }
-            }
-        }
-        let (back, at) = best?;
-        let key = self.answers.of(back)?.answers.get(at)?.key;
-        Some(Found { key, at, unlike: 0, began, answered, fitting })
-    }
-
-    /// The same among those that are more or less alike.
-    #[cold]
-    fn latest_answer(
-        &self,
-        front: &Exchange,
-        backs: &[Host],
-        wanted: &Content,
-        is_behind: &mut impl FnMut(Place) -> bool,
-    ) -> Option<Found> {
-        let passed_on = front.response_start.as_ref()?.moment.at;
-        let (server, ready) = (front.hosts.server, front.ready().at);
-        let earliest = front.started.at - CLOCK_SLACK;
-        let mut best: Option<Found> = None;
-        for back in backs.iter().filter(|back| self.gateways.are_same(server, **back)) {
-            let since = |(_, answer): &(usize, &Answer)| answer.answered >= front.started.at;
-            for (at, answer) in self.answers.latest_first(*back).take_while(since) {
-                let Some(unlike) = wanted.unlike(&answer.content) else { continue };
-                let Answer { key, began, answered, .. } = *answer;
-                let late = began < earliest || answered > passed_on;
-                if late || key.connection == front.key.connection || !is_behind(answer.place) {
+                let Some(unlike) = unlike(answer) else { continue };
+                let Answer { key, place, began, answered, .. } = *answer;
+                let in_time = began >= earliest && answered <= passed_on;
+                if !in_time || key.connection == own || !is_behind(place) {
                     continue;
                 }
                 let began = began.max(ready);
-                let came_before = |found: &Found| answered < turn(found.answered, passed_on);
-                match &mut best {
-                    Some(found) if found.unlike < unlike => {}
-                    // From here on they came before what may have been read at the same turn.
-                    Some(found) if found.unlike == 0 && came_before(found) => break,
-                    Some(found) if found.unlike == unlike && came_before(found) => {}
+                let is_latest = match &mut best {
+                    Some(found) if found.unlike < unlike => continue,
                     Some(found) if found.unlike == unlike => {
+                        // It came before what may have been read at the same turn.
+                        if unlike > 0 && answered < turn(found.answered, passed_on) {
+                            continue;
+                        }
                         found.fitting += 1;
-                        found.answered = found.answered.max(answered);
                         if began < found.began {
                             (found.key, found.at, found.began) = (key, at, began);
                         }
+                        let before = found.answered;
+                        found.answered = before.max(answered);
+                        answered > before
                     }
-                    _ => best = Some(Found { key, at, unlike, began, answered, fitting: 1 }),
+                    _ => {
+                        best = Some(Found { key, at, unlike, began, answered, fitting: 1 });
+                        true
+                    }
+                };
+                if is_latest && unlike == 0 {
+                    since = turn(answered, passed_on).max(since);
                 }
             }
         }

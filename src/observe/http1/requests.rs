@@ -162,27 +162,28 @@ impl Http1 {
             self.exchanges += 1;
             self.requests.exchange = self.exchanges;
         }
-        let read = known.or_else(|| read_at_once(head, searched, limits, sections)).or_else(|| {
-            let end = http1::head_end(head, searched);
-            let end = end.or_else(|| http1::is_simple_request(head).then_some(head.len()))?;
-            Some(Asked::of(&http1::request(head.get(..end)?, &mut http1::Fields::new())?, end, limits))
-        });
+        let (end, read) = match known.or_else(|| read_at_once(head, searched, limits, sections)) {
+            Some(asked) => (Some(asked.section.length as usize), Some(asked)),
+            None => {
+                let end = http1::head_end(head, searched);
+                let end = end.or_else(|| http1::is_simple_request(head).then_some(head.len()));
+                (end, end.and_then(|end| read_gathered(head.get(..end)?, limits)))
+            }
+        };
         // Of a header section that is there at once nothing is told before, unless it tells the end of others.
         if begins && (read.is_none() || self.responses.state == State::Lost) {
             let (at, acknowledged) = (self.requests.start, self.requests.acknowledged);
             tell(What::RequestStarted { exchange: self.exchanges, at, acknowledged });
         }
-        match read {
-            Some(asked) => {
-                let length = asked.section.length as usize;
-                self.requests_begin(asked, limits, tell);
-                Taken::Some(length)
-            }
-            None => {
-                if http1::head_end(head, searched).is_some() {
-                    self.lose_requests(context);
-                }
+        match (end, read) {
+            (None, _) => Taken::More,
+            (Some(_), None) => {
+                self.lose_requests(context);
                 Taken::More
+            }
+            (Some(end), Some(asked)) => {
+                self.requests_begin(asked, limits, tell);
+                Taken::Some(end)
             }
         }
     }
@@ -329,6 +330,11 @@ fn read_at_once(head: &[u8], searched: usize, limits: &Limits, sections: &mut Se
     let asked = Asked::of(&parsed, end, limits);
     sections.requests.note(head.get(..end)?, &asked);
     Some(asked)
+}
+
+/// The same of one that came in parts, or is not in order. `None` where it is none.
+fn read_gathered(head: &[u8], limits: &Limits) -> Option<Asked> {
+    Some(Asked::of(&http1::request(head, &mut http1::Fields::new())?, head.len(), limits))
 }
 
 /// How many octets of a header section were taken.
