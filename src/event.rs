@@ -16,7 +16,9 @@ use std::time::Duration;
 
 pub use crate::event::fastcgi::FastCgiEnd;
 pub use crate::event::http2::{ErrorCode, GoAway, StreamReset};
-pub use crate::event::message::{ForwardedFor, Request, RequestSection, Response, ResponseSection, Signature, Spent};
+pub use crate::event::message::{
+    Excerpt, ForwardedFor, Request, RequestSection, Response, ResponseSection, Signature, Spent,
+};
 pub use crate::event::signs::Signs;
 pub use crate::event::tls::{Tls, Veiled};
 pub use crate::time::{Frame, Moment};
@@ -102,7 +104,7 @@ pub enum What {
     },
     /// A request's header section is complete.
     Request(Request),
-    /// A request is complete: header section and content.
+    /// A request is complete: header section and content. Not told where [`Request::whole`] says so.
     RequestEnded {
         /// Which exchange of the connection.
         exchange: u32,
@@ -138,14 +140,14 @@ pub enum What {
     },
     /// A response's header section is complete. Interim (1xx) responses are reported as well.
     Response(Response),
-    /// The first octets of the content of a response with status 400 or above, at most 512.
+    /// The beginning of the content of a response with status 400 or above.
     ResponseContent {
         /// Which exchange of the connection.
         exchange: u32,
-        /// The octets.
-        octets: Box<[u8]>,
+        /// Its first octets.
+        content: Box<Excerpt>,
     },
-    /// A response is over.
+    /// A response is over. Not told where [`Response::whole`] says so.
     ResponseEnded {
         /// Which exchange of the connection.
         exchange: u32,
@@ -239,6 +241,22 @@ pub enum What {
     LookupRejected(Box<lookup::Rejected>),
     /// A host's address on its link was asked for, or told.
     Neighbour(Neighbour),
+}
+
+impl What {
+    /// The end of a message that was whole, as an event of its own.
+    pub fn part(&mut self) -> Option<Self> {
+        match self {
+            Self::Request(request) => std::mem::take(&mut request.whole)
+                .then(|| Self::RequestEnded { exchange: request.exchange, end: request.head_end() }),
+            Self::Response(response) => {
+                let content = u64::from(response.whole.take()?);
+                let (exchange, end) = (response.exchange, response.head_end().saturating_add(content));
+                Some(Self::ResponseEnded { exchange, end, content, how: Ending::Complete })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// How a connection began.

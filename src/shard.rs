@@ -380,7 +380,7 @@ fn observe(
 
 /// Asks the connection to report when the peer has all of a request that just ended, or of a ClientHello: what was told from an
 /// index on.
-#[inline]
+#[inline(always)] // Nearly always there is nothing to watch.
 fn watch_ends(connection: &mut Connection, from: usize, moment: Moment, events: &mut Vec<Event>) {
     for index in from..events.len() {
         let Some(offset) = events.get(index).and_then(|event| end_of(&event.what)) else { continue };
@@ -396,6 +396,7 @@ fn watch_ends(connection: &mut Connection, from: usize, moment: Moment, events: 
 fn end_of(what: &What) -> Option<u64> {
     match what {
         What::RequestEnded { end, .. } => Some(*end),
+        What::Request(request) => request.whole.then(|| request.head_end()),
         What::Tls(shown) => match &**shown {
             Tls::ClientHello(hello) => Some(hello.end),
             _ => None,

@@ -206,9 +206,10 @@ fn make_room(buffer: &mut Vec<u8>, filled: &mut Range<usize>, has_begun: bool) {
     }
 }
 
-/// Whether a thread that reads has a processor to itself.
+/// Whether a thread that reads has a processor to itself. With two, who takes frames apart has one and who judges the other;
+/// and octets that another processor copied are slower to get at than to copy.
 fn has_processors() -> bool {
-    thread::available_parallelism().is_ok_and(|processors| processors.get() > 1)
+    thread::available_parallelism().is_ok_and(|processors| processors.get() > 2)
 }
 
 /// Octets read at once: larger buffers fall out of the second-level cache, smaller ones cost system calls.

@@ -49,8 +49,7 @@ impl Page {
     pub(super) fn end_request(&mut self, moment: Moment, number: u32, end: u64) {
         self.conversation.last = moment;
         if let Some(exchange) = self.exchange_mut(number) {
-            exchange.request_end = Some((moment, end));
-            exchange.acknowledged = None;
+            exchange.end_request(moment, end);
         }
     }
 

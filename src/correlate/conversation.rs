@@ -193,6 +193,14 @@ pub struct ResponseEnd {
     pub how: Ending,
 }
 
+impl ResponseEnd {
+    /// The end of a response that came at once, as a whole.
+    pub(super) fn of(response: &Response, moment: Moment) -> Option<Self> {
+        let content = response.whole?.into();
+        Some(Self { moment, end: response.head_end().saturating_add(content), content, how: Ending::Complete })
+    }
+}
+
 /// What disturbed a connection is asked for as if it were its own.
 impl Deref for Conversation {
     type Target = Disturbance;
@@ -377,6 +385,12 @@ impl Exchange {
             attempts: SmallVec::new(),
             weight: 0,
         }
+    }
+
+    /// Its request is complete.
+    pub(super) fn end_request(&mut self, moment: Moment, end: u64) {
+        self.request_end = Some((moment, end));
+        self.acknowledged = None;
     }
 
     /// It holds so many octets more.

@@ -323,32 +323,22 @@ impl Correlator {
                 } else {
                     exchange.hold(response.weight());
                     self.held_bytes += response.weight();
+                    let (key, whole) = (exchange.key, ResponseEnd::of(&response, moment));
                     exchange.response = Some(response);
-                    let key = exchange.key;
                     self.take_answer(key);
+                    if let Some(end) = whole {
+                        self.end_response(key, end, sink);
+                    }
                 }
             }
-            What::ResponseContent { exchange, octets } => {
+            What::ResponseContent { exchange, content } => {
                 if let Some(response) = page.exchange_mut(exchange).and_then(|exchange| exchange.response.as_mut()) {
-                    response.content = octets;
+                    response.content = Some(content);
                 }
             }
             What::ResponseEnded { exchange, end, content, how } => {
-                let mut again = how == Ending::Unmeasured;
-                if let Some(exchange) = page.exchange_mut(exchange) {
-                    again = exchange.response_end.is_some();
-                    exchange.response_end = Some(ResponseEnd { moment, end, content, how });
-                    exchange.last_response = Some(moment);
-                }
-                page.conversation.completed += u32::from(!again);
-                page.conversation.idle_since = Some(moment);
                 let key = ExchangeKey { connection, number: exchange };
-                if self.close(key, moment) {
-                    match self.served(key) {
-                        Some(tries) => self.settle_as(key, &tries, true, sink),
-                        None => self.schedule(key, moment),
-                    }
-                }
+                self.end_response(key, ResponseEnd { moment, end, content, how }, sink);
             }
             What::Defect(defect, first) => {
                 if let Some(exchange) = page.exchange_mut(defect.exchange).filter(|exchange| exchange.defect.is_none())
@@ -387,6 +377,26 @@ impl Correlator {
                 self.forget_if_done(connection, sink);
             }
             _ => {}
+        }
+    }
+
+    /// A response is over.
+    fn end_response(&mut self, key: ExchangeKey, end: ResponseEnd, sink: &mut dyn FnMut(Finding<'_>)) {
+        let Some(page) = self.books.page_mut(key.connection) else { return };
+        let ResponseEnd { moment, how, .. } = end;
+        let mut again = how == Ending::Unmeasured;
+        if let Some(exchange) = page.exchange_mut(key.number) {
+            again = exchange.response_end.is_some();
+            exchange.response_end = Some(end);
+            exchange.last_response = Some(moment);
+        }
+        page.conversation.completed += u32::from(!again);
+        page.conversation.idle_since = Some(moment);
+        if self.close(key, moment) {
+            match self.served(key) {
+                Some(tries) => self.settle_as(key, &tries, true, sink),
+                None => self.schedule(key, moment),
+            }
         }
     }
 
@@ -467,9 +477,13 @@ impl Correlator {
         exchange.request_head = Some(moment);
         exchange.hold(request.weight());
         self.held_bytes += request.weight();
+        let whole = request.whole.then(|| request.head_end());
         exchange.request = Some(request);
         let is_attempt = self.identify(key);
         let Some(exchange) = self.books.exchange_mut(key) else { return };
+        if let Some(end) = whole {
+            exchange.end_request(moment, end);
+        }
         let (client, started, [spot, _]) = (exchange.hosts.client, exchange.started.at, &mut exchange.spots);
         match (came_at_once, is_attempt) {
             (true, false) => *spot = self.orphans.insert(client, Entry::new(started, key, exchange.place)),

@@ -22,8 +22,18 @@ pub struct Request {
     pub first: Moment,
     /// Up to which offset the client had acknowledged the server's octets when its first octet was seen.
     pub acknowledged: u64,
+    /// Whether it ends with its header section, which came at once: of its end nothing else is told.
+    pub whole: bool,
     /// What its header section says.
     pub section: Arc<RequestSection>,
+}
+
+impl Request {
+    /// Offset after the header section.
+    #[must_use]
+    pub fn head_end(&self) -> u64 {
+        self.start.saturating_add(self.section.length.into())
+    }
 }
 
 /// What the header section says is asked of the request.
@@ -145,13 +155,25 @@ pub struct Response {
     pub solicited: bool,
     /// Offset up to which the request stream had been sent when the response's first octet was seen.
     pub request_sent: u64,
-    /// The first octets of the content, at most 512, once they were seen; only where the status is 400 or above.
-    pub content: Box<[u8]>,
+    /// Octets of its content, where all of it came at once behind the header section: of its end nothing else is told.
+    pub whole: Option<u32>,
+    /// The beginning of the content, once it was seen; only where the status is 400 or above.
+    pub content: Option<Box<Excerpt>>,
     /// What its status line and its header section say.
     pub section: Arc<ResponseSection>,
 }
 
+/// The first octets of a response's content, at most 512.
+#[derive(Clone, Debug)]
+pub struct Excerpt(pub Box<[u8]>);
+
 impl Response {
+    /// The first octets of the content, at most 512, where they were seen and the status is 400 or above.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        self.content.as_deref().map_or(&[], |Excerpt(octets)| octets)
+    }
+
     /// Offset after the header section.
     #[must_use]
     pub fn head_end(&self) -> u64 {

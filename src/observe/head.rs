@@ -36,14 +36,14 @@ impl Place {
     #[must_use]
     pub fn request(self, acknowledged: u64, section: Arc<RequestSection>) -> Request {
         let Self { exchange, start, first } = self;
-        Request { exchange, start, first, acknowledged, section }
+        Request { exchange, start, first, acknowledged, whole: false, section }
     }
 
     /// The response whose header section stood there. `request_sent` is how far the request stream was at its first octet.
     #[must_use]
     pub fn response(self, request_sent: u64, solicited: bool, section: Arc<ResponseSection>) -> Response {
         let Self { exchange, start, first } = self;
-        Response { exchange, start, first, solicited, request_sent, content: Box::default(), section }
+        Response { exchange, start, first, solicited, request_sent, whole: None, content: None, section }
     }
 }
 

@@ -15,7 +15,7 @@ mod frames;
 mod heads;
 mod streams;
 
-use crate::event::{Ending, GoAway, Moment, Opaque, Side, StreamReset, What};
+use crate::event::{Ending, Excerpt, GoAway, Moment, Opaque, Side, StreamReset, What};
 use crate::flow::assembler::Piece;
 use crate::flow::connection::Context;
 use crate::observe::decrypted::Now;
@@ -278,8 +278,8 @@ impl Http2 {
             stream.content += content.octets;
             if stream.wants_content && content.octets > 0 {
                 stream.wants_content = false;
-                let octets = content.first.get(..512).unwrap_or(content.first).into();
-                tell(What::ResponseContent { exchange: stream.exchange, octets });
+                let content = Box::new(Excerpt(content.first.get(..512).unwrap_or(content.first).into()));
+                tell(What::ResponseContent { exchange: stream.exchange, content });
             }
         }
         if let Some(end) = content.ends {

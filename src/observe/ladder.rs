@@ -45,26 +45,27 @@ pub(super) fn told<'a>(mut observer: Observer, head_bytes: usize, steps: impl In
             Step::CutC(length) => (Side::Client, cut(sent[0], *length), *length),
             Step::CutS(length) => (Side::Server, cut(sent[1], *length), *length),
             Step::Fin => {
-                observer.closed(Side::Server, false, moment, &limits, &mut |_, what| say(&mut said, &what));
+                observer.closed(Side::Server, false, moment, &limits, &mut |_, what| say(&mut said, what));
                 continue;
             }
         };
         sent[side.index()] += length;
         let now = Now { moment, context, limits: &limits };
-        observer.piece(side, &piece, now, &mut common, &mut |_, what| say(&mut said, &what));
+        observer.piece(side, &piece, now, &mut common, &mut |_, what| say(&mut said, what));
     }
     said.trim_end().to_owned()
 }
 
-/// Adds one thing that is told.
-pub(super) fn say(said: &mut String, what: &What) {
-    match what {
+/// Adds one thing that is told; the end of a message that is whole as one of its own.
+pub(super) fn say(said: &mut String, mut what: What) {
+    let end = what.part();
+    match &what {
         What::RequestStarted { exchange, .. } => write!(said, "{exchange}… "),
         What::Request(request) => write!(said, "{}?{} {} ", request.exchange, request.method(), request.target()),
         What::RequestEnded { exchange, .. } => write!(said, "{exchange}. "),
         What::ResponseStarted { exchange, .. } => write!(said, "{exchange}:… "),
         What::Response(response) => write!(said, "{}:{} ", response.exchange, response.status),
-        What::ResponseContent { exchange, octets } => write!(said, "{exchange}={} ", octets.escape_ascii()),
+        What::ResponseContent { exchange, content } => write!(said, "{exchange}={} ", content.0.escape_ascii()),
         What::ResponseEnded { exchange, content, how, .. } => write!(said, "{exchange}!{how:?}({content}) "),
         What::StreamReset(reset) => write!(said, "{}x{:?}({}) ", reset.exchange, reset.by, reset.code),
         What::GoAway(goaway) => write!(said, "away({:?}, {}, {}) ", goaway.by, goaway.last, goaway.code),
@@ -75,6 +76,7 @@ pub(super) fn say(said: &mut String, what: &What) {
         other => write!(said, "{other:?} "),
     }
     .unwrap();
+    end.into_iter().for_each(|end| say(said, end));
 }
 
 /// Any steps with such octets.

@@ -22,7 +22,7 @@ pub(super) fn recognise(response: &Response) -> Option<Page> {
     if status < 400 {
         return None;
     }
-    let text = String::from_utf8_lossy(&response.content);
+    let text = String::from_utf8_lossy(response.content());
     let page = |product: Product| Page { product, version: None, what: format!("its own {status} page") };
     squid(response)
         .or_else(|| nginx(status, &text, response.server()))

@@ -130,7 +130,7 @@ impl Inside {
 
     pub(super) fn closed(&mut self, side: Side, reset: bool, now: Now<'_>, tell: &mut impl FnMut(Moment, What)) {
         let Self { http, http2, offsets, .. } = self;
-        let tell = &mut |what| tell(now.moment, known(outside(offsets, what)));
+        let tell = &mut |what| tell_outside(offsets, what, now.moment, tell);
         match http2 {
             Some(http2) => http2.closed(side, tell),
             None => http.closed(side, reset, tell),
@@ -141,7 +141,7 @@ impl Inside {
     pub(super) fn give_up(&mut self, now: Now<'_>, tell: &mut impl FnMut(Moment, What)) {
         let Self { http, http2, offsets, .. } = self;
         match http2 {
-            Some(http2) => http2.give_up(&mut |what| tell(now.moment, known(outside(offsets, what)))),
+            Some(http2) => http2.give_up(&mut |what| tell_outside(offsets, what, now.moment, tell)),
             None => http.give_up_heads(inside(offsets, now.context)),
         }
     }
@@ -177,7 +177,7 @@ impl Inside {
     fn piece(&mut self, side: Side, piece: &Piece<'_>, now: Now<'_>, tell: &mut impl FnMut(Moment, What)) {
         let Self { http, http2, offsets, .. } = self;
         let now = Now { context: inside(offsets, now.context), ..now };
-        let mut tell = |what| tell(now.moment, known(outside(offsets, what)));
+        let mut tell = |what| tell_outside(offsets, what, now.moment, tell);
         if let Some(http2) = http2 {
             return http2.piece(side, piece, now, &mut tell);
         }
@@ -197,6 +197,14 @@ impl Inside {
     fn flow_mut(&mut self, side: Side) -> &mut Flow {
         let [client, server] = &mut self.sides;
         if side == Side::Client { client } else { server }
+    }
+}
+
+/// Tells what HTTP tells as it stands in the streams, where a message ends with a record.
+fn tell_outside(offsets: &[Offsets; 2], mut what: What, moment: Moment, tell: &mut impl FnMut(Moment, What)) {
+    let end = what.part();
+    for what in [what].into_iter().chain(end) {
+        tell(moment, known(outside(offsets, what)));
     }
 }
 

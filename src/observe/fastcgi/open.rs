@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{Defect, DefectKind, Ending, FastCgiEnd, ForwardedFor, Moment, Side, What};
+use crate::event::{Defect, DefectKind, Ending, Excerpt, FastCgiEnd, ForwardedFor, Moment, Side, What};
 use crate::flow::connection::Context;
 use crate::observe::decrypted::Now;
 use crate::observe::fastcgi::FIRST_OCTETS;
@@ -260,8 +260,8 @@ impl Open {
             && !octets.is_empty()
         {
             *is_wanted = false;
-            let octets = octets.get(..MOST_CONTENT).unwrap_or(octets).into();
-            tell(What::ResponseContent { exchange: self.exchange, octets });
+            let content = Box::new(Excerpt(octets.get(..MOST_CONTENT).unwrap_or(octets).into()));
+            tell(What::ResponseContent { exchange: self.exchange, content });
         }
     }
 

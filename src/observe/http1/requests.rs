@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{Ending, Opaque, What};
+use crate::event::{Ending, Opaque, Request, What};
 use crate::flow::connection::Context;
 use crate::flow::steer::looks_like_request;
 use crate::limits::Limits;
@@ -199,24 +199,29 @@ impl Http1 {
             self.ask(Outstanding { exchange, start, acknowledged, method, upgrade, simple }, limits, tell);
         }
         self.forget_unsolicited();
-        let (is_cut, end) = (section.cut, start + u64::from(section.length));
-        let place = Place { exchange, start, first };
-        tell(What::Request(place.request(self.requests.acknowledged, section)));
         self.requests.state = match framing {
-            _ if is_cut => State::Cut,
+            _ if section.cut => State::Cut,
             Framing::Length(left) if left > 0 => State::Content { left },
             Framing::Chunked => State::Chunked(Chunks::default()),
             // Where the next request begins is anybody's guess.
             Framing::Unreadable => State::Lost,
             Framing::Length(_) | Framing::Undeclared => State::Head,
         };
-        if self.requests.state == State::Head {
-            self.end_request(end, tell);
+        let whole = self.requests.state == State::Head;
+        let place = Place { exchange, start, first };
+        tell(What::Request(Request { whole, ..place.request(self.requests.acknowledged, section) }));
+        if whole {
+            self.await_request();
         }
     }
 
     fn end_request(&mut self, end: u64, tell: &mut impl FnMut(What)) {
         tell(What::RequestEnded { exchange: self.requests.exchange, end });
+        self.await_request();
+    }
+
+    /// A request is complete, and another one may follow.
+    fn await_request(&mut self) {
         self.requests.state = State::Head;
         self.requests.first = None;
         self.requests.exchange = 0;

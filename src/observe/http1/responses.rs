@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{Defect, DefectKind, Ending, Opaque, Side, What};
+use crate::event::{Defect, DefectKind, Ending, Excerpt, Opaque, Response, Side, What};
 use crate::limits::Limits;
 use crate::observe::chunks::{Chunks, Fed};
 use crate::observe::decrypted::Now;
@@ -165,13 +165,11 @@ impl Http1 {
                     self.answer.keep_first(octets);
                 }
                 let length = answered.section.length as usize;
-                self.respond(answered, tell);
-                return Some(length);
+                return Some(length + self.respond(answered, octets.len().saturating_sub(length), tell));
             }
             if let Some((parsed, end)) = parsed {
                 let section = octets.get(..end).unwrap_or_default();
-                self.take_parsed_head(&parsed, section, Some((octets, before)), tell);
-                return Some(end);
+                return Some(end + self.take_parsed_head(&parsed, section, Some((octets, before)), tell));
             }
         }
         let (head, searched) = self.responses.gather(octets);
@@ -251,14 +249,14 @@ impl Http1 {
     }
 
     /// Takes a header section. `at_once` has the octets that the response began with, where they were not kept before, and where
-    /// to note what the section says.
+    /// to note what the section says. Returns how many octets behind it were taken too.
     pub(super) fn take_parsed_head(
         &mut self,
         parsed: &ResponseHead<'_, '_>,
         section: &[u8],
         at_once: Option<(&[u8], &mut Repeated<Answered>)>,
         tell: &mut impl FnMut(What),
-    ) {
+    ) -> usize {
         let start = self.responses.start;
         let (framing, conflict) = http1::framing(parsed.fields);
         let conflict = conflict.map(|(kind, line)| {
@@ -284,54 +282,66 @@ impl Http1 {
             if self.exchanges == exchange && parsed.fields.iter().any(is_http2) {
                 // RFC 7540 section 3.2: the answer proper follows, in HTTP/2.
                 self.upgraded = true;
-                return self.opaque(Opaque::Http2, tell);
+                self.opaque(Opaque::Http2, tell);
+                return 0;
             }
         }
         let said = head::response(parsed, framing, section.len(), exchange == 1);
         let framing = if parsed.has_bad_status_line() { Framing::Unreadable } else { framing };
         let answered = Answered { section: Arc::new(said), framing };
+        let behind = at_once.as_ref().map_or(0, |(octets, _)| octets.len().saturating_sub(section.len()));
         if let Some((_, before)) = at_once
             && defect.is_none()
             && answered.section.status >= 200
         {
             before.note(section, &answered);
         }
-        self.respond(answered, tell);
+        self.respond(answered, behind, tell)
     }
 
-    /// A response's header section is complete.
-    fn respond(&mut self, answered: Answered, tell: &mut impl FnMut(What)) {
+    /// A response's header section is complete, and so many octets came with it. Returns how many of them were taken too.
+    fn respond(&mut self, answered: Answered, behind: usize, tell: &mut impl FnMut(What)) -> usize {
         let Answered { section, framing } = answered;
         let (exchange, start) = (self.responses.exchange, self.responses.start);
-        let Some(first) = self.responses.first else { return };
-        let (status, is_cut, end) = (section.status, section.cut, start + u64::from(section.length));
+        let Some(first) = self.responses.first else { return 0 };
+        let (status, end) = (section.status, start + u64::from(section.length));
         self.answer.content_start = end;
         self.answer.wants_content = status >= 400;
-        let place = Place { exchange, start, first };
-        tell(What::Response(place.response(self.answer.request_sent, self.answer.solicited, section)));
-        if (100..200).contains(&status) && status != 101 {
-            self.responses = Reader::default();
-            return;
-        }
         let request = self.outstanding.answered(exchange);
         let method = request.map_or(Method::Other, |request| request.method);
+        let is_interim = (100..200).contains(&status) && status != 101;
         let upgraded = status == 101 && request.is_none_or(|request| request.upgrade);
-        if upgraded || (method == Method::Connect && (200..300).contains(&status)) {
-            self.end_response(end, Ending::Switched, tell);
-            self.opaque(Opaque::Switched, tell);
-            return;
-        }
-        self.responses.state = match framing {
-            _ if is_cut => State::Cut,
+        let is_switched = upgraded || (method == Method::Connect && (200..300).contains(&status));
+        let state = match framing {
+            _ if section.cut => State::Cut,
             _ if method == Method::Head || is_bodiless(status) => State::Content { left: 0 },
             Framing::Length(left) => State::Content { left },
             Framing::Chunked => State::Chunked(Chunks::default()),
             Framing::Undeclared => State::UntilClose { broken: false },
             Framing::Unreadable => State::UntilClose { broken: true },
         };
-        if self.responses.state == (State::Content { left: 0 }) {
-            self.end_response(end, Ending::Complete, tell);
+        // Of an error's content the beginning is told first.
+        let most = if self.answer.wants_content { 0 } else { behind as u64 };
+        let whole = match state {
+            State::Content { left } if left <= most && !is_interim && !is_switched => u32::try_from(left).ok(),
+            _ => None,
+        };
+        let place = Place { exchange, start, first };
+        let response = place.response(self.answer.request_sent, self.answer.solicited, section);
+        tell(What::Response(Response { whole, ..response }));
+        if let Some(content) = whole {
+            self.await_response();
+            return content as usize;
         }
+        if is_interim {
+            self.responses = Reader::default();
+        } else if is_switched {
+            self.end_response(end, Ending::Switched, tell);
+            self.opaque(Opaque::Switched, tell);
+        } else {
+            self.responses.state = state;
+        }
+        0
     }
 
     /// Whether the response has no content whatever its fields say (RFC 9112 section 6.3).
@@ -344,8 +354,8 @@ impl Http1 {
         self.answer.content += content;
         if self.answer.wants_content && !octets.is_empty() {
             self.answer.wants_content = false;
-            let octets = octets.get(..512).unwrap_or(octets).into();
-            tell(What::ResponseContent { exchange: self.responses.exchange, octets });
+            let content = Box::new(Excerpt(octets.get(..512).unwrap_or(octets).into()));
+            tell(What::ResponseContent { exchange: self.responses.exchange, content });
         }
     }
 
@@ -360,8 +370,13 @@ impl Http1 {
     pub(super) fn end_response(&mut self, end: u64, how: Ending, tell: &mut impl FnMut(What)) {
         let exchange = self.responses.exchange;
         tell(What::ResponseEnded { exchange, end, content: self.answer.content, how });
+        self.await_response();
+    }
+
+    /// A response is over, and another one may follow.
+    fn await_response(&mut self) {
         self.answer.first = Box::default();
-        if self.outstanding.answered(exchange).is_some() {
+        if self.outstanding.answered(self.responses.exchange).is_some() {
             self.outstanding.pop();
         }
         self.responses = Reader::default();

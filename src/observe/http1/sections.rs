@@ -59,7 +59,26 @@ pub(super) struct Repeated<T> {
 struct Slot<T> {
     /// The mark of the section that was asked for last, and is not kept.
     asked: u64,
-    kept: Option<(Box<[u8]>, T)>,
+    kept: Option<Kept<T>>,
+}
+
+/// A section, and what it says.
+#[derive(Debug)]
+struct Kept<T> {
+    section: Box<[u8]>,
+    read: T,
+    /// Copies for the next that ask. What is made for each in turn, while another thread looks at the one before, makes both wait.
+    spare: Vec<T>,
+}
+
+impl<T: Clone> Kept<T> {
+    #[inline]
+    fn copy(&mut self) -> Option<T> {
+        if self.spare.is_empty() {
+            self.spare.resize(COPIES, self.read.clone());
+        }
+        self.spare.pop()
+    }
 }
 
 impl<T> Default for Repeated<T> {
@@ -79,10 +98,10 @@ impl<T: Clone> Repeated<T> {
     #[inline]
     pub(super) fn find(&mut self, octets: &[u8], latest: &mut Latest) -> Option<T> {
         let Latest(place) = *latest;
-        if let Some(Slot { kept: Some((section, read)), .. }) = self.slots.get(usize::from(place))
-            && octets.starts_with(section)
+        if let Some(Slot { kept: Some(kept), .. }) = self.slots.get_mut(usize::from(place))
+            && octets.starts_with(&kept.section)
         {
-            return Some(read.clone());
+            return kept.copy();
         }
         self.search(octets, latest)
     }
@@ -96,12 +115,12 @@ impl<T: Clone> Repeated<T> {
         let mark = mark(section);
         let place = (mark % SLOTS as u64) as usize;
         let slot = self.slots.get_mut(place)?;
-        if let Some((kept, read)) = &slot.kept
-            && **kept == *section
+        if let Some(kept) = &mut slot.kept
+            && *kept.section == *section
         {
             *latest = Latest(place as u16);
             self.credit = self.credit.saturating_add(WORTH).min(MOST_CREDIT);
-            return Some(read.clone());
+            return kept.copy();
         }
         self.wanted = (slot.asked == mark).then_some(place);
         slot.asked = mark;
@@ -122,11 +141,13 @@ impl<T: Clone> Repeated<T> {
     #[inline]
     pub(super) fn note(&mut self, section: &[u8], read: &T) {
         if let Some(slot) = self.wanted.take().and_then(|place| self.slots.get_mut(place)) {
-            slot.kept = Some((section.into(), read.clone()));
+            slot.kept = Some(Kept { section: section.into(), read: read.clone(), spare: Vec::new() });
         }
     }
 }
 
+/// Copies that are made at once.
+const COPIES: usize = 32;
 /// Longer ones are not kept.
 const LONGEST: usize = 2048;
 /// Sections of each kind.

@@ -72,7 +72,7 @@ impl Ladder {
         let context = Context { sent: self.sent, acknowledged: self.acknowledged };
         let events = &mut self.events;
         let now = Now { moment, context, limits: &Limits::default() };
-        self.http.piece(Side::Client, &piece, &now, &mut self.sections, &mut |what| events.push(what));
+        self.http.piece(Side::Client, &piece, &now, &mut self.sections, &mut |what| keep(events, what));
     }
 
     fn step(&mut self, step: Step<'_>) {
@@ -85,7 +85,7 @@ impl Ladder {
             CutS(octets, _) => (Side::Server, octets, 0),
             Fin | Rst => {
                 let events = &mut self.events;
-                self.http.closed(Side::Server, matches!(step, Rst), &mut |what| events.push(what));
+                self.http.closed(Side::Server, matches!(step, Rst), &mut |what| keep(events, what));
                 return;
             }
         };
@@ -109,10 +109,10 @@ impl Ladder {
         let context = Context { sent: self.sent, acknowledged: self.acknowledged };
         let now = Now { moment, context, limits: &Limits::default() };
         let events = &mut self.events;
-        self.http.piece(side, &piece, &now, &mut self.sections, &mut |what| events.push(what));
+        self.http.piece(side, &piece, &now, &mut self.sections, &mut |what| keep(events, what));
         if cut > 0 {
             let piece = Piece::Gap { at: at + octets.len() as u64, length: cut, judged: GapJudged::Snaplen };
-            self.http.piece(side, &piece, &now, &mut self.sections, &mut |what| events.push(what));
+            self.http.piece(side, &piece, &now, &mut self.sections, &mut |what| keep(events, what));
         }
     }
 }
@@ -127,6 +127,12 @@ fn events(from_start: bool, steps: &[Step<'_>]) -> Vec<What> {
     }
     assert_eq!(format!("{:?}", resting.events), format!("{:?}", ladder.events), "a rest changes nothing: {steps:?}");
     ladder.events
+}
+
+/// Keeps an event; the end of a message that is whole as one of its own.
+fn keep(events: &mut Vec<What>, mut what: What) {
+    let end = what.part();
+    events.extend([what].into_iter().chain(end));
 }
 
 /// What the events say, a word for each but the beginnings: `GET/a#1` a request and its exchange, `.1` its end, `200#1` a

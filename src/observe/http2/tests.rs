@@ -159,9 +159,8 @@ fn a_server_that_speaks_something_else_answers_all_that_was_asked() {
     let (moment, context) = (Moment { at: Timestamp::default(), frame: Frame::new(0, 1) }, Context::default());
     for (side, octets) in [(Side::Client, &asked[..]), (Side::Server, b"HTTP/1.1 400 Bad Request\r\n\r\n")] {
         let piece = Piece::Data { at: 0, octets };
-        http2.piece(side, &piece, Now { moment, context, limits: &Limits::default() }, &mut |what| {
-            say(&mut said, &what)
-        });
+        http2
+            .piece(side, &piece, Now { moment, context, limits: &Limits::default() }, &mut |what| say(&mut said, what));
     }
     assert_eq!(said.trim_end(), "1?GET /a 1. 1:… 1~NotHttp");
 }
@@ -175,9 +174,8 @@ fn the_request_before_an_upgrade_is_the_first_stream() {
     let client = [http2::PREFACE, SETTINGS, &get(3, "/b")].concat();
     for (side, octets) in [(Side::Server, &server[..]), (Side::Client, &client)] {
         let piece = Piece::Data { at: 0, octets };
-        http2.piece(side, &piece, Now { moment, context, limits: &Limits::default() }, &mut |what| {
-            say(&mut said, &what)
-        });
+        http2
+            .piece(side, &piece, Now { moment, context, limits: &Limits::default() }, &mut |what| say(&mut said, what));
     }
     assert_eq!(said.trim_end(), "3:200 3!Complete(0) 4?GET /b 4.");
 }

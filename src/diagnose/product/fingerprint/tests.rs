@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::event::{Frame, Moment, ResponseSection, Signature};
+use crate::event::{Excerpt, Frame, Moment, ResponseSection, Signature};
 use crate::texts::Texts;
 use crate::time::Timestamp;
 
@@ -22,7 +22,8 @@ fn response(status: u16, server: Option<&str>, content: &str) -> Response {
         first: Moment { at: Timestamp::default(), frame: Frame::new(0, 1) },
         solicited: true,
         request_sent: 0,
-        content: content.as_bytes().into(),
+        whole: None,
+        content: Some(Box::new(Excerpt(content.as_bytes().into()))),
         section: Arc::new(ResponseSection {
             length: 0,
             status,

@@ -172,7 +172,7 @@ fn the_first_octets_of_an_error_s_content_are_told() {
     let response = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 5\r\n\r\nsorry";
     let told = events(true, &[C(GET), S(response)]);
     let content = told.iter().find_map(|event| match event {
-        What::ResponseContent { exchange: 1, octets } => Some(&**octets),
+        What::ResponseContent { exchange: 1, content } => Some(&*content.0),
         _ => None,
     });
     assert_eq!(content, Some(&b"sorry"[..]));
