@@ -62,6 +62,8 @@ struct Findings<'r> {
     unlisted: Tallies,
     most_incidents: usize,
     totals: Totals,
+    /// How many requests were seen with each method, and the method's mark.
+    methods: Vec<(u64, Box<str>, u64)>,
     gaps: u64,
     /// Header sections of `[requests, responses]` that the snaplen cut.
     cut_heads: [u64; 2],
@@ -91,6 +93,7 @@ impl<'r> Analysis<'r> {
                     unlisted: Tallies::new(),
                     most_incidents: limits.incidents,
                     totals: Totals::default(),
+                    methods: Vec::new(),
                     gaps: 0,
                     cut_heads: [0; 2],
                     unmeasured: 0,
@@ -269,6 +272,7 @@ impl Above<'_> {
             mut incidents,
             unlisted,
             mut totals,
+            methods,
             cut_heads,
             unmeasured,
             decrypted_and_lost: (decrypted_tls, lost_http2),
@@ -286,6 +290,9 @@ impl Above<'_> {
         }
         let episodes = episode::find(&mut incidents, &stats);
         advice::advise(&mut incidents, &stats);
+        for (_, method, count) in methods {
+            *totals.requests_seen.entry(method.into()).or_default() += count;
+        }
         totals.half_closed = stats.half_closed;
         totals.tls_handshake_failures = stats.failed_handshakes;
         totals.health_probes = stats.probes;
@@ -381,12 +388,12 @@ impl Findings<'_> {
     fn count_request(&mut self, request: &Request) {
         let [requests, _] = &mut self.cut_heads;
         *requests += u64::from(request.cut);
-        let seen = &mut self.totals.requests_seen;
-        if let Some(count) = seen.get_mut(request.method()) {
+        if let Some((.., count)) = self.methods.iter_mut().find(|(mark, ..)| *mark == request.method_mark) {
             *count += 1;
+        } else if self.methods.len() < MOST_METHODS {
+            self.methods.push((request.method_mark, request.method().into(), 1));
         } else {
-            let method = if seen.len() < MOST_METHODS { request.method() } else { "other" };
-            *seen.entry(method.to_owned()).or_default() += 1;
+            *self.totals.requests_seen.entry("other".to_owned()).or_default() += 1;
         }
     }
 

@@ -111,7 +111,8 @@ pub enum What {
         /// Offset after the last octet.
         end: u64,
     },
-    /// The peer acknowledged everything up to `offset` for the first time; reported for ends of requests and responses only.
+    /// The peer acknowledged everything up to `offset` for the first time; reported for ends of requests and ClientHellos only.
+    /// Not told where [`Response::acknowledges`] says so.
     Acknowledged {
         /// Whose bytes were acknowledged.
         sender: Side,

@@ -215,6 +215,7 @@ impl Shard {
         let Some(carried) = connection.carry_on(side, &segment, ttl, moment.at) else {
             return self.any_segment(slot, side, &{ segment }, ttl, moment, events);
         };
+        let before = events.len();
         if carried.reaches {
             while let Some(offset) = connection.reached() {
                 let what = What::Acknowledged { sender: Side::Client, offset };
@@ -230,6 +231,9 @@ impl Shard {
         let piece = Piece::Data { at: carried.at, octets: segment.payload };
         let now = Now { moment, context: connection.context(), limits };
         observer.piece(side, &piece, now, common, &mut telling(id, events));
+        if from > before {
+            join_answer(events, from);
+        }
         if !was_waiting && observer.is_waiting() {
             waiting.push(slot);
         }
@@ -326,6 +330,17 @@ impl Shard {
                 events.push(Event { connection: Some(id), moment, what });
             }
         });
+    }
+}
+
+/// Makes one event of an acknowledgement and the answer that came with it, which stands at an index.
+fn join_answer(events: &mut Vec<Event>, at: usize) {
+    if let Some([Event { what: What::Acknowledged { offset, .. }, .. }, Event { what: What::Response(response), .. }]) =
+        events.get_mut(at.saturating_sub(1)..)
+        && response.request_sent == *offset
+    {
+        response.acknowledges = true;
+        events.swap_remove(at - 1);
     }
 }
 

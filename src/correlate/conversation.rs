@@ -136,6 +136,8 @@ pub struct Exchange {
     pub attempts: SmallVec<[ExchangeKey; 2]>,
     /// Octets of text and marks that it holds.
     pub weight: u32,
+    /// By which of its marks it is counted, but not found, since too many bear them; a bit for each.
+    pub(super) marks_beyond: u32,
 }
 
 /// The addresses of an exchange's ends, by number.
@@ -384,6 +386,7 @@ impl Exchange {
             pairing: Pairing::Possible,
             attempts: SmallVec::new(),
             weight: 0,
+            marks_beyond: 0,
         }
     }
 

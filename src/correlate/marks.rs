@@ -28,34 +28,44 @@ struct Bearers {
 
 impl Marks {
     /// An exchange is open to be found.
-    pub(super) fn insert(&mut self, exchange: &Exchange) {
-        for mark in of_downstream(exchange, self.by_client) {
-            self.note(mark, exchange.key);
+    pub(super) fn insert(&mut self, exchange: &mut Exchange) {
+        let mut beyond = 0;
+        for (nth, mark) in of_downstream(exchange, self.by_client).enumerate() {
+            if !self.note(mark, exchange.key) {
+                beyond |= bit(nth);
+            }
         }
+        exchange.marks_beyond = beyond;
     }
 
     /// From now on exchanges are found by their client's end too. `open` are all those that are open to be found.
     pub(super) fn find_by_client<'a>(&mut self, open: impl Iterator<Item = &'a Exchange>) {
         if !std::mem::replace(&mut self.by_client, true) {
-            open.for_each(|exchange| self.note(of_client(exchange.client), exchange.key));
+            for exchange in open {
+                self.note(of_client(exchange.client), exchange.key);
+            }
         }
     }
 
-    fn note(&mut self, mark: u64, key: ExchangeKey) {
+    /// Returns whether the exchange is among those that are known.
+    fn note(&mut self, mark: u64, key: ExchangeKey) -> bool {
         let bearers = self.bearers.entry(mark).or_default();
-        if bearers.known.len() < MOST_BEARERS {
+        let is_known = bearers.known.len() < MOST_BEARERS;
+        if is_known {
             bearers.known.push(key);
         } else {
             bearers.beyond += 1;
         }
+        is_known
     }
 
     /// An exchange is over.
     pub(super) fn remove(&mut self, exchange: &Exchange) {
-        for mark in of_downstream(exchange, self.by_client) {
+        for (nth, mark) in of_downstream(exchange, self.by_client).enumerate() {
             let Entry::Occupied(mut bearers) = self.bearers.entry(mark) else { continue };
             let Bearers { known, beyond } = bearers.get_mut();
-            match known.iter().position(|key| *key == exchange.key) {
+            let may_be_known = exchange.marks_beyond & bit(nth) == 0;
+            match known.iter().position(|key| may_be_known && *key == exchange.key) {
                 Some(at) => drop(known.swap_remove(at)),
                 None => *beyond = beyond.saturating_sub(1),
             }
@@ -70,6 +80,11 @@ impl Marks {
     pub(super) fn bearers(&self, mark: u64) -> &[ExchangeKey] {
         self.bearers.get(&mark).filter(|bearers| bearers.beyond == 0).map_or(&[], |bearers| &bearers.known)
     }
+}
+
+/// What stands for a mark in [`Exchange::marks_beyond`]; nothing where there are too many.
+fn bit(nth: usize) -> u32 {
+    u32::try_from(nth).ok().and_then(|nth| 1_u32.checked_shl(nth)).unwrap_or(0)
 }
 
 /// Whether two requests have a mark in common.

@@ -297,6 +297,9 @@ impl Correlator {
                 }
             }
             What::Response(response) => {
+                if response.acknowledges {
+                    page.acknowledge(moment, Side::Client, response.request_sent);
+                }
                 let asked = page.exchange(response.exchange).and_then(|exchange| exchange.request.as_ref());
                 let kept = response.persistent && asked.is_none_or(|request| request.persistent);
                 let conversation = &mut page.conversation;

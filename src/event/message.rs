@@ -155,6 +155,9 @@ pub struct Response {
     pub solicited: bool,
     /// Offset up to which the request stream had been sent when the response's first octet was seen.
     pub request_sent: u64,
+    /// Whether what was asked up to there ends there, and the segment that it came with acknowledged it for the first time:
+    /// nothing else is told of that then.
+    pub acknowledges: bool,
     /// Octets of its content, where all of it came at once behind the header section: of its end nothing else is told.
     pub whole: Option<u32>,
     /// The beginning of the content, once it was seen; only where the status is 400 or above.

@@ -43,7 +43,17 @@ impl Place {
     #[must_use]
     pub fn response(self, request_sent: u64, solicited: bool, section: Arc<ResponseSection>) -> Response {
         let Self { exchange, start, first } = self;
-        Response { exchange, start, first, solicited, request_sent, whole: None, content: None, section }
+        Response {
+            exchange,
+            start,
+            first,
+            solicited,
+            request_sent,
+            acknowledges: false,
+            whole: None,
+            content: None,
+            section,
+        }
     }
 }
 

@@ -22,6 +22,7 @@ fn response(status: u16, server: Option<&str>, content: &str) -> Response {
         first: Moment { at: Timestamp::default(), frame: Frame::new(0, 1) },
         solicited: true,
         request_sent: 0,
+        acknowledges: false,
         whole: None,
         content: Some(Box::new(Excerpt(content.as_bytes().into()))),
         section: Arc::new(ResponseSection {
