@@ -25,11 +25,13 @@ use crate::limits::Limits;
 use crate::time::Timestamp;
 use crate::wire::packet::{Content, Packet, Plain, Segment};
 
-/// The packets of late, by what a copy cannot change. 32 octets a packet.
+/// The packets of late, by what a copy cannot change. 37 octets a packet.
 #[derive(Debug)]
 pub struct Duplicates {
     window: Duration,
-    /// A power of two of them.
+    /// A power of two of sets, and what to look at first of each. Next to no packet is a copy: that tells it of nearly all, in few
+    /// lines of the processor's cache.
+    tags: Box<[Tags]>,
     sets: Box<[[Seen; WAYS]]>,
     /// The interfaces that showed a certain copy last, and when; by the interface's number.
     doubling: [Doubling; 16],
@@ -42,6 +44,7 @@ impl Duplicates {
         let sets = limits.duplicate_memory.div_ceil(WAYS).next_power_of_two();
         Self {
             window: limits.duplicate_window,
+            tags: vec![Tags::default(); sets].into_boxed_slice(),
             sets: vec![[Seen::NEVER; WAYS]; sets].into_boxed_slice(),
             doubling: [Doubling { interface: (0, 0), at: Timestamp::from_nanos(i64::MIN) }; 16],
         }
@@ -88,29 +91,46 @@ impl Duplicates {
     fn was_seen(&mut self, seen: Seen) -> bool {
         let Seen { hash, .. } = seen;
         let mask = self.sets.len().wrapping_sub(1);
-        let Some(set) = self.sets.get_mut(usize::try_from(hash >> 32).unwrap_or_default() & mask) else {
-            return false;
-        };
-        // A retransmission takes the place of its original: the copies to come are its own. Anything else takes the
-        // place of what was seen longest ago.
-        let mut place = 0;
-        let mut oldest = Timestamp::from_nanos(i64::MAX);
-        for (index, earlier) in set.iter_mut().enumerate() {
-            if earlier.hash == hash {
-                if seen.is_copy_of(earlier, self.window, &mut self.doubling) {
-                    return true;
-                }
-                place = index;
-                break;
-            }
-            if earlier.at < oldest {
-                (place, oldest) = (index, earlier.at);
-            }
+        let number = usize::try_from(hash >> 32).unwrap_or_default() & mask;
+        let (Some(tags), Some(set)) = (self.tags.get_mut(number), self.sets.get_mut(number)) else { return false };
+        // A retransmission takes the place of its original: the copies to come are its own. Anything else takes the place of what
+        // was put there longest ago.
+        let known = tags.find(hash as u32).filter(|way| set.get(*way).is_some_and(|earlier| earlier.hash == hash));
+        if let Some(earlier) = known.and_then(|way| set.get_mut(way))
+            && seen.is_copy_of(earlier, self.window, &mut self.doubling)
+        {
+            return true;
         }
-        if let Some(earlier) = set.get_mut(place) {
+        if let Some(earlier) = set.get_mut(known.unwrap_or_else(|| tags.replace_oldest(hash as u32))) {
             *earlier = seen;
         }
         false
+    }
+}
+
+/// Of each packet of a set a part of its hash.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tags {
+    ways: [u32; WAYS],
+    /// Where the next one is put.
+    next: u8,
+}
+
+impl Tags {
+    #[inline]
+    fn find(&self, tag: u32) -> Option<usize> {
+        self.ways.iter().position(|known| *known == tag)
+    }
+
+    /// Where a packet is put, in the place of another one.
+    #[inline]
+    fn replace_oldest(&mut self, tag: u32) -> usize {
+        let way = usize::from(self.next) % WAYS;
+        if let Some(oldest) = self.ways.get_mut(way) {
+            *oldest = tag;
+        }
+        self.next = self.next.wrapping_add(1);
+        way
     }
 }
 
