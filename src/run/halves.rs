@@ -110,7 +110,8 @@ impl Lower {
     }
 }
 
-/// Events that are passed on together.
-const BATCH: usize = 512;
+/// Events that are passed on together: some hundred KB, as much as stays near both processors. Each time that one thread has
+/// waited for the other it has to be woken, which costs as much as tens of events.
+const BATCH: usize = 2048;
 /// Batches that may wait.
-const MOST_BATCHES: usize = 4;
+const MOST_BATCHES: usize = 2;
