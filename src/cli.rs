@@ -94,7 +94,7 @@ pub struct Cli {
     pub max_incidents: Option<u32>,
 
     /// Threads among which the connections of files are divided; the report is the same for any number. Default: one less than
-    /// there are processors.
+    /// there are processors, and as many as there are with --keylog.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_SHARDS)), conflicts_with = "interface")]
     pub shards: Option<u8>,
 

@@ -159,7 +159,7 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     let analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, take_row);
     let mut reading = Reading { cli, source: &mut source, key_logs: &mut key_logs, filter: filter.as_mut(), frames: 0 };
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let mut report = match cli.shards.map_or_else(|| shards::best(processors), usize::from) {
+    let mut report = match cli.shards.map_or_else(|| shards::best(processors, !cli.keylog.is_empty()), usize::from) {
         // Threads that take turns would drive each other out of the caches.
         1 if processors == 1 => {
             let mut alone = analysis;

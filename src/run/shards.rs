@@ -117,9 +117,10 @@ pub(super) fn run(analysis: Analysis<'_>, limits: &Limits, count: usize, read: i
 }
 
 /// How many shards are best, with a thread for each, one that deals out, and one that judges: with two processors a single one,
-/// which who deals out is itself.
-pub(super) fn best(processors: usize) -> usize {
-    processors.saturating_sub(1).clamp(1, usize::from(MOST_SHARDS))
+/// which who deals out is itself. Where records are decrypted, beside which all else is little, it is one for each processor.
+pub(super) fn best(processors: usize, decrypts: bool) -> usize {
+    let others = usize::from(!decrypts);
+    processors.saturating_sub(others).clamp(1, usize::from(MOST_SHARDS))
 }
 
 /// A shard's thread.
