@@ -139,7 +139,7 @@
 //!   their connections ([`flow::steer`]): copies, fragments, who serves, and when it is time to forget. So a shard gives the same
 //!   events whoever follows the other connections, and [`analysis::Joined`] puts them in one order and numbers the connections
 //!   anew. What is above the waist takes as long as what is below it: with two cores there is one shard, in the thread that
-//!   decodes, and another thread above; with more there is a shard for each that is left. A thread reads ahead.
+//!   reads and decodes, and another thread above; with more there is a shard for each that is left, and a thread reads ahead.
 //! - **Our own pcap and pcapng reader.** libpcap reads no mixed link types, byte orders or compression.
 //! - **Our own decoder for common frames**, and etherparse for the rest: the fast path stays small, and property tests
 //!   hold the two against each other.
