@@ -83,7 +83,7 @@
 //! | `pcap` | `capture` | filter expressions, live capture |
 //! | `rustix` | `capture::live`, `privileges`, `run` | poll, eventfd, users and capabilities without `unsafe` |
 //! | `landlock` | `privileges` | confinement |
-//! | `flate2`, `ruzstd` | `capture` | compressed inputs, each unpacked in a thread of its own |
+//! | `flate2`, `zstd` | `capture` | compressed inputs, each unpacked in a thread of its own |
 //! | `prometheus` | `report::metrics` | the text exposition and its escaping |
 //! | `tokio`, `hyper`, `hyper-util`, `http-body-util`, `bytes` | `serve` | signals, ticks and scrapes, in one thread |
 //! | `clap`, `indicatif`, `terminal_size` | `cli`, `run` | the command line, and how wide it is |

@@ -64,7 +64,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("clap", &["cli.rs", "main.rs"]),
     ("hdrhistogram", &["stats.rs"]),
     ("flate2", &["capture/decompress.rs"]),
-    ("ruzstd", &["capture/decompress.rs"]),
+    ("zstd", &["capture/decompress.rs"]),
     ("indicatif", &["run/progress.rs"]),
     ("terminal_size", &["run/output.rs"]),
     ("jiff", &["time.rs"]),

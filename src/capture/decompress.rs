@@ -1,11 +1,12 @@
 //! Decompression: in comes a compressed stream, out comes what it holds, with errors that name the compression. All members
 //! of a gzip file and all frames of a zstd file are one stream. What was decoded before an error is delivered before it.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer, WriteBuf};
+use zstd::stream::zio;
+use zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
 
 /// What a gzip stream holds.
 pub(super) fn gzip(raw: impl Read + Send + 'static) -> Box<dyn Read + Send> {
@@ -13,15 +14,17 @@ pub(super) fn gzip(raw: impl Read + Send + 'static) -> Box<dyn Read + Send> {
     Box::new(Named { format: "gzip", decoder })
 }
 
-/// What a zstd stream holds.
-pub(super) fn zstd(raw: impl Read + Send + 'static) -> Box<dyn Read + Send> {
-    let decoder = Zstd {
-        compressed: BufReader::with_capacity(COMPRESSED_BYTES, raw),
-        frame: FrameDecoder::new(),
-        failure: None,
-        at_end: false,
-    };
-    Box::new(Named { format: "zstd", decoder })
+/// What a zstd stream holds: any number of frames, skippable ones among them (RFC 8878).
+///
+/// # Errors
+///
+/// Where there is no memory for a decoder.
+pub(super) fn zstd(raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    let mut decoder = Decoder::new()?;
+    decoder.set_parameter(DParameter::WindowLogMax(MOST_WINDOW_LOG))?;
+    let compressed = BufReader::with_capacity(COMPRESSED_BYTES, raw);
+    let decoder = zio::Reader::new(compressed, InSteps { decoder, wanted: 0 });
+    Ok(Box::new(Named { format: "zstd", decoder }))
 }
 
 /// A decoder whose errors are made sentences.
@@ -43,103 +46,66 @@ impl<D: Read> Read for Named<D> {
     }
 }
 
-/// RFC 8878: any number of frames, skippable ones among them.
-struct Zstd<R> {
-    compressed: R,
-    frame: FrameDecoder,
-    /// Comes after what was decoded before it.
-    failure: Option<io::Error>,
-    at_end: bool,
+/// A zstd decoder that is given a header or a block at a time: where a call of the library fails, what the same call decoded
+/// before is lost.
+struct InSteps {
+    decoder: Decoder<'static>,
+    /// Octets that the library asks for: what is left of a header or a block, and the header behind the block.
+    wanted: usize,
 }
 
-impl<R: BufRead> Read for Zstd<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let octets = self.frame.read(buffer)?;
-            if octets > 0 || buffer.is_empty() {
-                return Ok(octets);
-            }
-            if let Some(failure) = self.failure.take() {
-                self.at_end = true;
-                return Err(failure);
-            }
-            if self.at_end {
-                return Ok(0);
-            }
-            if let Err(failure) = self.decode() {
-                self.failure = Some(failure);
-                self.release();
-            }
-        }
+impl Operation for InSteps {
+    fn run<C: WriteBuf + ?Sized>(
+        &mut self,
+        input: &mut InBuffer<'_>,
+        output: &mut OutBuffer<'_, C>,
+    ) -> io::Result<usize> {
+        let rest = input.src.get(input.pos()..).unwrap_or_default();
+        // As few as a block's header has cannot end one block and begin to decode the next, whatever is wanted.
+        let step = self.wanted.saturating_sub(BLOCK_HEADER).max(BLOCK_HEADER);
+        let mut step = InBuffer::around(rest.get(..step).unwrap_or(rest));
+        self.wanted = self.decoder.run(&mut step, output).map_err(zstd_error)?;
+        input.set_pos(input.pos() + step.pos());
+        Ok(self.wanted)
+    }
+
+    fn finish<C: WriteBuf + ?Sized>(&mut self, output: &mut OutBuffer<'_, C>, at_end: bool) -> io::Result<usize> {
+        self.decoder.finish(output, at_end)
     }
 }
 
-impl<R: BufRead> Zstd<R> {
-    /// Decodes one block, or steps to the next frame.
-    fn decode(&mut self) -> io::Result<()> {
-        if !self.frame.is_finished() {
-            return match self.frame.decode_blocks(&mut self.compressed, BlockDecodingStrategy::UptoBlocks(1)) {
-                Ok(_) => Ok(()),
-                Err(error) => Err(zstd_error(error)),
-            };
-        }
-        if let Some(declared) = self.frame.get_checksum_from_data()
-            && self.frame.get_calculated_checksum() != Some(declared)
-        {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the checksum of a frame is wrong"));
-        }
-        if self.compressed.fill_buf()?.is_empty() {
-            self.at_end = true;
-            return Ok(());
-        }
-        match self.frame.reset(&mut self.compressed) {
-            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
-                let skipped = io::copy(&mut self.compressed.by_ref().take(length.into()), &mut io::sink())?;
-                if skipped == u64::from(length) { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-            }
-            Err(error) => Err(zstd_error(error)),
-            Ok(()) => Ok(()),
-        }
-    }
-
-    /// Makes the decoder give away what it holds back for later blocks to refer to, which will not come: an empty last
-    /// block, of type raw, ends the frame.
-    fn release(&mut self) {
-        const LAST_BLOCK: [u8; 3] = [1, 0, 0];
-        const CHECKSUM: [u8; 4] = [0; 4];
-        if !self.frame.is_finished() {
-            let end = LAST_BLOCK.chain(CHECKSUM.as_slice());
-            // Where even this fails nothing more can be had.
-            let _ = self.frame.decode_blocks(end, BlockDecodingStrategy::UptoBlocks(1));
-        }
-    }
+/// The library's errors are codes.
+fn zstd_error(error: io::Error) -> io::Error {
+    let Some(code) = error.get_ref().and_then(|inner| inner.downcast_ref::<zstd::Error>()) else { return error };
+    let explained = EXPLAINED.iter().find(|(known, ..)| code.is(*known));
+    explained.map_or(error, |&(_, kind, sentence)| io::Error::new(kind, sentence))
 }
 
-/// The decoder wraps the end of its input in errors of every step.
-fn zstd_error(error: FrameDecoderError) -> io::Error {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(inner) = cause {
-        if inner.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof) {
-            return io::ErrorKind::UnexpectedEof.into();
-        }
-        cause = inner.source();
-    }
-    let explained = match error {
-        FrameDecoderError::WindowSizeTooBig { requested, .. } => {
-            format!(
-                "a frame needs a window of {requested} bytes, too large for here; unpack it first, with zstd -d --long=31"
-            )
-        }
-        FrameDecoderError::DictNotProvided { dict_id } => {
-            format!("it needs dictionary {dict_id}; unpack it first, with zstd -d -D")
-        }
-        FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::BadMagicNumber(_)) => {
-            "no frame begins where one must".to_owned()
-        }
-        other => other.to_string(),
-    };
-    io::Error::new(io::ErrorKind::InvalidData, explained)
-}
+/// Errors for which there are better words than the library's.
+const EXPLAINED: [(ZSTD_ErrorCode, io::ErrorKind, &str); 6] = [
+    (ZSTD_ErrorCode::ZSTD_error_prefix_unknown, io::ErrorKind::InvalidData, "no frame begins where one must"),
+    (ZSTD_ErrorCode::ZSTD_error_corruption_detected, io::ErrorKind::InvalidData, "a block cannot be decoded"),
+    (ZSTD_ErrorCode::ZSTD_error_checksum_wrong, io::ErrorKind::InvalidData, "the checksum of a frame is wrong"),
+    (
+        ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge,
+        io::ErrorKind::Unsupported,
+        "the zstd stream needs a window of more than 128 MiB; unpack it first, with zstd -d --long=31",
+    ),
+    (
+        ZSTD_ErrorCode::ZSTD_error_dictionary_wrong,
+        io::ErrorKind::Unsupported,
+        "the zstd stream needs a dictionary; unpack it first, with zstd -d -D",
+    ),
+    (
+        ZSTD_ErrorCode::ZSTD_error_memory_allocation,
+        io::ErrorKind::OutOfMemory,
+        "no memory for the window of the zstd stream",
+    ),
+];
 
+/// The window, which the decoder keeps, may be of 2 to this many octets: 128 MiB, as much as `zstd -d` takes without being asked.
+const MOST_WINDOW_LOG: u32 = 27;
+/// Octets of a block's header.
+const BLOCK_HEADER: usize = 3;
 /// Octets of compressed data read at once.
 const COMPRESSED_BYTES: usize = 256 << 10;

@@ -89,7 +89,7 @@ impl Input {
         let raw = io::Cursor::new(begin).chain(raw);
         let (window, compression) = match content {
             Content::Gzip => (Window::ahead(decompress::gzip(raw), readers), "gzip"),
-            Content::Zstd => (Window::ahead(decompress::zstd(raw), readers), "zstd"),
+            Content::Zstd => (Window::ahead(decompress::zstd(raw).map_err(Refused::Io)?, readers), "zstd"),
             _ => (Window::new(Box::new(raw), readers), ""),
         };
         let mut input = Self {

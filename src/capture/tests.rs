@@ -8,7 +8,9 @@ use super::input::{Input, Refused};
 use super::stretch::Stretch;
 use crate::report;
 use crate::wire::pcap::Order::{Big, Little};
-use build::{Packet, block, enhanced, gzip, interface, pcap, pcap_pieces, section, u16s, u32s, zstd, zstd_skippable};
+use build::{
+    Packet, block, enhanced, gzip, interface, pcap, pcap_pieces, section, u16s, u32s, zstd, zstd_frame, zstd_skippable,
+};
 
 mod build;
 mod properties;
@@ -170,6 +172,39 @@ fn a_corrupt_compressed_stream_is_named() {
         1,
         "the zstd stream is corrupt: no frame begins where one must, after packet 1, at byte 69 of the unpacked data",
     );
+}
+
+#[test]
+fn what_stands_before_a_fault_of_a_zstd_frame_is_read() {
+    let plain = pcap(Little, 1, &packets(&[T, T + 1]));
+    let last: [u8; 3] = [1, 0, 0];
+    let check = |octets: Vec<u8>, sentence: &str| {
+        check_end(&octets, 2, &format!("{sentence}, after packet 2, at byte {} of the unpacked data", plain.len()));
+    };
+    for size in [1, 2, 3, 4, 5, 30, 1000] {
+        let frame = |header: &[u8]| zstd_frame(header, plain.chunks(size).map(|octets| (0, octets)));
+        let whole = [frame(&[0, 0]), last.to_vec()].concat();
+        check_end(&whole, 2, "complete");
+        for cut in 0..3 {
+            check([frame(&[0, 0]), last[..cut].to_vec()].concat(), "the zstd stream is cut");
+        }
+        check([whole.clone(), zstd_skippable(b"note")[..10].to_vec()].concat(), "the zstd stream is cut");
+        // Of a type that is reserved.
+        let fault = [frame(&[0, 0]), vec![6, 0, 0]].concat();
+        check(fault, "the zstd stream is corrupt: a block cannot be decoded");
+        let checksum = [&frame(&[4, 0])[..], &last, b"none"].concat();
+        check(checksum, "the zstd stream is corrupt: the checksum of a frame is wrong");
+        check(
+            [whole.clone(), zstd_frame(&[0, 17 << 3 | 1], [])].concat(),
+            "the zstd stream needs a window of more than 128 MiB; unpack it first, with zstd -d --long=31",
+        );
+        check(
+            [whole, zstd_frame(&[1, 0, 7], [])].concat(),
+            "the zstd stream needs a dictionary; unpack it first, with zstd -d -D",
+        );
+        // The widest window that is taken.
+        check_end(&[frame(&[0, 17 << 3]), last.to_vec()].concat(), 2, "complete");
+    }
 }
 
 #[test]

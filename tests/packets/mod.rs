@@ -108,7 +108,7 @@ pub(crate) fn gzip(octets: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn zstd(octets: &[u8]) -> Vec<u8> {
-    ruzstd::encoding::compress_to_vec(octets, ruzstd::encoding::CompressionLevel::Fastest)
+    zstd::encode_all(octets, 1).unwrap()
 }
 
 /// Numbers that look random and are the same in every run (SplitMix64).

@@ -71,11 +71,21 @@ pub(super) fn gzip(octets: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn zstd(octets: &[u8]) -> Vec<u8> {
-    ruzstd::encoding::compress_to_vec(octets, ruzstd::encoding::CompressionLevel::Fastest)
+    zstd::encode_all(octets, 1).unwrap()
 }
 
 pub(super) fn zstd_skippable(octets: &[u8]) -> Vec<u8> {
     [&[0x53, 0x2a, 0x4d, 0x18], &(octets.len() as u32).to_le_bytes()[..], octets].concat()
+}
+
+/// A zstd frame: what stands in its header behind the magic number, and its blocks, each with its type. Of none it is said
+/// that it is the last.
+pub(super) fn zstd_frame<'a>(header: &[u8], blocks: impl IntoIterator<Item = (u8, &'a [u8])>) -> Vec<u8> {
+    let blocks = blocks.into_iter().map(|(kind, octets)| {
+        let head = (octets.len() as u32) << 3 | u32::from(kind) << 1;
+        [&head.to_le_bytes()[..3], octets].concat()
+    });
+    [vec![0x28, 0xb5, 0x2f, 0xfd], header.to_vec()].into_iter().chain(blocks).flatten().collect()
 }
 
 /// Gives `octets` in pieces of the sizes, over and over.
