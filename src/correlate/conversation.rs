@@ -1,11 +1,14 @@
 //! What is known of one connection and its exchanges: events in, a record to ask out.
 
+mod response;
+
 use std::ops::Deref;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use crate::correlate::Pairing;
+pub use crate::correlate::conversation::response::{ResponseEnd, ResponseStart};
 use crate::correlate::disturbance::Disturbance;
 use crate::correlate::gateway::Host;
 use crate::correlate::handshake::Handshake;
@@ -159,48 +162,6 @@ pub struct Trouble {
     /// When an exchange began that was told without this one, and what it would have cost to believe that a retry of it is
     /// explained by this one: the least.
     pub passed_over: Option<(u32, Timestamp)>,
-}
-
-/// The beginning of a response.
-#[derive(Clone, Copy, Debug)]
-pub struct ResponseStart {
-    /// When.
-    pub moment: Moment,
-    /// Offset of the first octet.
-    pub at: u64,
-    /// Whether a request was outstanding.
-    pub solicited: bool,
-    /// Octets that came at first, at most 64.
-    pub octets: u8,
-}
-
-impl ResponseStart {
-    /// The beginning of a response whose header section came at once.
-    #[must_use]
-    pub fn of(response: &Response, moment: Moment) -> Self {
-        Self { moment, at: response.start, solicited: response.solicited, octets: FIRST_OCTETS }
-    }
-}
-
-/// The end of a response.
-#[derive(Clone, Copy, Debug)]
-pub struct ResponseEnd {
-    /// When.
-    pub moment: Moment,
-    /// Offset after it.
-    pub end: u64,
-    /// Octets of content.
-    pub content: u64,
-    /// How.
-    pub how: Ending,
-}
-
-impl ResponseEnd {
-    /// The end of a response that came at once, as a whole.
-    pub(super) fn of(response: &Response, moment: Moment) -> Option<Self> {
-        let content = response.whole?.into();
-        Some(Self { moment, end: response.head_end().saturating_add(content), content, how: Ending::Complete })
-    }
 }
 
 /// What disturbed a connection is asked for as if it were its own.
@@ -499,5 +460,3 @@ impl Exchange {
 
 /// No gateway has a smaller default limit for a response's header section, in octets.
 pub const SMALLEST_HEAD_LIMIT: u64 = 4000;
-/// Octets of a response of which the beginning is told.
-const FIRST_OCTETS: u8 = 64;

@@ -5,11 +5,31 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::books::Page;
-use crate::correlate::conversation::ExchangeKey;
+use crate::correlate::conversation::{ExchangeKey, ResponseEnd};
 use crate::correlate::{Correlator, Finding};
-use crate::event::{ConnectionId, Moment};
+use crate::event::{ConnectionId, Ending, Moment};
 
 impl Correlator {
+    /// A response is over.
+    pub(super) fn end_response(&mut self, key: ExchangeKey, end: ResponseEnd, sink: &mut dyn FnMut(Finding<'_>)) {
+        let Some(page) = self.books.page_mut(key.connection) else { return };
+        let ResponseEnd { moment, how, .. } = end;
+        let mut again = how == Ending::Unmeasured;
+        if let Some(exchange) = page.exchange_mut(key.number) {
+            again = exchange.response_end.is_some();
+            exchange.response_end = Some(end);
+            exchange.last_response = Some(moment);
+        }
+        page.conversation.completed += u32::from(!again);
+        page.conversation.idle_since = Some(moment);
+        if self.close(key, moment) {
+            match self.served(key) {
+                Some(tries) => self.settle_as(key, &tries, true, sink),
+                None => self.schedule(key, moment),
+            }
+        }
+    }
+
     /// The server sends nothing more: what it has not answered is over.
     pub(super) fn server_closed(
         &mut self,

@@ -60,9 +60,7 @@ use crate::correlate::places::Places;
 use crate::correlate::provisional::Provisional;
 use crate::correlate::settle::CutShort;
 use crate::event::lookup::NAME_SERVER;
-use crate::event::{
-    ConnectionId, Ending, Event, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Side, Spent, What,
-};
+use crate::event::{ConnectionId, Event, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Side, Spent, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
 
@@ -380,26 +378,6 @@ impl Correlator {
                 self.forget_if_done(connection, sink);
             }
             _ => {}
-        }
-    }
-
-    /// A response is over.
-    fn end_response(&mut self, key: ExchangeKey, end: ResponseEnd, sink: &mut dyn FnMut(Finding<'_>)) {
-        let Some(page) = self.books.page_mut(key.connection) else { return };
-        let ResponseEnd { moment, how, .. } = end;
-        let mut again = how == Ending::Unmeasured;
-        if let Some(exchange) = page.exchange_mut(key.number) {
-            again = exchange.response_end.is_some();
-            exchange.response_end = Some(end);
-            exchange.last_response = Some(moment);
-        }
-        page.conversation.completed += u32::from(!again);
-        page.conversation.idle_since = Some(moment);
-        if self.close(key, moment) {
-            match self.served(key) {
-                Some(tries) => self.settle_as(key, &tries, true, sink),
-                None => self.schedule(key, moment),
-            }
         }
     }
 
