@@ -476,3 +476,6 @@ fn farewell(
 const LOOK: Duration = Duration::from_millis(100);
 /// Connections that leave together at the end of the capture.
 const PART: usize = 1024;
+
+#[cfg(test)]
+mod tests;
