@@ -140,7 +140,7 @@ pub struct Exchange {
     /// Octets of text and marks that it holds.
     pub weight: u32,
     /// By which of its marks it is counted, but not found, since too many bear them; a bit for each.
-    pub(super) marks_beyond: u32,
+    pub(super) marks_beyond: u8,
 }
 
 /// The addresses of an exchange's ends, by number.

@@ -83,8 +83,8 @@ impl Marks {
 }
 
 /// What stands for a mark in [`Exchange::marks_beyond`]; nothing where there are too many.
-fn bit(nth: usize) -> u32 {
-    u32::try_from(nth).ok().and_then(|nth| 1_u32.checked_shl(nth)).unwrap_or(0)
+fn bit(nth: usize) -> u8 {
+    u32::try_from(nth).ok().and_then(|nth| 1_u8.checked_shl(nth)).unwrap_or(0)
 }
 
 /// Whether two requests have a mark in common.
