@@ -65,7 +65,8 @@ impl Marks {
             let Entry::Occupied(mut bearers) = self.bearers.entry(mark) else { continue };
             let Bearers { known, beyond } = bearers.get_mut();
             let may_be_known = exchange.marks_beyond & bit(nth) == 0;
-            match known.iter().position(|key| may_be_known && *key == exchange.key) {
+            let at = if may_be_known { known.iter().position(|key| *key == exchange.key) } else { None };
+            match at {
                 Some(at) => drop(known.swap_remove(at)),
                 None => *beyond = beyond.saturating_sub(1),
             }

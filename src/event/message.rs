@@ -22,7 +22,7 @@ pub struct Request {
     pub first: Moment,
     /// Up to which offset the client had acknowledged the server's octets when its first octet was seen.
     pub acknowledged: u64,
-    /// Whether it ends with its header section, which came at once: of its end nothing else is told.
+    /// Whether it ends with its header section: of its end nothing else is told.
     pub whole: bool,
     /// What its header section says.
     pub section: Arc<RequestSection>,
@@ -170,6 +170,17 @@ pub struct Response {
 #[derive(Clone, Debug)]
 pub struct Excerpt(pub Box<[u8]>);
 
+impl Excerpt {
+    /// The beginning of content.
+    #[must_use]
+    pub fn of(content: &[u8]) -> Box<Self> {
+        Box::new(Self(content.get(..MOST_EXCERPT).unwrap_or(content).into()))
+    }
+}
+
+/// Octets of content that are kept.
+const MOST_EXCERPT: usize = 512;
+
 impl Response {
     /// The first octets of the content, at most 512, where they were seen and the status is 400 or above.
     #[must_use]
@@ -237,7 +248,7 @@ impl ResponseSection {
     #[must_use]
     pub fn weight(&self) -> usize {
         let fields = self.signature.fields.iter().map(|(name, value)| name.len() + value.len() + 64).sum::<usize>();
-        let content = if self.status >= 400 { 512 } else { 0 };
+        let content = if self.status >= 400 { MOST_EXCERPT } else { 0 };
         self.texts.weight() + fields + content
     }
 }

@@ -278,7 +278,7 @@ impl Http2 {
             stream.content += content.octets;
             if stream.wants_content && content.octets > 0 {
                 stream.wants_content = false;
-                let content = Box::new(Excerpt(content.first.get(..512).unwrap_or(content.first).into()));
+                let content = Excerpt::of(content.first);
                 tell(What::ResponseContent { exchange: stream.exchange, content });
             }
         }

@@ -260,7 +260,7 @@ impl Open {
             && !octets.is_empty()
         {
             *is_wanted = false;
-            let content = Box::new(Excerpt(octets.get(..MOST_CONTENT).unwrap_or(octets).into()));
+            let content = Excerpt::of(octets);
             tell(What::ResponseContent { exchange: self.exchange, content });
         }
     }
@@ -305,6 +305,5 @@ impl Open {
     }
 }
 
-/// Octets of what is said of errors that are told, and of content.
+/// Octets of what is said of errors that are told.
 pub(super) const MOST_STDERR: usize = 512;
-const MOST_CONTENT: usize = 512;

@@ -354,7 +354,7 @@ impl Http1 {
         self.answer.content += content;
         if self.answer.wants_content && !octets.is_empty() {
             self.answer.wants_content = false;
-            let content = Box::new(Excerpt(octets.get(..512).unwrap_or(octets).into()));
+            let content = Excerpt::of(octets);
             tell(What::ResponseContent { exchange: self.responses.exchange, content });
         }
     }
