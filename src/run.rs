@@ -167,7 +167,7 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
             alone.finish()
         }
         1 => halves::run(analysis, |lower| reading.feed(lower)),
-        several => shards::run(analysis, &limits, several, |deal| reading.feed(deal)),
+        several => shards::run(analysis, &limits, several, processors, |deal| reading.feed(deal)),
     };
     let frames = reading.frames;
     report.inputs = source.inputs();

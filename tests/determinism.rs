@@ -68,17 +68,33 @@ fn the_same_capture_gives_the_same_bytes() {
     }
 }
 
-/// The report of one shard, which must be that of several.
+/// The report of one shard, which must be that of several, on all processors and on a single one: threads are divided among
+/// them in other ways.
 fn of_any_number_of_shards(files: &[&str]) -> String {
-    let of_each = ["1", "2", "3", "16"].map(|shards| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_netwatch502"));
-        let output = command.args(files).args(["--json", "--shards", shards]).output().unwrap();
+    let of_each = [("1", false), ("2", false), ("3", true), ("16", false)].map(|(shards, is_pinned)| {
+        let program = env!("CARGO_BIN_EXE_netwatch502");
+        let mut command = Command::new(if is_pinned { "taskset" } else { program });
+        if is_pinned {
+            command.args(["--cpu-list", &first_processor(), program]);
+        }
+        command.args(files).args(["--json", "--shards", shards]).timeout(PATIENCE);
+        let output = command.output().unwrap();
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     });
     let [one, several @ ..] = of_each;
     assert!(several.iter().all(|report| *report == one), "{files:?}");
     one
+}
+
+/// No capture here takes nearly as long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The number of a processor that may be used.
+fn first_processor() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    list.trim().split(['-', ',']).next().unwrap().to_owned()
 }
 
 #[test]
@@ -88,6 +104,20 @@ fn the_number_of_shards_changes_nothing() {
     // All at once as well: inputs take turns, and connections of one meet those of others.
     let all: Vec<&str> = stories.iter().flat_map(|path| ["-r", path]).collect();
     of_any_number_of_shards(&all);
+}
+
+#[test]
+fn what_is_open_at_the_end_comes_from_every_shard_in_parts() {
+    let mut talk = Talk::default();
+    let gateway = ([10, 50, 1, 1], 8080);
+    for number in 0..15_000_u32 {
+        let client = ([10, 60, (number >> 8) as u8, number as u8], 40_000);
+        talk.send((client, gateway), "S", (999, 0), b"");
+    }
+    let folder = TempDir::new().unwrap();
+    let file = written(folder.path(), "open.pcapng", &packets::pcapng(&talk.packets));
+    let report = judged(&of_any_number_of_shards(&["-r", &file]));
+    assert_eq!(report["totals"]["tcp_connections"], 15_000);
 }
 
 #[test]

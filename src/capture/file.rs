@@ -149,6 +149,9 @@ impl Window {
         let left = self.filled.len();
         match &mut self.stream {
             Stream::AtHand(stream) => {
+                if Arc::get_mut(&mut self.buffer).is_none() {
+                    change(&mut self.buffer, &mut self.filled, &mut self.kept);
+                }
                 let buffer = Arc::make_mut(&mut self.buffer);
                 make_room(buffer, &mut self.filled, self.received > 0);
                 stream.read(buffer.get_mut(self.filled.end..).unwrap_or_default())
@@ -190,6 +193,20 @@ impl Window {
             self.stream = Ahead::begin(stream, &self.readers).map_or_else(Stream::AtHand, Stream::Ahead);
         }
     }
+}
+
+/// Goes on in another buffer, since others keep this one: in one that they have let go of, where there is one.
+fn change(buffer: &mut Arc<Vec<u8>>, filled: &mut Range<usize>, kept: &mut Vec<Arc<Vec<u8>>>) {
+    let free = kept.iter_mut().position(|kept| Arc::get_mut(kept).is_some());
+    let mut next = free.map(|at| kept.swap_remove(at)).unwrap_or_default();
+    let at_hand = buffer.get(filled.clone()).unwrap_or_default();
+    let room = Arc::make_mut(&mut next);
+    room.resize(READ_BYTES.max(at_hand.len()), 0);
+    if let Some(begin) = room.get_mut(..at_hand.len()) {
+        begin.copy_from_slice(at_hand);
+    }
+    *filled = 0..at_hand.len();
+    kept.push(std::mem::replace(buffer, next));
 }
 
 /// Makes room behind what is filled.

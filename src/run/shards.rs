@@ -7,7 +7,8 @@
 //!                 `---- which frame went to which -----'
 //! ```
 //!
-//! Octets are not copied: a batch keeps the buffers that its frames stand in.
+//! Octets are not copied: a batch keeps the buffers that its frames stand in. Where there are two processors the thread that deals
+//! out has a shard itself, whose octets then stay with the processor that read them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,6 +31,9 @@ use crate::wire::tls::keylog::Entry;
 /// What deals out.
 pub(super) struct Deal {
     steer: Steer,
+    /// A shard in the same thread, which is the last one of all.
+    own: Option<Worker>,
+    /// The others.
     hands: Vec<Hand>,
     /// Which hand each frame of the batch went to.
     turns: Vec<u8>,
@@ -84,31 +88,42 @@ struct Steered {
 }
 
 /// Gives an analysis all that `read` feeds it, in so many shards.
-pub(super) fn run(analysis: Analysis<'_>, limits: &Limits, count: usize, read: impl FnOnce(&mut Deal)) -> Report {
+pub(super) fn run(
+    analysis: Analysis<'_>,
+    limits: &Limits,
+    count: usize,
+    processors: usize,
+    read: impl FnOnce(&mut Deal),
+) -> Report {
     let (steer, shards, above) = analysis.sharded(limits, count);
     thread::scope(|scope| {
         let (to_join, turns) = sync_channel(MOST_BATCHES);
         let (empty_turns, emptied) = channel();
-        let mut hands = Vec::new();
         let mut ways = Vec::new();
-        let mut threads = Vec::new();
+        let mut workers: Vec<Worker> = Vec::new();
         for shard in shards {
-            let (batches, to_follow) = sync_channel(MOST_BATCHES);
-            let (empty, emptied) = channel();
             let (parts, to_take) = sync_channel(MOST_BATCHES);
             let (taken, to_clear) = channel();
-            hands.push(Hand { batch: Batch::default(), batches, emptied });
             ways.push(Way { parts: to_take, taken });
-            threads.push(scope.spawn(move || follow(shard, &to_follow, &empty, &parts, &to_clear)));
+            workers.push(Worker { shard, part: Part::default(), parts, taken: to_clear });
+        }
+        let own = if processors == 2 { workers.pop() } else { None };
+        let mut hands = Vec::new();
+        let mut threads = Vec::new();
+        for worker in workers {
+            let (batches, to_follow) = sync_channel(MOST_BATCHES);
+            let (empty, emptied) = channel();
+            hands.push(Hand { batch: Batch::default(), batches, emptied });
+            threads.push(scope.spawn(move || worker.follow(&to_follow, &empty)));
         }
         let above = scope.spawn(move || judge(above, &turns, &empty_turns, &ways));
-        let mut deal = Deal { steer, hands, turns: Vec::new(), to_join, emptied, last: None };
+        let mut deal = Deal { steer, own, hands, turns: Vec::new(), to_join, emptied, last: None };
         read(&mut deal);
         let counters = deal.steer.counters();
-        deal.end();
-        let shards =
+        let own = deal.end();
+        let away =
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        let passed = shards.fold(Passed::default(), |passed, shard| passed.with(&shard));
+        let passed = away.chain(own).fold(Passed::default(), |passed, shard| passed.with(&shard));
         match above.join() {
             Ok(above) => above.finish(&Passed { counters, ..passed }),
             Err(panic) => std::panic::resume_unwind(panic),
@@ -123,63 +138,88 @@ pub(super) fn best(processors: usize, decrypts: bool) -> usize {
     processors.saturating_sub(others).clamp(1, usize::from(MOST_SHARDS))
 }
 
-/// A shard's thread.
-fn follow(
-    mut shard: Shard,
-    batches: &Receiver<Batch>,
-    emptied: &Sender<Batch>,
-    parts: &SyncSender<Part>,
-    taken: &Receiver<(Part, Spent)>,
-) -> Shard {
-    for mut batch in batches {
-        let (mut part, mut spent) = taken.try_recv().unwrap_or_default();
-        spent.clear();
-        if let Some(moment) = batch.look.take() {
-            shard.look(moment, &mut part.before);
-        }
-        if let Some((secrets, last)) = batch.secrets.take() {
-            shard.learn(&secrets, last, &mut part.before);
-        }
-        for item in batch.items.drain(..) {
-            match item {
-                Item::Serves(server) => {
-                    shard.note_server(server);
-                    continue;
-                }
-                Item::Frame(frame) => {
-                    let range = frame.octets.start as usize..frame.octets.end as usize;
-                    let buffer = batch.buffers.get(frame.buffer as usize);
-                    let octets = buffer.and_then(|buffer| buffer.get(range)).unwrap_or_default();
-                    let Steered { moment, key, focused } = frame.steered;
-                    let mut take = |held: Held<'_, '_>| shard.take(held, key, focused, moment, &mut part.events);
-                    if let Some(plain) = packet::plain(frame.link, octets) {
-                        take(Held::Segment(Sent::plain(&plain)));
-                    } else if let Ok(packet) = packet::decode_other(frame.link, octets, frame.length) {
-                        take(Held::Other(&packet));
+/// A shard, and the way from it.
+struct Worker {
+    shard: Shard,
+    /// What it gave since the last batch.
+    part: Part,
+    parts: SyncSender<Part>,
+    taken: Receiver<(Part, Spent)>,
+}
+
+impl Worker {
+    /// A shard's thread.
+    fn follow(mut self, batches: &Receiver<Batch>, emptied: &Sender<Batch>) -> Shard {
+        let mut last = None;
+        for mut batch in batches {
+            if let Some(moment) = batch.look.take() {
+                self.look(moment);
+            }
+            if let Some((secrets, last)) = batch.secrets.take() {
+                self.learn(&secrets, last);
+            }
+            for item in batch.items.drain(..) {
+                match item {
+                    Item::Serves(server) => self.shard.note_server(server),
+                    Item::Reassembled(whole, steered) => self.take(Held::Reassembled(whole), steered),
+                    Item::Frame(frame) => {
+                        let range = frame.octets.start as usize..frame.octets.end as usize;
+                        let buffer = batch.buffers.get(frame.buffer as usize);
+                        self.take_frame(&frame, buffer.and_then(|buffer| buffer.get(range)).unwrap_or_default());
                     }
                 }
-                Item::Reassembled(whole, Steered { moment, key, focused }) => {
-                    shard.take(Held::Reassembled(whole), key, focused, moment, &mut part.events);
-                }
             }
-            part.ends.push(part.events.len() as u32);
+            batch.buffers.clear();
+            last = batch.end.take();
+            self.pass_on();
+            // Nobody takes it back where a thread panicked, and then its panic is passed on at the end.
+            let _ = emptied.send(batch);
         }
-        batch.buffers.clear();
-        let end = batch.end.take();
-        // Nobody takes it, or takes it back, where a thread panicked, and then its panic is passed on at the end.
-        let _ = (parts.send(part), emptied.send(batch));
-        if let Some(last) = end {
-            loop {
-                let mut part = Part::default();
-                let is_more = shard.finish(last, &mut part.before);
-                let _ = parts.send(part);
-                if !is_more {
-                    break;
-                }
-            }
+        self.finish(last)
+    }
+
+    fn look(&mut self, moment: Moment) {
+        self.shard.look(moment, &mut self.part.before);
+    }
+
+    fn learn(&mut self, secrets: &[Entry], last: Option<Moment>) {
+        self.shard.learn(secrets, last, &mut self.part.before);
+    }
+
+    fn take(&mut self, held: Held<'_, '_>, Steered { moment, key, focused }: Steered) {
+        let Self { shard, part, .. } = self;
+        shard.take(held, key, focused, moment, &mut part.events);
+        part.ends.push(part.events.len() as u32);
+    }
+
+    fn take_frame(&mut self, frame: &Frame, octets: &[u8]) {
+        if let Some(plain) = packet::plain(frame.link, octets) {
+            self.take(Held::Segment(Sent::plain(&plain)), frame.steered);
+        } else if let Ok(packet) = packet::decode_other(frame.link, octets, frame.length) {
+            self.take(Held::Other(&packet), frame.steered);
+        } else {
+            self.part.ends.push(self.part.events.len() as u32);
         }
     }
-    shard
+
+    fn pass_on(&mut self) {
+        let (part, mut spent) = self.taken.try_recv().unwrap_or_default();
+        spent.clear();
+        // Nobody takes it where a thread panicked, and then its panic is passed on at the end.
+        let _ = self.parts.send(std::mem::replace(&mut self.part, part));
+    }
+
+    /// The capture ended with a frame, if it had any: what is open is given out, in parts.
+    fn finish(mut self, last: Option<Moment>) -> Shard {
+        while let Some(last) = last {
+            let is_more = self.shard.finish(last, &mut self.part.before);
+            self.pass_on();
+            if !is_more {
+                break;
+            }
+        }
+        self.shard
+    }
 }
 
 /// The way from a shard.
@@ -217,17 +257,26 @@ impl Feed for Deal {
         if self.steer.is_time(captured.at) {
             self.pass_on();
             self.hands.iter_mut().for_each(|hand| hand.batch.look = Some(moment));
+            if let Some(own) = &mut self.own {
+                own.look(moment);
+            }
         }
         self.last = Some(moment);
-        let Self { steer, hands, turns, .. } = self;
+        let Self { steer, own, hands, turns, .. } = self;
         steer.take(captured, |held, course| {
             if let Some(server) = course.serves {
                 hands.iter_mut().for_each(|hand| hand.batch.items.push(Item::Serves(server)));
+                own.iter_mut().for_each(|own| own.shard.note_server(server));
             }
-            let turn = (course.key >> 32) as usize % hands.len().max(1);
-            let Some(hand) = hands.get_mut(turn) else { return };
+            let turn = turn(course.key, hands.len(), own.is_some());
             turns.push(turn as u8);
             let steered = Steered { moment, key: course.key, focused: captured.focused };
+            let Some(hand) = hands.get_mut(turn) else {
+                if let Some(own) = own {
+                    own.take(held, steered);
+                }
+                return;
+            };
             let item = match held {
                 Held::Reassembled(whole) => Item::Reassembled(whole, steered),
                 Held::Segment(_) | Held::Other(_) => Item::Frame(hand.batch.frame(captured, steered, stretch)),
@@ -244,8 +293,11 @@ impl Feed for Deal {
             return;
         }
         self.pass_on();
-        let secrets: Arc<[Entry]> = secrets.into();
         let last = self.last;
+        if let Some(own) = &mut self.own {
+            own.learn(secrets, last);
+        }
+        let secrets: Arc<[Entry]> = secrets.into();
         self.hands.iter_mut().for_each(|hand| hand.batch.secrets = Some((Arc::clone(&secrets), last)));
         self.pass_on();
     }
@@ -253,20 +305,33 @@ impl Feed for Deal {
 
 impl Deal {
     fn pass_on(&mut self) {
-        let Self { hands, turns, to_join, emptied, .. } = self;
+        let Self { own, hands, turns, to_join, emptied, .. } = self;
         for hand in hands {
             let empty = hand.emptied.try_recv().unwrap_or_default();
             // Nobody takes it where a thread panicked, and then its panic is passed on at the end.
             let _ = hand.batches.send(std::mem::replace(&mut hand.batch, empty));
         }
+        own.iter_mut().for_each(Worker::pass_on);
         let empty = emptied.try_recv().unwrap_or_default();
         let _ = to_join.send(std::mem::replace(turns, empty));
     }
 
-    fn end(mut self) {
+    /// The capture ended. Gives back the own shard.
+    fn end(mut self) -> Option<Shard> {
         self.hands.iter_mut().for_each(|hand| hand.batch.end = self.last);
         self.pass_on();
+        let Self { own, hands, to_join, last, .. } = self;
+        // Whoever waits for more has to know that this was all, before the own shard waits for who joins.
+        drop((hands, to_join));
+        own.map(|own| own.finish(last))
     }
+}
+
+/// Which shard a connection goes to: one of so many others, or the own one behind them, which gets less than the others do, since
+/// its thread also reads.
+fn turn(key: u64, others: usize, has_own: bool) -> usize {
+    let slots = others * OTHERS_SHARE + if has_own { OWN_SHARE } else { 0 };
+    (key >> 32) as usize % slots.max(1) / OTHERS_SHARE
 }
 
 impl Batch {
@@ -290,6 +355,9 @@ impl Batch {
 
 /// Frames that are dealt out together, and buffers that they may stand in.
 const MOST_FRAMES: usize = 1024;
-const MOST_BUFFERS: usize = 4;
+const MOST_BUFFERS: usize = 12;
+/// What each of the others gets, and what the own one.
+const OTHERS_SHARE: usize = 4;
+const OWN_SHARE: usize = 3;
 /// Batches that may wait, for each shard.
 const MOST_BATCHES: usize = 4;
