@@ -82,6 +82,7 @@ pub enum Error {
 ///
 /// Where it could not look, or not say what it saw.
 pub fn run(cli: &Cli) -> Result<ExitCode, Error> {
+    own::leave_huge_pages();
     match &cli.command {
         Some(Command::Explain { cause }) => explain::print(cause.as_deref(), cli),
         None if cli.list_interfaces => list_interfaces(cli),
