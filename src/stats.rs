@@ -48,6 +48,18 @@ impl Spans {
         }
     }
 
+    /// Notes what others noted.
+    pub fn merge(&mut self, other: &Self) {
+        // They have the same bounds.
+        if let Some((own, others)) = self.histogram.as_mut().zip(other.histogram.as_ref())
+            && own.add(others).is_ok()
+        {
+            self.min_us = self.min_us.min(other.min_us);
+            self.max_us = self.max_us.max(other.max_us);
+            self.sum_us = self.sum_us.saturating_add(other.sum_us);
+        }
+    }
+
     /// How many were noted.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -220,12 +232,6 @@ pub struct Stats {
     pub client_wait: Spans,
     /// A gateway's lookups that led to an address.
     pub upstream_resolve: Spans,
-    /// Upstream handshake.
-    pub upstream_connect: Spans,
-    /// Upstream TLS handshake.
-    pub upstream_tls: Spans,
-    /// Upstream wait.
-    pub upstream_wait: Spans,
     /// Client wait less upstream wait.
     pub gateway_added: Spans,
     /// Downstream wait of failed exchanges.
@@ -252,19 +258,16 @@ impl Stats {
 
     /// The same of an attempt that was put by.
     pub fn take(&mut self, endpoint: Endpoint, taken: &Taken) {
-        let Self { upstreams, upstream_connect, upstream_tls, upstream_wait, habits, .. } = self;
+        let Self { upstreams, habits, .. } = self;
         let Some(upstream) = upstreams.entry(taken.place, endpoint, MOST_ENDPOINTS) else { return };
         upstream.attempts += 1;
         if let Some(connect) = taken.connect {
-            upstream_connect.note(connect);
             upstream.connect.get_or_insert_default().note(connect);
         }
         if let Some(tls) = taken.tls {
-            upstream_tls.note(tls);
             upstream.tls.get_or_insert_default().note(tls);
         }
         if let Some(wait) = taken.wait {
-            upstream_wait.note(wait);
             upstream.wait.get_or_insert_default().note(wait);
         }
         upstream.longest_reuse = upstream.longest_reuse.max(taken.reuse);
@@ -281,6 +284,30 @@ impl Stats {
             habits.asked(endpoint, at);
             habits.longest_reuse = habits.longest_reuse.max(taken.idle.unwrap_or_default());
         }
+    }
+
+    /// Handshakes with all upstreams.
+    #[must_use]
+    pub fn upstream_connect(&self) -> Spans {
+        self.of_all(|upstream| upstream.connect.as_deref())
+    }
+
+    /// TLS handshakes with all upstreams.
+    #[must_use]
+    pub fn upstream_tls(&self) -> Spans {
+        self.of_all(|upstream| upstream.tls.as_deref())
+    }
+
+    /// Waits for all upstreams.
+    #[must_use]
+    pub fn upstream_wait(&self) -> Spans {
+        self.of_all(|upstream| upstream.wait.as_deref())
+    }
+
+    fn of_all(&self, of_one: impl Fn(&Upstream) -> Option<&Spans>) -> Spans {
+        let mut all = Spans::default();
+        self.upstreams.iter().filter_map(|(_, upstream)| of_one(upstream)).for_each(|spans| all.merge(spans));
+        all
     }
 
     /// A reuse of an idle connection failed because the upstream had closed it, or was about to.

@@ -92,9 +92,9 @@ pub(super) fn latency(stats: &Stats) -> Latency {
     Latency {
         client_wait: quantiles(&stats.client_wait),
         upstream_resolve: quantiles(&stats.upstream_resolve),
-        upstream_connect: quantiles(&stats.upstream_connect),
-        upstream_tls: quantiles(&stats.upstream_tls),
-        upstream_wait: quantiles(&stats.upstream_wait),
+        upstream_connect: quantiles(&stats.upstream_connect()),
+        upstream_tls: quantiles(&stats.upstream_tls()),
+        upstream_wait: quantiles(&stats.upstream_wait()),
         gateway_added: quantiles(&stats.gateway_added),
         failed_wait: quantiles(&stats.failed_wait),
     }

@@ -95,8 +95,9 @@ impl Snapshot {
             [
                 ("client_wait", &stats.client_wait),
                 ("upstream_resolve", &stats.upstream_resolve),
-                ("upstream_connect", &stats.upstream_connect),
-                ("upstream_wait", &stats.upstream_wait),
+                ("upstream_connect", &stats.upstream_connect()),
+                ("upstream_tls", &stats.upstream_tls()),
+                ("upstream_wait", &stats.upstream_wait()),
                 ("gateway_added", &stats.gateway_added),
                 ("failed_wait", &stats.failed_wait),
             ]
@@ -111,7 +112,7 @@ impl Snapshot {
                 let own = [server.segments, server.repeated, server.syns_repeated, server.windows_closed];
                 upstream.path.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
             }
-            for (phase, spans) in [("connect", &numbers.connect), ("wait", &numbers.wait)] {
+            for (phase, spans) in [("connect", &numbers.connect), ("tls", &numbers.tls), ("wait", &numbers.wait)] {
                 if let Some(spans) = spans {
                     upstream.latency.entry(phase).or_default().add(&Latency::of(spans));
                 }
