@@ -25,6 +25,15 @@ pub(super) struct Page {
     pub(super) open: SmallVec<[Box<Exchange>; 2]>,
 }
 
+/// An exchange that began.
+pub(super) struct Noted<'a> {
+    pub(super) exchange: &'a mut Exchange,
+    /// Whether it was not noted before.
+    pub(super) is_new: bool,
+    /// Another one of its connection that ends without an answer, since too many are open.
+    pub(super) crowded_out: Option<ExchangeKey>,
+}
+
 impl Page {
     #[inline]
     pub(super) fn exchange(&self, number: u32) -> Option<&Exchange> {
@@ -115,13 +124,8 @@ impl Books {
         Some(Party { exchange: page.exchange(key.number)?, conversation: &page.conversation })
     }
 
-    /// Notes that an exchange began, if its connection's page is open; `true` where it was not noted before.
-    pub(super) fn note(
-        &mut self,
-        key: ExchangeKey,
-        moment: Moment,
-        gateways: &mut Gateways,
-    ) -> Option<(&mut Exchange, bool)> {
+    /// Notes that an exchange began, if its connection's page is open.
+    pub(super) fn note(&mut self, key: ExchangeKey, moment: Moment, gateways: &mut Gateways) -> Option<Noted<'_>> {
         let page = self.pages.get_mut(key.connection.0)?.as_mut();
         let known = if key.number > page.conversation.highest {
             None
@@ -129,6 +133,8 @@ impl Books {
             page.open.iter().rposition(|exchange| exchange.key.number == key.number)
         };
         let Page { conversation, open } = page;
+        let most = if conversation.multiplexed.is_some() { MOST_STREAMS } else { MOST_OPEN };
+        let crowded_out = open.first().filter(|_| open.len() >= most).map(|exchange| exchange.key);
         let at = known.unwrap_or(open.len());
         if known.is_none() {
             conversation.highest = conversation.highest.max(key.number);
@@ -149,7 +155,7 @@ impl Books {
                 None => Box::new(exchange),
             });
         }
-        Some((open.get_mut(at)?, known.is_none()))
+        Some(Noted { exchange: open.get_mut(at)?, is_new: known.is_none(), crowded_out })
     }
 
     /// Strikes an exchange out.
@@ -183,3 +189,7 @@ impl Books {
 
 /// Exchanges whose memory is kept for the next ones.
 const MOST_SPARE: usize = 64;
+/// Exchanges of one connection that may be open; beyond it the oldest one ends without an answer.
+const MOST_OPEN: usize = 64;
+/// The same where they are streams of HTTP/2, of which servers allow some hundred at once.
+const MOST_STREAMS: usize = 1024;

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::correlate::books::Page;
 use crate::correlate::conversation::{ExchangeKey, ResponseEnd};
+use crate::correlate::due::Wait;
 use crate::correlate::{Correlator, Finding};
 use crate::event::{ConnectionId, Ending, Moment};
 
@@ -86,11 +87,14 @@ impl Correlator {
         let hidden = exchange.veiled.is_some() && exchange.response_start.is_some();
         let slow = !hidden && exchange.status().is_none_or(|status| status >= 500);
         let settle = self.settle.max(rtt.unwrap_or_default() * 3);
-        let after = if self.may_attempt(exchange) { ATTEMPTS_LATER } else { Duration::ZERO };
+        let (wait, after) = match self.may_attempt(exchange) {
+            true => (Wait::Attempt { slow }, ATTEMPTS_LATER),
+            false => (Wait::Client { slow }, Duration::ZERO),
+        };
         if slow || hidden {
             self.provisional.schedule(moment.at + settle + after, key);
         }
-        self.due.push(moment.at + settle * if slow { 4 } else { 1 } + after, key);
+        self.due.push(wait, moment.at + settle * if slow { 4 } else { 1 } + after, key);
     }
 
     /// A connection attempt succeeded: from now on its first exchange stands for it.

@@ -6,21 +6,33 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::correlate::conversation::{Exchange, ExchangeKey, Hosts};
+use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Hosts};
 use crate::correlate::gateway::Host;
 use crate::correlate::index::LAST;
 use crate::correlate::marks::of_client;
 use crate::correlate::{Correlator, Pairing, Party};
-use crate::event::{Endpoint, Side};
+use crate::event::{Endpoint, Request, Side};
 use crate::time::Timestamp;
 
 impl Correlator {
+    /// Whether a request that was just seen on a connection may be found to be an attempt by what stands on both legs. Of most
+    /// requests no mark is known.
+    pub(super) fn may_be_identified(&self, conversation: &Conversation, request: &Request) -> bool {
+        conversation.speaks_for.is_some()
+            || request.forwarded_for.is_some()
+            || request.marks.iter().any(|mark| tells(self.marks.bearers(*mark)))
+    }
+
     /// Finds the downstream exchange of a request that was just seen by what stands on both, and notes it. Returns whether
     /// there is one.
+    #[inline(never)]
     pub(super) fn identify(&mut self, key: ExchangeKey) -> bool {
-        let client = self.named_client(key);
+        let (marks, books) = (&mut self.marks, &self.books);
+        let Some(Party { exchange: attempt, conversation }) = books.party(key) else { return false };
+        let forwarded = attempt.request.as_ref().and_then(|request| request.forwarded_for);
+        let named = || forwarded.and_then(|client| Some((client.address, client.port?).into()));
+        let client: Option<Endpoint> = conversation.speaks_for.or_else(named);
         if client.is_some() {
-            let Self { marks, books, .. } = self;
             let can_be_found = |exchange: &&Exchange| {
                 exchange.over.is_none()
                     && exchange.key != key
@@ -28,7 +40,7 @@ impl Correlator {
             };
             marks.find_by_client(books.exchanges().filter(can_be_found));
         }
-        let Some((parent, front, back)) = self.identified_parent(key, client) else { return false };
+        let Some((parent, front, back)) = self.identified_parent(attempt, client) else { return false };
         self.gateways.join(front, back);
         self.note_other_family(front, key);
         if let (Some(outer), Some(inner)) = (self.books.exchange(parent), self.books.exchange(key)) {
@@ -36,13 +48,6 @@ impl Correlator {
         }
         self.adopt(parent, key, Pairing::Certain, true);
         true
-    }
-
-    /// The client's end that a request was sent for, where it is named.
-    fn named_client(&self, key: ExchangeKey) -> Option<Endpoint> {
-        let Party { exchange, conversation } = self.books.party(key)?;
-        let forwarded = exchange.request.as_ref().and_then(|request| request.forwarded_for);
-        conversation.speaks_for.or_else(|| forwarded.and_then(|client| Some((client.address, client.port?).into())))
     }
 
     /// A gateway that is refused at one address of its upstream turns to the next at once: another host's, or one of the other
@@ -74,15 +79,11 @@ impl Correlator {
         }
     }
 
-    fn identified_parent(&self, key: ExchangeKey, client: Option<Endpoint>) -> Option<(ExchangeKey, IpAddr, IpAddr)> {
-        let attempt = self.books.exchange(key)?;
+    /// The exchange that an attempt was made for, and the addresses at which the gateway was asked and asks; `client` is whom it
+    /// names as the one that it asks for.
+    fn identified_parent(&self, attempt: &Exchange, client: Option<Endpoint>) -> Option<(ExchangeKey, IpAddr, IpAddr)> {
         let request = attempt.request.as_ref()?;
         let marks = request.marks.iter().copied().chain(client.map(of_client));
-        // Of most requests no mark is known.
-        let tells = |bearers: &[ExchangeKey]| (1..=2 * RARE).contains(&bearers.len());
-        if !marks.clone().any(|mark| tells(self.marks.bearers(mark))) {
-            return None;
-        }
         // What is known to be the attempt's own host comes before what might turn out to be; and an exchange whose gateway
         // waits for an attempt already comes last: what bears its marks most likely belongs deeper.
         let tier = |parent: &Exchange| {
@@ -168,25 +169,36 @@ impl Correlator {
 
     /// Notes that an attempt that time tells was made for an exchange. `at` is where its answer was found, if it was.
     pub(super) fn adopt_orphan(&mut self, parent: ExchangeKey, key: ExchangeKey, pairing: Pairing, at: Option<usize>) {
-        if let Some(attempt) = self.books.exchange(key) {
-            let (client, [spot, _]) = (attempt.hosts.client, attempt.spots);
-            self.orphans.remove(client, spot, (attempt.started.at, key));
-            if attempt.offered {
-                self.answers.remove(client, attempt.answered(), key, at);
-            }
+        let Some(attempt) = self.adopt(parent, key, pairing, false) else { return };
+        let (client, [spot, _], started) = (attempt.hosts.client, attempt.spots, attempt.started.at);
+        let (is_offered, answered) = (attempt.offered, attempt.answered());
+        self.orphans.remove(client, spot, (started, key));
+        if is_offered {
+            self.answers.remove(client, answered, key, at);
         }
-        self.adopt(parent, key, pairing, false);
     }
 
-    fn adopt(&mut self, parent: ExchangeKey, key: ExchangeKey, pairing: Pairing, identified: bool) {
-        let Some(attempt) = self.books.exchange_mut(key) else { return };
-        attempt.parent = Some(parent);
-        attempt.identified = identified;
-        attempt.pairing = pairing;
+    fn adopt(
+        &mut self,
+        parent: ExchangeKey,
+        key: ExchangeKey,
+        pairing: Pairing,
+        identified: bool,
+    ) -> Option<&mut Exchange> {
         if let Some(parent) = self.books.exchange_mut(parent) {
             parent.attempts.push(key);
         }
+        let attempt = self.books.exchange_mut(key)?;
+        attempt.parent = Some(parent);
+        attempt.identified = identified;
+        attempt.pairing = pairing;
+        Some(attempt)
     }
+}
+
+/// Whether those that bear a mark are few enough to tell an attempt's exchange, with some of those of a chain.
+fn tells(bearers: &[ExchangeKey]) -> bool {
+    (1..=2 * RARE).contains(&bearers.len())
 }
 
 /// A mark that more open requests bear than this does not identify.

@@ -92,21 +92,27 @@ impl Index {
         self.lines.get(host.index()).is_some_and(|line| !line.entries.is_empty())
     }
 
-    /// Whether there is such a one among those that began from `from` up to and with `until`. They are few mostly.
+    /// Whether there is such a one among those that began from `from` up to and with `until` elsewhere than at a place.
+    #[inline]
     pub(super) fn has_one(
         &self,
         host: Host,
         from: Timestamp,
         until: Timestamp,
+        elsewhere: Place,
         mut is_one: impl FnMut(&Entry) -> bool,
     ) -> bool {
         let Some(line) = self.lines.get(host.index()) else { return false };
-        for entry in line.entries.range(line.start(from)..) {
-            if entry.started > until {
-                return false;
-            }
-            if !entry.is_blank && is_one(entry) {
-                return true;
+        let (start, (earlier, later)) = (line.start(from), line.entries.as_slices());
+        let rest = [earlier.get(start..), later.get(start.saturating_sub(earlier.len())..)];
+        for entries in rest.into_iter().flatten() {
+            for entry in entries {
+                if entry.started > until {
+                    return false;
+                }
+                if entry.place != elsewhere && !entry.is_blank && is_one(entry) {
+                    return true;
+                }
             }
         }
         false
@@ -135,8 +141,16 @@ impl Index {
 
 impl Line {
     fn insert(&mut self, entry: Entry) -> Spot {
-        let is_latest = self.entries.back().is_none_or(|last| last.place() < entry.place());
-        let at = if is_latest { self.entries.len() } else { self.search(entry.place()).unwrap_or_else(|at| at) };
+        // Nearly always it is the latest one.
+        if self.entries.back().is_none_or(|last| last.started < entry.started) {
+            if self.entries.capacity() == 0 {
+                // Of most addresses there is one: a client's.
+                self.entries.reserve_exact(1);
+            }
+            self.entries.push_back(entry);
+            return self.first.plus(self.entries.len() - 1);
+        }
+        let at = self.search(entry.place()).unwrap_or_else(|at| at);
         match self.entries.get_mut(at) {
             Some(known) if known.place() == entry.place() => {
                 if known.is_blank {
@@ -144,28 +158,22 @@ impl Line {
                     self.blanks -= 1;
                 }
             }
-            Some(_) => self.entries.insert(at, entry),
-            None => {
-                if self.entries.capacity() == 0 {
-                    // Of most addresses there is one: a client's.
-                    self.entries.reserve_exact(1);
-                }
-                self.entries.push_back(entry);
-            }
+            _ => self.entries.insert(at, entry),
         }
         self.first.plus(at)
     }
 
     fn remove(&mut self, spot: Spot, place: (Timestamp, ExchangeKey)) {
         let Some(at) = self.find(spot, place) else { return };
+        let length = self.entries.len();
         let Some(entry) = self.entries.get_mut(at).filter(|entry| !entry.is_blank) else { return };
         entry.is_blank = true;
         self.blanks += 1;
         if at == 0 {
             self.trim_front();
-        } else if at + 1 == self.entries.len() {
+        } else if at + 1 == length {
             self.trim_back();
-        } else if self.blanks > MOST_BLANKS && self.blanks as usize * 2 > self.entries.len() {
+        } else if self.blanks > MOST_BLANKS && self.blanks as usize * 2 > length {
             self.entries.retain(|entry| !entry.is_blank);
             self.blanks = 0;
         }

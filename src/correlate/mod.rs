@@ -45,7 +45,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::correlate::books::{Books, Page};
+use crate::correlate::books::{Books, Noted, Page};
 pub use crate::correlate::case::{Case, Finding, Party, Responded, Role, Try};
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Hosts, ResponseEnd, ResponseStart};
 use crate::correlate::due::Due;
@@ -263,7 +263,10 @@ impl Correlator {
                     exchange.read = Some(acknowledged);
                 }
             }
-            What::Request(request) => self.take_request(connection, moment, request),
+            What::Request(request) => {
+                let highest = page.conversation.highest;
+                self.take_request(connection, highest, moment, request);
+            }
             What::Veiled(veiled) => {
                 if let Some(exchange) = page.exchange_mut(veiled.exchange)
                     && exchange.veiled.replace(veiled).is_none()
@@ -394,22 +397,21 @@ impl Correlator {
 
     /// Begins an exchange that is not yet among those without a parent; `true` where it is new.
     fn open(&mut self, key: ExchangeKey, moment: Moment) -> Option<bool> {
-        let page = self.books.page(key.connection)?;
-        let most = if page.conversation.multiplexed.is_some() { MOST_STREAMS } else { MOST_OPEN };
-        let oldest = page.open.first().filter(|_| page.open.len() >= most).map(|exchange| exchange.key);
-        if let Some(oldest) = oldest {
+        let Noted { exchange, is_new, crowded_out } = self.books.note(key, moment, &mut self.gateways)?;
+        let (place, Hosts { client, server }) = (exchange.place, exchange.hosts);
+        if is_new && key.number > 0 {
+            let [_, spot] = &mut exchange.spots;
+            *spot = self.unsettled.insert(server, Entry::new(moment.at, key, place));
+        }
+        if let Some(oldest) = crowded_out {
             self.end(oldest, moment);
         }
-        let (exchange, is_new) = self.books.note(key, moment, &mut self.gateways)?;
         if is_new && key.number > 0 {
-            let Hosts { client, server } = exchange.hosts;
-            let [_, spot] = &mut exchange.spots;
-            *spot = self.unsettled.insert(server, Entry::new(moment.at, key, exchange.place));
             let ends @ [_, to] = [client, server].map(|end| self.gateways.is_local_host(end));
             // What this host asks of others is behind all that it is asked.
             if to != Some(false) {
                 let at_home = client == server || ends == [Some(true); 2];
-                self.places.begin(exchange.place, at_home);
+                self.places.begin(place, at_home);
             }
         }
         Some(is_new)
@@ -442,16 +444,18 @@ impl Correlator {
         self.books.give_back(exchange);
     }
 
-    fn take_request(&mut self, connection: ConnectionId, moment: Moment, request: Request) {
+    /// A request's header section is complete; `highest` is the greatest number of an exchange of its connection so far.
+    fn take_request(&mut self, connection: ConnectionId, highest: u32, moment: Moment, request: Request) {
         let key = ExchangeKey { connection, number: request.exchange };
-        let Some(page) = self.books.page(connection) else { return };
-        let came_at_once = key.number > page.conversation.highest;
+        let came_at_once = key.number > highest;
         if came_at_once {
             if key.number <= 1 {
                 self.drop_connect_attempt(connection);
             }
             self.open(key, moment);
         }
+        let may_be_identified =
+            self.books.conversation(connection).is_some_and(|opener| self.may_be_identified(opener, &request));
         let Some(exchange) = self.books.exchange_mut(key) else { return };
         exchange.request_start = Some(request.start);
         exchange.read = exchange.read.or(Some(request.acknowledged));
@@ -460,7 +464,7 @@ impl Correlator {
         self.held_bytes += request.weight();
         let whole = request.whole.then(|| request.head_end());
         exchange.request = Some(request);
-        let is_attempt = self.identify(key);
+        let is_attempt = may_be_identified && self.identify(key);
         let Some(exchange) = self.books.exchange_mut(key) else { return };
         if let Some(end) = whole {
             exchange.end_request(moment, end);
@@ -475,9 +479,5 @@ impl Correlator {
     }
 }
 
-/// Exchanges of one connection that may be open; beyond it the oldest one ends without an answer.
-const MOST_OPEN: usize = 64;
-/// The same where they are streams of HTTP/2, of which servers allow some hundred at once.
-const MOST_STREAMS: usize = 1024;
 /// Addresses remembered whose connections are not read.
 const MOST_PROBED: usize = 4096;

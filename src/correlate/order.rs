@@ -19,6 +19,7 @@ use crate::correlate::gateway::Host;
 use crate::correlate::pair::{CERTAIN, CLOCK_SLACK};
 use crate::correlate::places::Place;
 use crate::correlate::{Correlator, Pairing};
+use crate::event::ConnectionId;
 use crate::mark::mark;
 use crate::time::Timestamp;
 
@@ -50,6 +51,36 @@ impl Unclaimed {
             return Some(at);
         }
         self.answers.iter().rposition(|answer| answer.key == key)
+    }
+
+    /// Of those that are equal to what is sought and came from `since` on, which of them was asked for first. The latest one is
+    /// passed on at once: others fit as well that may have been read at the same turn.
+    #[inline(never)]
+    fn equal(&self, sought: &Sought, mut since: Timestamp, mut is_equal: impl FnMut(&Answer) -> bool) -> Option<Found> {
+        let (earlier, later) = self.answers.as_slices();
+        let (mut first, mut chosen) = (Timestamp::from_nanos(i64::MAX), 0);
+        let (mut fitting, mut latest) = (0, since);
+        for (before, answers) in [(earlier.len(), later), (0, earlier)] {
+            for (index, answer) in answers.iter().enumerate().rev() {
+                if answer.answered < since {
+                    break;
+                }
+                if !is_equal(answer) || !sought.is_in_time(answer) {
+                    continue;
+                }
+                if fitting == 0 {
+                    latest = answer.answered;
+                    since = since.max(turn(latest, sought.passed_on));
+                }
+                fitting += 1;
+                let began = answer.began.max(sought.ready);
+                if began < first {
+                    (first, chosen) = (began, before + index);
+                }
+            }
+        }
+        let Answer { key, .. } = *self.answers.get(chosen).filter(|_| fitting > 0)?;
+        Some(Found { key, at: chosen, unlike: 0, began: first, answered: latest, fitting })
     }
 
     fn count(&mut self, place: Place) {
@@ -120,7 +151,7 @@ impl Content {
     }
 }
 
-/// The answer that fits best so far.
+/// The answer that was passed on, as far as it can be told.
 struct Found {
     key: ExchangeKey,
     /// Where it stands among those of its address.
@@ -134,9 +165,37 @@ struct Found {
     fitting: u32,
 }
 
+/// What an answer must be to have been passed on by an exchange.
+struct Sought {
+    own: ConnectionId,
+    server: Host,
+    started: Timestamp,
+    earliest: Timestamp,
+    ready: Timestamp,
+    passed_on: Timestamp,
+}
+
+impl Sought {
+    fn of(front: &Exchange) -> Option<Self> {
+        Some(Self {
+            own: front.key.connection,
+            server: front.hosts.server,
+            started: front.started.at,
+            earliest: front.started.at - CLOCK_SLACK,
+            ready: front.ready().at,
+            passed_on: front.response_start.as_ref()?.moment.at,
+        })
+    }
+
+    /// Whether an answer came in the exchange's time, and from another connection.
+    #[inline]
+    fn is_in_time(&self, answer: &Answer) -> bool {
+        answer.began >= self.earliest && answer.answered <= self.passed_on && answer.key.connection != self.own
+    }
+}
+
 /// Since when answers may have been read at the same turn of a gateway's loop as one that came at `answered`, where one of them was
 /// passed on at `passed_on`.
-#[inline(never)]
 fn turn(answered: Timestamp, passed_on: Timestamp) -> Timestamp {
     passed_on - (passed_on.since(answered) * 8).max(AT_ONE_TURN)
 }
@@ -194,14 +253,10 @@ impl Answers {
         self.of(client).is_some_and(|unclaimed| unclaimed.places.iter().any(|(place, _)| fits(*place)))
     }
 
-    /// All of them and where they stand, the latest first.
-    fn latest_first(&self, client: Host) -> impl Iterator<Item = (usize, &Answer)> {
+    /// All of them, in two parts of which the second one is the later one, and where each part begins.
+    fn parts(&self, client: Host) -> [(usize, &[Answer]); 2] {
         let (earlier, later) = self.of(client).map(|unclaimed| unclaimed.answers.as_slices()).unwrap_or_default();
-        let mut at = earlier.len() + later.len();
-        later.iter().rev().chain(earlier.iter().rev()).map(move |answer| {
-            at -= 1;
-            (at, answer)
-        })
+        [(0, earlier), (earlier.len(), later)]
     }
 }
 
@@ -259,14 +314,11 @@ impl Correlator {
             return None;
         }
         let wanted = Content::of(front)?;
-        let whole = wanted.mark();
-        let alike = |answer: &Answer| (answer.whole == whole).then_some(0);
-        let more_or_less = |answer: &Answer| wanted.unlike(&answer.content);
-        let found = self.latest_answer(front, &backs, &mut is_behind, alike);
-        let found = found.or_else(|| self.latest_answer(front, &backs, &mut is_behind, more_or_less))?;
+        let sought = Sought::of(front)?;
+        let found = self.equal_answer(&sought, &backs, wanted.mark(), &mut is_behind);
+        let found = found.or_else(|| self.similar_answer(&sought, &backs, &wanted, &mut is_behind))?;
         let Found { key, at, unlike, began, answered, fitting } = found;
-        let passed_on = front.response_start.as_ref()?.moment.at;
-        let slack = [began.since(front.ready().at), passed_on.since(answered)];
+        let slack = [began.since(sought.ready), sought.passed_on.since(answered)];
         let is_close = unlike == 0 && slack.iter().all(|slack| *slack <= CLOSE);
         if !is_close && slack.map(surprise).iter().sum::<u32>() + unlike * UNLIKE > CERTAIN {
             return None;
@@ -279,55 +331,73 @@ impl Correlator {
         Some((key, at, pairing))
     }
 
-    /// The same among answers of some addresses; `unlike` tells how unlike one is, if it can be the one at all.
-    #[inline]
-    fn latest_answer(
+    /// The same among answers of some addresses that are alike in everything. Once there is one, only those are looked at that may
+    /// have been read at the same turn; of them, the one that was asked for first is meant.
+    fn equal_answer(
         &self,
-        front: &Exchange,
+        sought: &Sought,
         backs: &[Host],
+        whole: u64,
         is_behind: &mut impl FnMut(Place) -> bool,
-        unlike: impl Fn(&Answer) -> Option<u32>,
     ) -> Option<Found> {
-        let passed_on = front.response_start.as_ref()?.moment.at;
-        let (server, ready) = (front.hosts.server, front.ready().at);
-        let (earliest, own) = (front.started.at - CLOCK_SLACK, front.key.connection);
-        // Those from `since` on are looked at: once one is alike in everything, those that may have been read at the same turn.
-        let mut since = front.started.at;
         let mut best: Option<Found> = None;
-        for back in backs.iter().filter(|back| self.gateways.are_same(server, **back)) {
-            for (at, answer) in self.answers.latest_first(*back) {
-                if answer.answered < since {
-                    break;
+        for back in backs.iter().filter(|back| self.gateways.are_same(sought.server, **back)) {
+            let Some(unclaimed) = self.answers.of(*back) else { continue };
+            let turn = best.as_ref().map(|best| turn(best.answered, sought.passed_on));
+            let since = turn.map_or(sought.started, |turn| turn.max(sought.started));
+            let all_behind = unclaimed.places.iter().all(|(place, _)| is_behind(*place));
+            let found = match all_behind {
+                true => unclaimed.equal(sought, since, |answer| answer.whole == whole),
+                false => unclaimed.equal(sought, since, |answer| answer.whole == whole && is_behind(answer.place)),
+            };
+            let Some(found) = found else { continue };
+            best = Some(match best {
+                None => found,
+                Some(best) => {
+                    let (fitting, answered) = (best.fitting + found.fitting, best.answered.max(found.answered));
+                    let first = if found.began < best.began { found } else { best };
+                    Found { fitting, answered, ..first }
                 }
-                let Some(unlike) = unlike(answer) else { continue };
-                let Answer { key, place, began, answered, .. } = *answer;
-                let in_time = began >= earliest && answered <= passed_on;
-                if !in_time || key.connection == own || !is_behind(place) {
-                    continue;
-                }
-                let began = began.max(ready);
-                let is_latest = match &mut best {
-                    Some(found) if found.unlike < unlike => continue,
-                    Some(found) if found.unlike == unlike => {
+            });
+        }
+        best
+    }
+
+    /// The same among those that are alike more or less: of the most alike ones those that came last.
+    #[cold]
+    fn similar_answer(
+        &self,
+        sought: &Sought,
+        backs: &[Host],
+        wanted: &Content,
+        is_behind: &mut impl FnMut(Place) -> bool,
+    ) -> Option<Found> {
+        let mut best: Option<Found> = None;
+        for back in backs.iter().filter(|back| self.gateways.are_same(sought.server, **back)) {
+            let answers = self.answers.parts(*back).into_iter().rev();
+            let answers = answers.flat_map(|(before, answers)| {
+                answers.iter().enumerate().rev().map(move |(index, answer)| (before + index, answer))
+            });
+            for (at, answer) in answers.take_while(|(_, answer)| answer.answered >= sought.started) {
+                let unlike = wanted.unlike(&answer.content);
+                let unlike = unlike.filter(|_| sought.is_in_time(answer) && is_behind(answer.place));
+                let Some(unlike) = unlike else { continue };
+                let Answer { key, began, answered, .. } = *answer;
+                let began = began.max(sought.ready);
+                match &mut best {
+                    Some(best) if best.unlike < unlike => {}
+                    Some(best) if best.unlike == unlike => {
                         // It came before what may have been read at the same turn.
-                        if unlike > 0 && answered < turn(found.answered, passed_on) {
+                        if answered < turn(best.answered, sought.passed_on) {
                             continue;
                         }
-                        found.fitting += 1;
-                        if began < found.began {
-                            (found.key, found.at, found.began) = (key, at, began);
+                        best.fitting += 1;
+                        best.answered = best.answered.max(answered);
+                        if began < best.began {
+                            (best.key, best.at, best.began) = (key, at, began);
                         }
-                        let before = found.answered;
-                        found.answered = before.max(answered);
-                        answered > before
                     }
-                    _ => {
-                        best = Some(Found { key, at, unlike, began, answered, fitting: 1 });
-                        true
-                    }
-                };
-                if is_latest && unlike == 0 {
-                    since = turn(answered, passed_on).max(since);
+                    _ => best = Some(Found { key, at, unlike, began, answered, fitting: 1 }),
                 }
             }
         }

@@ -4,6 +4,7 @@ use crate::correlate::Correlator;
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::index::{Entry, LAST};
 use crate::correlate::pair::{CLOCK_SLACK, MOST_LOOKED_AT, UNSEEN_REQUEST, Window};
+use crate::correlate::places::Place;
 use crate::time::Timestamp;
 
 impl Correlator {
@@ -30,7 +31,9 @@ impl Correlator {
         let mut is_behind = self.places.behind(front.place);
         let mut is_one = |entry: &Entry| is_behind(entry.place) && is_one(entry.key);
         let backs = self.gateways.akin(front.hosts.server);
-        backs.iter().any(|back| self.orphans.has_one(*back, from, window.until, &mut is_one))
+        // Most are of the front itself, behind which it does not stand.
+        let own = if front.place == Place::BEYOND { Place::NOWHERE } else { front.place };
+        backs.iter().any(|back| self.orphans.has_one(*back, from, window.until, own, &mut is_one))
     }
 
     /// Exchanges without a parent that a front's gateway began in a window.

@@ -14,6 +14,8 @@ pub struct Place(u32);
 impl Place {
     /// That of an endpoint too many. Nothing is known of it.
     pub(super) const BEYOND: Self = Self(0);
+    /// That of no endpoint.
+    pub(super) const NOWHERE: Self = Self(u32::MAX);
 
     /// From 0, without gaps.
     pub(super) fn index(self) -> usize {

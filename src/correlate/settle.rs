@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::correlate::books::Page;
 use crate::correlate::cost::SHORTEST_PATIENCE;
 use crate::correlate::crowd::has_failed;
+use crate::correlate::due::Wait;
 use crate::correlate::{Case, Correlator, Finding, Pairing, Role, Try, beside};
 use crate::event::{ConnectionId, Ending, GoneWhy, Moment, Side};
 use crate::time::Timestamp;
@@ -52,7 +53,7 @@ impl Correlator {
                     || self.may_follow_from_earlier(key)
             };
             if hopeful && may_change() {
-                self.due.push(later, key);
+                self.due.push(Wait::Again, later, key);
             } else {
                 self.settle_root(key, sink);
             }
