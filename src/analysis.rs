@@ -9,19 +9,21 @@ mod learned;
 mod news;
 mod notes;
 mod rows;
+mod seen;
 
 use std::net::IpAddr;
 
 use crate::analysis::news::Desk;
 use crate::analysis::notes::{decryption_note, differ_note, http2_note, snaplen_note};
 use crate::analysis::rows::{latency, row, upstreams};
+use crate::analysis::seen::Seen;
 
 use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Correlator, Finding, Role};
 use crate::diagnose::differ::Differ;
 use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question, advice, episode, warning};
-use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Opaque, Request, Response, Spent, What};
+use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Opaque, Spent, What};
 use crate::flow::share::Share;
 use crate::flow::steer::{Captured, Steer};
 
@@ -62,11 +64,8 @@ struct Findings<'r> {
     unlisted: Tallies,
     most_incidents: usize,
     totals: Totals,
-    /// How many requests were seen with each method, and the method's mark.
-    methods: Vec<(u64, Box<str>, u64)>,
+    seen: Seen,
     gaps: u64,
-    /// Header sections of `[requests, responses]` that the snaplen cut.
-    cut_heads: [u64; 2],
     /// Exchanges of the downstream legs whose response is of unknown length.
     unmeasured: u64,
     opaque_tls: u64,
@@ -93,9 +92,8 @@ impl<'r> Analysis<'r> {
                     unlisted: Tallies::new(),
                     most_incidents: limits.incidents,
                     totals: Totals::default(),
-                    methods: Vec::new(),
+                    seen: Seen::default(),
                     gaps: 0,
-                    cut_heads: [0; 2],
                     unmeasured: 0,
                     opaque_tls: 0,
                     decrypted_and_lost: (0, 0),
@@ -222,8 +220,8 @@ impl Above<'_> {
         let Self { correlator, findings, .. } = self;
         for event in events {
             match &event.what {
-                What::Request(request) => findings.count_request(request),
-                What::Response(response) => findings.count_response(response),
+                What::Request(request) => findings.seen.request(request),
+                What::Response(response) => findings.seen.response(response),
                 // Most of what happens is counted nowhere.
                 What::RequestEnded { .. } | What::Acknowledged { .. } | What::ResponseEnded { .. } => {}
                 what => findings.count(what),
@@ -272,8 +270,7 @@ impl Above<'_> {
             mut incidents,
             unlisted,
             mut totals,
-            methods,
-            cut_heads,
+            seen,
             unmeasured,
             decrypted_and_lost: (decrypted_tls, lost_http2),
             desk,
@@ -290,9 +287,7 @@ impl Above<'_> {
         }
         let episodes = episode::find(&mut incidents, &stats);
         advice::advise(&mut incidents, &stats);
-        for (_, method, count) in methods {
-            *totals.requests_seen.entry(method.into()).or_default() += count;
-        }
+        let cut_heads = seen.tell(&mut totals);
         totals.half_closed = stats.half_closed;
         totals.tls_handshake_failures = stats.failed_handshakes;
         totals.health_probes = stats.probes;
@@ -385,26 +380,6 @@ impl Findings<'_> {
         }
     }
 
-    fn count_request(&mut self, request: &Request) {
-        let [requests, _] = &mut self.cut_heads;
-        *requests += u64::from(request.cut);
-        if let Some((.., count)) = self.methods.iter_mut().find(|(mark, ..)| *mark == request.method_mark) {
-            *count += 1;
-        } else if self.methods.len() < MOST_METHODS {
-            self.methods.push((request.method_mark, request.method().into(), 1));
-        } else {
-            *self.totals.requests_seen.entry("other".to_owned()).or_default() += 1;
-        }
-    }
-
-    fn count_response(&mut self, response: &Response) {
-        if response.status > 0 {
-            let [_, responses] = &mut self.cut_heads;
-            *responses += u64::from(response.cut);
-            *self.totals.responses_seen.entry(response.status).or_default() += 1;
-        }
-    }
-
     fn take(&mut self, mut finding: Finding<'_>) {
         match &mut finding {
             Finding::Case(case) => {
@@ -485,7 +460,5 @@ impl Findings<'_> {
 
 /// Events that go up together: while the code below runs, that above leaves the processor's caches, and so do its books.
 const TOGETHER: usize = 512;
-/// Methods that are counted each by its name.
-const MOST_METHODS: usize = 64;
 /// Remarks that are printed.
 const MOST_REMARKS: usize = 8;
