@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use crate::correlate::Correlator;
 use crate::correlate::conversation::Exchange;
-use crate::correlate::fit::{Fit, is_at_once, mismatch, surprise};
+use crate::correlate::fit::{Fit, gives_no_reason, is_at_once, mismatch, surprise};
 use crate::correlate::pair::{AT_ONCE, CLOCK_SLACK, LONGEST_PAUSE, Opening, Window};
 use crate::event::{FirstSeen, Moment};
 
 impl Correlator {
     /// What it costs to believe that a candidate fills a window; `None` where it cannot.
     pub(super) fn cost(&self, front: &Exchange, candidate: &Exchange, window: Window) -> Option<Fit> {
+        // Of most that is told at once.
+        if window.next.is_some() && gives_no_reason(front, candidate) {
+            return None;
+        }
         let began = self.began(candidate);
         let elsewhere = candidate.key.connection == front.key.connection
             || !self.has_failed(candidate)

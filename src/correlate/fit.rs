@@ -42,7 +42,7 @@ pub(super) fn is_at_once(slack: Duration) -> bool {
     surprise(slack) <= TIGHT
 }
 
-/// What speaks against a candidate; `None` where it cannot be.
+/// What speaks against a candidate that may have given a reason for what follows; `None` where it cannot be.
 pub(super) fn mismatch(front: &Exchange, candidate: &Exchange, window: Window) -> Option<u32> {
     if front.veiled.is_some() || candidate.veiled.is_some() {
         return veiled::mismatch(front, candidate, window);
@@ -58,12 +58,10 @@ pub(super) fn mismatch(front: &Exchange, candidate: &Exchange, window: Window) -
         penalty += if wanted.target().len() == sent.target().len() { 0 } else { 1000 };
         penalty += if shared(wanted, sent) { 0 } else { 1000 };
     }
-    let success = front.status().is_some_and(|status| status < 500);
     if window.next.is_some() {
-        // An answer below 500 gave the gateway no reason to try again.
-        let content = candidate.is_answered() && candidate.status().is_some_and(|status| status < 500);
-        return (!content).then_some(penalty);
+        return Some(penalty);
     }
+    let success = front.status().is_some_and(|status| status < 500);
     if candidate.status() != front.status() && success {
         // A response without a status line may have been passed on as HTTP/0.9.
         let passed_as_is = candidate.status().is_none() && candidate.defect.is_some();
@@ -83,6 +81,12 @@ pub(super) fn mismatch(front: &Exchange, candidate: &Exchange, window: Window) -
         penalty += 2000;
     }
     Some(penalty)
+}
+
+/// Whether an attempt's answer, below 500, gave the gateway no reason to try again. Inside TLS nobody can tell.
+pub(super) fn gives_no_reason(front: &Exchange, candidate: &Exchange) -> bool {
+    let in_clear = front.veiled.is_none() && candidate.veiled.is_none();
+    in_clear && candidate.status().is_some_and(|status| status < 500) && candidate.is_answered()
 }
 
 /// Whether a candidate had a good answer soon, and by the end of a window.
