@@ -202,6 +202,7 @@ fn change(buffer: &mut Arc<Vec<u8>>, filled: &mut Range<usize>, kept: &mut Vec<A
     let at_hand = buffer.get(filled.clone()).unwrap_or_default();
     let room = Arc::make_mut(&mut next);
     room.resize(READ_BYTES.max(at_hand.len()), 0);
+    room.shrink_to_fit();
     if let Some(begin) = room.get_mut(..at_hand.len()) {
         begin.copy_from_slice(at_hand);
     }

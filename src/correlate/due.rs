@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 /// When which exchange is due.
 type Entry = (Timestamp, ExchangeKey);
 
-/// What an exchange waits for: all that wait for the same wait equally long.
+/// What an exchange waits for: nearly all that wait for the same wait equally long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
     /// A client's that went well is to settle, or one that did not.

@@ -25,7 +25,6 @@ impl Correlator {
 
     /// Finds the downstream exchange of a request that was just seen by what stands on both, and notes it. Returns whether
     /// there is one.
-    #[inline(never)]
     pub(super) fn identify(&mut self, key: ExchangeKey) -> bool {
         let (marks, books) = (&mut self.marks, &self.books);
         let Some(Party { exchange: attempt, conversation }) = books.party(key) else { return false };

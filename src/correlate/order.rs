@@ -53,14 +53,19 @@ impl Unclaimed {
         self.answers.iter().rposition(|answer| answer.key == key)
     }
 
+    /// All of them in two parts, the later one first, and where each part begins.
+    fn parts(&self) -> [(usize, &[Answer]); 2] {
+        let (earlier, later) = self.answers.as_slices();
+        [(earlier.len(), later), (0, earlier)]
+    }
+
     /// Of those that are equal to what is sought and came from `since` on, which of them was asked for first. The latest one is
     /// passed on at once: others fit as well that may have been read at the same turn.
-    #[inline(never)]
+    #[inline(never)] // On its own, what it compares with stays in registers.
     fn equal(&self, sought: &Sought, mut since: Timestamp, mut is_equal: impl FnMut(&Answer) -> bool) -> Option<Found> {
-        let (earlier, later) = self.answers.as_slices();
         let (mut first, mut chosen) = (Timestamp::from_nanos(i64::MAX), 0);
         let (mut fitting, mut latest) = (0, since);
-        for (before, answers) in [(earlier.len(), later), (0, earlier)] {
+        for (before, answers) in self.parts() {
             for (index, answer) in answers.iter().enumerate().rev() {
                 if answer.answered < since {
                     break;
@@ -165,6 +170,17 @@ struct Found {
     fitting: u32,
 }
 
+impl Found {
+    /// Others fit as well: the one that was asked for first is meant.
+    fn join(&mut self, others: &Self) {
+        self.fitting += others.fitting;
+        self.answered = self.answered.max(others.answered);
+        if others.began < self.began {
+            (self.key, self.at, self.began) = (others.key, others.at, others.began);
+        }
+    }
+}
+
 /// What an answer must be to have been passed on by an exchange.
 struct Sought {
     own: ConnectionId,
@@ -251,12 +267,6 @@ impl Answers {
     /// Whether one of an address's endpoints fits.
     fn has_place(&self, client: Host, mut fits: impl FnMut(Place) -> bool) -> bool {
         self.of(client).is_some_and(|unclaimed| unclaimed.places.iter().any(|(place, _)| fits(*place)))
-    }
-
-    /// All of them, in two parts of which the second one is the later one, and where each part begins.
-    fn parts(&self, client: Host) -> [(usize, &[Answer]); 2] {
-        let (earlier, later) = self.of(client).map(|unclaimed| unclaimed.answers.as_slices()).unwrap_or_default();
-        [(0, earlier), (earlier.len(), later)]
     }
 }
 
@@ -351,14 +361,10 @@ impl Correlator {
                 false => unclaimed.equal(sought, since, |answer| answer.whole == whole && is_behind(answer.place)),
             };
             let Some(found) = found else { continue };
-            best = Some(match best {
-                None => found,
-                Some(best) => {
-                    let (fitting, answered) = (best.fitting + found.fitting, best.answered.max(found.answered));
-                    let first = if found.began < best.began { found } else { best };
-                    Found { fitting, answered, ..first }
-                }
-            });
+            match &mut best {
+                Some(best) => best.join(&found),
+                None => best = Some(found),
+            }
         }
         best
     }
@@ -374,8 +380,8 @@ impl Correlator {
     ) -> Option<Found> {
         let mut best: Option<Found> = None;
         for back in backs.iter().filter(|back| self.gateways.are_same(sought.server, **back)) {
-            let answers = self.answers.parts(*back).into_iter().rev();
-            let answers = answers.flat_map(|(before, answers)| {
+            let Some(unclaimed) = self.answers.of(*back) else { continue };
+            let answers = unclaimed.parts().into_iter().flat_map(|(before, answers)| {
                 answers.iter().enumerate().rev().map(move |(index, answer)| (before + index, answer))
             });
             for (at, answer) in answers.take_while(|(_, answer)| answer.answered >= sought.started) {
@@ -383,21 +389,16 @@ impl Correlator {
                 let unlike = unlike.filter(|_| sought.is_in_time(answer) && is_behind(answer.place));
                 let Some(unlike) = unlike else { continue };
                 let Answer { key, began, answered, .. } = *answer;
-                let began = began.max(sought.ready);
+                let found = Found { key, at, unlike, began: began.max(sought.ready), answered, fitting: 1 };
                 match &mut best {
                     Some(best) if best.unlike < unlike => {}
                     Some(best) if best.unlike == unlike => {
-                        // It came before what may have been read at the same turn.
-                        if answered < turn(best.answered, sought.passed_on) {
-                            continue;
-                        }
-                        best.fitting += 1;
-                        best.answered = best.answered.max(answered);
-                        if began < best.began {
-                            (best.key, best.at, best.began) = (key, at, began);
+                        // Else it came before what may have been read at the same turn.
+                        if answered >= turn(best.answered, sought.passed_on) {
+                            best.join(&found);
                         }
                     }
-                    _ => best = Some(Found { key, at, unlike, began, answered, fitting: 1 }),
+                    _ => best = Some(found),
                 }
             }
         }

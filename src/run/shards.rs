@@ -211,11 +211,11 @@ impl Worker {
 
     /// The capture ended with a frame, if it had any: what is open is given out, in parts.
     fn finish(mut self, last: Option<Moment>) -> Shard {
-        while let Some(last) = last {
-            let is_more = self.shard.finish(last, &mut self.part.before);
-            self.pass_on();
-            if !is_more {
-                break;
+        if let Some(last) = last {
+            let mut is_more = true;
+            while is_more {
+                is_more = self.shard.finish(last, &mut self.part.before);
+                self.pass_on();
             }
         }
         self.shard
