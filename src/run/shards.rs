@@ -268,7 +268,9 @@ impl Feed for Deal {
                 hands.iter_mut().for_each(|hand| hand.batch.items.push(Item::Serves(server)));
                 own.iter_mut().for_each(|own| own.shard.note_server(server));
             }
-            let turn = turn(course.key, hands.len(), own.is_some());
+            // Bounds of memory are divided equally, and so are connections.
+            let shards = hands.len() + usize::from(own.is_some());
+            let turn = (course.key >> 32) as usize % shards.max(1);
             turns.push(turn as u8);
             let steered = Steered { moment, key: course.key, focused: captured.focused };
             let Some(hand) = hands.get_mut(turn) else {
@@ -327,13 +329,6 @@ impl Deal {
     }
 }
 
-/// Which shard a connection goes to: one of so many others, or the own one behind them, which gets less than the others do, since
-/// its thread also reads.
-fn turn(key: u64, others: usize, has_own: bool) -> usize {
-    let slots = others * OTHERS_SHARE + if has_own { OWN_SHARE } else { 0 };
-    (key >> 32) as usize % slots.max(1) / OTHERS_SHARE
-}
-
 impl Batch {
     fn frame(&mut self, captured: &Captured<'_>, steered: Steered, stretch: &Stretch<'_>) -> Frame {
         let (kept, octets) = stretch.kept();
@@ -356,8 +351,5 @@ impl Batch {
 /// Frames that are dealt out together, and buffers that they may stand in.
 const MOST_FRAMES: usize = 1024;
 const MOST_BUFFERS: usize = 12;
-/// What each of the others gets, and what the own one.
-const OTHERS_SHARE: usize = 8;
-const OWN_SHARE: usize = 5;
 /// Batches that may wait, for each shard.
 const MOST_BATCHES: usize = 4;
