@@ -119,11 +119,11 @@ impl<'r> Analysis<'r> {
         (self.below, self.above)
     }
 
-    /// Its upper half, and in the place of the lower one what steers to so many shards, and these.
+    /// Its upper half, and in the place of the lower one what steers to shards, and these, each with its share of the limits.
     #[must_use]
-    pub fn sharded(self, limits: &Limits, count: usize) -> (Steer, Vec<Shard>, Above<'r>) {
+    pub fn sharded(self, limits: &Limits, shares: &[usize]) -> (Steer, Vec<Shard>, Above<'r>) {
         let steer = Steer::new(limits);
-        let shards = Shard::several(limits, steer.keys(), count);
+        let shards = Shard::several(limits, steer.keys(), shares);
         (steer, shards, self.above)
     }
 

@@ -2,6 +2,7 @@
 
 mod aim;
 mod budget;
+mod dealing;
 mod explain;
 mod halves;
 mod live;

@@ -66,15 +66,16 @@ impl Shard {
         }
     }
 
-    /// So many empty shards that together keep within the limits.
+    /// Empty shards that together keep within the limits, each with its share of them.
     #[must_use]
-    pub fn several(limits: &Limits, keys: &Keys, count: usize) -> Vec<Self> {
-        let limits = Limits {
-            connections: limits.connections.div_ceil(count),
-            waiting_bytes: limits.waiting_bytes.div_ceil(count),
+    pub fn several(limits: &Limits, keys: &Keys, shares: &[usize]) -> Vec<Self> {
+        let all = shares.iter().sum::<usize>().max(1);
+        let limits = shares.iter().map(|share| Limits {
+            connections: (limits.connections * share).div_ceil(all),
+            waiting_bytes: (limits.waiting_bytes * share).div_ceil(all),
             ..limits.clone()
-        };
-        (0..count).map(|_| Self::new(&limits, keys)).collect()
+        });
+        limits.map(|limits| Self::new(&limits, keys)).collect()
     }
 
     /// What was given up so far.

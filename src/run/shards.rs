@@ -22,6 +22,7 @@ use crate::flow::defrag::Reassembled;
 use crate::flow::steer::{Captured, Held, Sent, Steer};
 use crate::limits::{Limits, MOST_SHARDS};
 use crate::report::Report;
+use crate::run::dealing::Dealing;
 use crate::run::halves::Feed;
 use crate::shard::Shard;
 use crate::wire::link::LinkType;
@@ -35,6 +36,7 @@ pub(super) struct Deal {
     own: Option<Worker>,
     /// The others.
     hands: Vec<Hand>,
+    dealing: Dealing,
     /// Which hand each frame of the batch went to.
     turns: Vec<u8>,
     to_join: SyncSender<Vec<u8>>,
@@ -95,7 +97,9 @@ pub(super) fn run(
     processors: usize,
     read: impl FnOnce(&mut Deal),
 ) -> Report {
-    let (steer, shards, above) = analysis.sharded(limits, count);
+    let has_own = processors == 2;
+    let shares = shares(count, has_own);
+    let (steer, shards, above) = analysis.sharded(limits, &shares);
     thread::scope(|scope| {
         let (to_join, turns) = sync_channel(MOST_BATCHES);
         let (empty_turns, emptied) = channel();
@@ -107,7 +111,7 @@ pub(super) fn run(
             ways.push(Way { parts: to_take, taken });
             workers.push(Worker { shard, part: Part::default(), parts, taken: to_clear });
         }
-        let own = if processors == 2 { workers.pop() } else { None };
+        let own = if has_own { workers.pop() } else { None };
         let mut hands = Vec::new();
         let mut threads = Vec::new();
         for worker in workers {
@@ -117,7 +121,8 @@ pub(super) fn run(
             threads.push(scope.spawn(move || worker.follow(&to_follow, &empty)));
         }
         let above = scope.spawn(move || judge(above, &turns, &empty_turns, &ways));
-        let mut deal = Deal { steer, own, hands, turns: Vec::new(), to_join, emptied, last: None };
+        let mut deal =
+            Deal { steer, own, hands, dealing: Dealing::new(&shares), turns: Vec::new(), to_join, emptied, last: None };
         read(&mut deal);
         let counters = deal.steer.counters();
         let own = deal.end();
@@ -136,6 +141,15 @@ pub(super) fn run(
 pub(super) fn best(processors: usize, decrypts: bool) -> usize {
     let others = usize::from(!decrypts);
     processors.saturating_sub(others).clamp(1, usize::from(MOST_SHARDS))
+}
+
+/// What each of so many shards gets of the connections, and of what bounds memory. Who reads has other work as well.
+fn shares(count: usize, has_own: bool) -> Vec<usize> {
+    let mut shares = vec![OTHERS_SHARE; count];
+    if has_own && let Some(own) = shares.last_mut() {
+        *own = OWN_SHARE;
+    }
+    shares
 }
 
 /// A shard, and the way from it.
@@ -262,18 +276,16 @@ impl Feed for Deal {
             }
         }
         self.last = Some(moment);
-        let Self { steer, own, hands, turns, .. } = self;
+        let Self { steer, own, hands, dealing, turns, .. } = self;
         steer.take(captured, |held, course| {
             if let Some(server) = course.serves {
                 hands.iter_mut().for_each(|hand| hand.batch.items.push(Item::Serves(server)));
                 own.iter_mut().for_each(|own| own.shard.note_server(server));
             }
-            // Bounds of memory are divided equally, and so are connections.
-            let shards = hands.len() + usize::from(own.is_some());
-            let turn = (course.key >> 32) as usize % shards.max(1);
-            turns.push(turn as u8);
+            let turn = dealing.shard(course.key, captured.length);
+            turns.push(turn);
             let steered = Steered { moment, key: course.key, focused: captured.focused };
-            let Some(hand) = hands.get_mut(turn) else {
+            let Some(hand) = hands.get_mut(usize::from(turn)) else {
                 if let Some(own) = own {
                     own.take(held, steered);
                 }
@@ -351,5 +363,8 @@ impl Batch {
 /// Frames that are dealt out together, and buffers that they may stand in.
 const MOST_FRAMES: usize = 1024;
 const MOST_BUFFERS: usize = 12;
+/// What each of the others gets, and what the own one.
+const OTHERS_SHARE: usize = 8;
+const OWN_SHARE: usize = 3;
 /// Batches that may wait, for each shard.
 const MOST_BATCHES: usize = 4;
