@@ -4,6 +4,7 @@
 //! one; who has two cores may run them side by side ([`Analysis::halves`]), with the same report.
 
 mod below;
+mod findings;
 mod joined;
 mod learned;
 mod news;
@@ -13,22 +14,18 @@ mod seen;
 
 use std::net::IpAddr;
 
+use crate::analysis::findings::Findings;
 use crate::analysis::news::Desk;
 use crate::analysis::notes::{decryption_note, differ_note, http2_note, snaplen_note};
-use crate::analysis::rows::{latency, row, upstreams};
+use crate::analysis::rows::{latency, upstreams};
 use crate::analysis::seen::Seen;
-
+use crate::correlate::Correlator;
 use crate::correlate::gateway::Gateways;
-use crate::correlate::{Case, Correlator, Finding, Role};
-use crate::diagnose::differ::Differ;
-use crate::diagnose::incident::{Incident, Kind};
-use crate::diagnose::{Diagnoser, Question, advice, episode, warning};
-use crate::event::{Ending, Endpoint, Event, FirstSeen, GapJudged, Opaque, Spent, What};
+use crate::diagnose::{Question, advice, episode, warning};
+use crate::event::{Endpoint, Event};
 use crate::flow::share::Share;
 use crate::flow::steer::{Captured, Steer};
-
 use crate::limits::Limits;
-use crate::report::tally::{self, Tallies};
 use crate::report::{Coverage, ExchangeRow, Report, Totals};
 use crate::shard::Shard;
 use crate::stats::Stats;
@@ -47,59 +44,27 @@ pub struct Analysis<'r> {
 
 /// The half that turns events into a report.
 pub struct Above<'r> {
-    most_incidents: usize,
     correlator: Correlator,
+    seen: Seen,
     findings: Findings<'r>,
 }
 
 /// Who is given every downstream exchange once it has settled.
 pub type TakeRow<'r> = &'r mut (dyn FnMut(&ExchangeRow) + Send);
 
-/// What settled so far.
-struct Findings<'r> {
-    diagnoser: Diagnoser,
-    stats: Stats,
-    differ: Differ,
-    incidents: Vec<Incident>,
-    unlisted: Tallies,
-    most_incidents: usize,
-    totals: Totals,
-    seen: Seen,
-    gaps: u64,
-    /// Exchanges of the downstream legs whose response is of unknown length.
-    unmeasured: u64,
-    opaque_tls: u64,
-    decrypted_and_lost: (u64, u64),
-    /// While live. It gives identifiers in the order in which it tells.
-    desk: Option<Desk>,
-    exchange_row: Option<TakeRow<'r>>,
-}
-
 impl<'r> Analysis<'r> {
     /// An analysis that answers `question`. `exchange_row` is given every downstream exchange once it has settled.
     #[must_use]
     pub fn new(limits: &Limits, gateways: Gateways, question: Question, exchange_row: Option<TakeRow<'r>>) -> Self {
+        // Who wants to be given every exchange has to see it as a case.
+        let every = exchange_row.is_some().then_some(0..=u16::MAX);
+        let apart: Vec<_> = question.statuses.iter().cloned().chain(every).collect();
         Self {
             below: Below::new(limits),
             above: Above {
-                most_incidents: limits.incidents,
-                correlator: Correlator::new(limits, gateways),
-                findings: Findings {
-                    diagnoser: Diagnoser::new(question),
-                    stats: Stats::default(),
-                    differ: Differ::default(),
-                    incidents: Vec::new(),
-                    unlisted: Tallies::new(),
-                    most_incidents: limits.incidents,
-                    totals: Totals::default(),
-                    seen: Seen::default(),
-                    gaps: 0,
-                    unmeasured: 0,
-                    opaque_tls: 0,
-                    decrypted_and_lost: (0, 0),
-                    desk: None,
-                    exchange_row,
-                },
+                correlator: Correlator::new(limits, gateways).telling_apart(&apart),
+                seen: Seen::default(),
+                findings: Findings::new(question, limits.incidents, exchange_row),
             },
         }
     }
@@ -166,9 +131,11 @@ impl<'r> Analysis<'r> {
 
     /// What has been counted so far.
     #[must_use]
-    pub fn measured(&self) -> (&Stats, &Totals, Coverage) {
-        let findings = &self.above.findings;
-        (&findings.stats, &findings.totals, findings.coverage(&self.below.passed()))
+    pub fn measured(&self) -> (&Stats, Totals, Coverage) {
+        let Above { findings, seen, .. } = &self.above;
+        let mut totals = findings.totals.clone();
+        seen.tell(&mut totals);
+        (&findings.stats, totals, seen.coverage(&self.below.passed()))
     }
 
     /// Secrets of TLS connections may come after the packets that they are for: these wait for them, a while.
@@ -217,27 +184,18 @@ impl<'r> Analysis<'r> {
 impl Above<'_> {
     /// Takes events.
     pub fn take(&mut self, events: impl Iterator<Item = Event>) {
-        let Self { correlator, findings, .. } = self;
+        let Self { correlator, seen, findings } = self;
         for event in events {
-            match &event.what {
-                What::Request(request) => findings.seen.request(request),
-                What::Response(response) => findings.seen.response(response),
-                // Most of what happens is counted nowhere.
-                What::RequestEnded { .. } | What::Acknowledged { .. } | What::ResponseEnded { .. } => {}
-                what => findings.count(what),
-            }
+            seen.take(&event.what);
             correlator.take(event, &mut |finding| findings.take(finding));
         }
-    }
-
-    /// Exchanges messages that are needed no more for an empty list of them.
-    pub fn give_back(&mut self, spent: &mut Spent) {
-        self.correlator.give_back(spent);
+        findings.catch_up();
     }
 
     fn pass_time(&mut self, at: Timestamp) {
         let Self { correlator, findings, .. } = self;
         correlator.pass_time(at, &mut |finding| findings.take(finding));
+        findings.catch_up();
         for incident in findings.diagnoser.overdue(at) {
             findings.keep(incident, None);
         }
@@ -253,6 +211,7 @@ impl Above<'_> {
     fn end(&mut self) {
         let Self { correlator, findings, .. } = self;
         correlator.finish(&mut |finding| findings.take(finding));
+        findings.catch_up();
         for incident in findings.diagnoser.late_incidents(&mut findings.stats) {
             findings.keep(incident, None);
         }
@@ -262,20 +221,20 @@ impl Above<'_> {
     }
 
     fn report(self, passed: &Passed) -> Report {
-        let coverage = self.findings.coverage(passed);
+        let Self { correlator, seen, findings } = self;
+        let coverage = seen.coverage(passed);
         let Findings {
             diagnoser,
             stats,
             differ,
             mut incidents,
             unlisted,
+            most_incidents,
             mut totals,
-            seen,
             unmeasured,
-            decrypted_and_lost: (decrypted_tls, lost_http2),
             desk,
             ..
-        } = self.findings;
+        } = findings;
         incidents.sort_by_key(|incident| {
             let frame = incident.evidence.last().map(|proof| proof.moment.frame);
             (incident.time, frame)
@@ -293,8 +252,8 @@ impl Above<'_> {
         totals.health_probes = stats.probes;
         totals.unlisted_incidents += diagnoser.beyond;
         totals.unused_connections = diagnoser.unused_connections;
-        let gateways = learned::gateways(self.correlator.gateways(), &diagnoser, &stats);
-        let product_at = |address| diagnoser.product(address, self.correlator.gateways()).map(|known| known.product);
+        let gateways = learned::gateways(correlator.gateways(), &diagnoser, &stats);
+        let product_at = |address| diagnoser.product(address, correlator.gateways()).map(|known| known.product);
         let warnings = warning::find(&stats, &incidents, product_at);
         let mut notes: Vec<String> = diagnoser
             .remarks
@@ -302,8 +261,8 @@ impl Above<'_> {
             .take(MOST_REMARKS)
             .map(|(remark, count)| format!("{remark} ({count} ×)"))
             .collect();
-        notes.extend(snaplen_note(cut_heads, unmeasured).into_iter().chain(http2_note(lost_http2)));
-        notes.extend(decryption_note(passed.secrets, decrypted_tls, coverage.opaque_tls_connections));
+        notes.extend(snaplen_note(cut_heads, unmeasured).into_iter().chain(http2_note(seen.lost_http2)));
+        notes.extend(decryption_note(passed.secrets, seen.decrypted_tls, coverage.opaque_tls_connections));
         let given_up = passed.given_up;
         if given_up.connections > 0 {
             notes.push(format!(
@@ -317,17 +276,17 @@ impl Above<'_> {
                 given_up.octets
             ));
         }
-        if self.correlator.hurried() > 0 {
+        if correlator.hurried() > 0 {
             notes.push(format!(
                 "{} exchanges were judged before all about them was in, for want of memory",
-                self.correlator.hurried()
+                correlator.hurried()
             ));
         }
         notes.extend(differ_note(differ.beyond));
         if totals.unlisted_incidents > 0 {
             notes.push(format!(
                 "{} incidents beyond the first {} are counted, not listed",
-                totals.unlisted_incidents, self.most_incidents
+                totals.unlisted_incidents, most_incidents
             ));
         }
         Report {
@@ -347,114 +306,6 @@ impl Above<'_> {
             upstreams: upstreams(&stats, &diagnoser),
             latency: latency(&stats),
         }
-    }
-}
-
-impl Findings<'_> {
-    fn coverage(&self, passed: &Passed) -> Coverage {
-        let counters = passed.counters;
-        Coverage {
-            kernel_drops: 0,
-            duplicates: counters.duplicates,
-            truncated_packets: counters.truncated,
-            gaps: self.gaps,
-            undecodable: counters.undecodable,
-            evicted: passed.given_up.connections,
-            opaque_tls_connections: self.opaque_tls,
-            notes: Vec::new(),
-        }
-    }
-
-    fn count(&mut self, what: &What) {
-        let totals = &mut self.totals;
-        match what {
-            // A connection whose SYN is only quoted is none that the capture holds.
-            What::Opened(opened) if opened.first == FirstSeen::Quoted => {}
-            What::Opened(_) => totals.tcp_connections += 1,
-            What::Reset(_) => totals.resets += 1,
-            What::Gap { judged: GapJudged::Capture | GapJudged::Snaplen, .. } => self.gaps += 1,
-            What::Opaque(Opaque::Tls) => self.opaque_tls += 1,
-            What::Opaque(Opaque::Http2) => self.decrypted_and_lost.1 += 1,
-            What::Decrypted => self.decrypted_and_lost.0 += 1,
-            _ => {}
-        }
-    }
-
-    fn take(&mut self, mut finding: Finding<'_>) {
-        match &mut finding {
-            Finding::Case(case) => {
-                self.diagnoser.take_stand(case);
-                let downstream = self.count_case(case);
-                let told = self.desk.as_mut().and_then(|desk| desk.told(case));
-                // What was told stays told.
-                let incident = self.diagnoser.judge(case, &mut self.stats).or_else(|| told.clone());
-                if downstream {
-                    self.differ.note(case, incident.as_ref().map(|incident| incident.kind));
-                }
-                if let Some(incident) = incident {
-                    self.keep(incident, told);
-                }
-            }
-            Finding::Provisional { case, contested } => {
-                if let Some(desk) = self.desk.as_mut().filter(|desk| desk.has_room())
-                    && let Some(incident) = self.diagnoser.preview(case, *contested)
-                {
-                    desk.tell(case.root.exchange.key, incident);
-                }
-            }
-            Finding::Missed(moment) => self.diagnoser.missed(*moment),
-            Finding::Accepted(endpoint, moment) => self.diagnoser.accepted(*endpoint, *moment),
-            Finding::Responded(server, how) => self.diagnoser.responded(*server, *how),
-            Finding::Secured(server, host) => self.diagnoser.secured(*server, *host),
-            Finding::IdleClose(conversation, idle) => self.diagnoser.closed_idle(conversation, *idle, &mut self.stats),
-            Finding::Conversation(conversation) => self.stats.conversation(conversation),
-            Finding::Resolved(lookup, moment) => {
-                self.stats.upstream_resolve.note(moment.at.since(lookup.began.at));
-                self.stats.resolved.note(moment.at);
-            }
-        }
-    }
-
-    fn keep(&mut self, mut incident: Incident, told: Option<Incident>) {
-        if let Some(desk) = &mut self.desk {
-            desk.settle(&mut incident, told);
-            // A copy takes no more memory than it needs.
-            incident = incident.clone();
-        }
-        match incident.kind {
-            Kind::GatewayError => self.totals.gateway_errors += 1,
-            Kind::UpstreamFailure => self.totals.upstream_failures += 1,
-            Kind::Masked => self.totals.masked += 1,
-            Kind::BrokenSuccess => self.totals.broken += 1,
-            Kind::ClientAbort => self.totals.client_aborts += 1,
-        }
-        if self.incidents.len() < self.most_incidents {
-            self.incidents.push(incident);
-        } else {
-            self.totals.unlisted_incidents += 1;
-            tally::add(&mut self.unlisted, &incident);
-        }
-    }
-
-    /// Whether it is a client's exchange.
-    fn count_case(&mut self, case: &Case<'_>) -> bool {
-        let exchange = case.root.exchange;
-        let downstream = case.role == Role::Downstream || self.diagnoser.answers_clients(exchange.server);
-        if !downstream || exchange.key.number == 0 {
-            return false;
-        }
-        self.totals.exchanges += 1;
-        let encrypted = exchange.veiled.is_some();
-        let unmeasured = !encrypted && exchange.response_end.is_some_and(|end| end.how == Ending::Unmeasured);
-        self.unmeasured += u64::from(unmeasured);
-        self.totals.encrypted += u64::from(encrypted);
-        if let Some(status) = exchange.status() {
-            *self.totals.responses.entry(status).or_default() += 1;
-        }
-        if let Some(write) = self.exchange_row.as_mut() {
-            write(&row(case));
-        }
-        true
     }
 }
 

@@ -14,7 +14,8 @@ use hdrhistogram::Histogram;
 
 use crate::correlate::by_place::ByPlace;
 use crate::correlate::conversation::{Conversation, Exchange, Place};
-use crate::event::{Endpoint, FirstSeen, GoneWhy, Moment, Side};
+use crate::correlate::served::Leg;
+use crate::event::{Endpoint, FirstSeen, GoneWhy, Side};
 use crate::stats::clusters::Clusters;
 use crate::stats::habits::{End, Habits, Idle};
 use crate::stats::served::Served;
@@ -214,13 +215,29 @@ impl Taken {
         Self {
             connect: conversation.connect().filter(|_| !exchange.reused),
             tls: conversation.secured().filter(|_| !exchange.reused),
-            wait: wait(exchange).filter(|_| !failed),
+            wait: exchange.time_to_answer().filter(|_| !failed),
             reuse: exchange.idle.filter(|_| !failed && exchange.is_answered()),
             announced_timeout: conversation.announced_timeout.map(Duration::from),
             idle: exchange.idle,
             served: !failed && exchange.is_answered(),
             by: Some((exchange.client.ip(), exchange.started.at)),
             place: exchange.place,
+        }
+    }
+
+    /// The same of one that served.
+    #[must_use]
+    pub fn by(leg: &Leg) -> Self {
+        Self {
+            connect: leg.connect,
+            tls: leg.tls,
+            wait: leg.wait,
+            reuse: leg.idle,
+            announced_timeout: leg.announced_timeout,
+            idle: leg.idle,
+            served: true,
+            by: Some((leg.client, leg.started)),
+            place: leg.place,
         }
     }
 }
@@ -421,21 +438,6 @@ impl Stats {
         }
         Some(self.servers.entry(endpoint).or_default())
     }
-}
-
-/// Last octet of the request to first octet of the response. `None` for a response that did not wait for the end of the
-/// request: it says nothing of how long an answer takes.
-#[must_use]
-pub fn wait(exchange: &Exchange) -> Option<Duration> {
-    let start = exchange.response_start.as_ref()?.moment;
-    waited(exchange, start)
-}
-
-/// Last octet of the request to `until`, where that came later.
-#[must_use]
-pub fn waited(exchange: &Exchange, until: Moment) -> Option<Duration> {
-    let (sent, _) = exchange.request_end?;
-    (sent.at <= until.at).then(|| until.at.since(sent.at))
 }
 
 /// Whole microseconds, in 64 bits.

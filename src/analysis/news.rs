@@ -3,7 +3,6 @@
 
 use hashbrown::HashMap;
 
-use crate::correlate::Case;
 use crate::correlate::conversation::ExchangeKey;
 use crate::diagnose::incident::Incident;
 
@@ -44,13 +43,12 @@ impl Desk {
         self.news.push(News::Provisional(incident));
     }
 
-    /// What was told of a case before: of its own exchange, or of an attempt that looked like one.
-    pub(super) fn told(&mut self, case: &Case<'_>) -> Option<Incident> {
+    /// What was told of a case before: of its own exchange, or of an attempt that looked like one. These are `keys`.
+    pub(super) fn told(&mut self, mut keys: impl Iterator<Item = ExchangeKey>) -> Option<Incident> {
         if self.told.is_empty() {
             return None;
         }
-        let attempts = case.attempts.iter().map(|attempt| attempt.party.exchange.key);
-        std::iter::once(case.root.exchange.key).chain(attempts).find_map(|key| self.told.remove(&key))
+        keys.find_map(|key| self.told.remove(&key))
     }
 
     /// Everything that was told and never settled.

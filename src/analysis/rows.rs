@@ -7,20 +7,19 @@ use crate::correlate::Case;
 use crate::correlate::conversation::Exchange;
 use crate::diagnose::Diagnoser;
 use crate::report::{self, ExchangeRow, HalfClosed, Latency, Quantiles, Spread};
-use crate::stats::{self, Spans, Stats};
+use crate::stats::{Spans, Stats};
 
 pub(super) fn row(case: &Case<'_>) -> ExchangeRow {
     let exchange = case.root.exchange;
     let own = |attempt: &&crate::correlate::Try<'_>| attempt.hop == 0;
     let last = case.attempts.iter().rev().find(own);
     let attempt = last.map(|attempt| attempt.party.exchange);
-    let client_wait = stats::wait(exchange);
-    let upstream_wait = attempt.and_then(stats::wait);
+    let client_wait = exchange.time_to_answer();
+    let upstream_wait = attempt.and_then(Exchange::time_to_answer);
     let octets = |exchange: &Exchange| {
         let start = exchange.response_start.as_ref().map_or(0, |start| start.at);
         exchange.response_end.map_or(0, |end| end.end.saturating_sub(start))
     };
-    let request = exchange.request_start.zip(exchange.request_end_offset());
     ExchangeRow {
         time: exchange.started.at,
         client: exchange.client,
@@ -38,7 +37,7 @@ pub(super) fn row(case: &Case<'_>) -> ExchangeRow {
         tls: last.filter(|last| !last.party.exchange.reused).and_then(|last| last.party.conversation.secured()),
         upstream_wait,
         gateway_added: client_wait.zip(upstream_wait).map(|(client, upstream)| client.saturating_sub(upstream)),
-        request_bytes: request.map_or(0, |(start, end)| end.saturating_sub(start)),
+        request_bytes: exchange.request_size().unwrap_or(0),
         response_bytes: octets(exchange),
         frames: [
             exchange.request_start.map(|_| exchange.started),

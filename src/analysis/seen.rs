@@ -1,9 +1,10 @@
-//! What messages were seen: requests by method, responses by status, and those of which the snaplen cut the header section.
+//! What was seen, whatever came of it: connections, requests by method, responses by status, what is missing or not read.
 
-use crate::event::{Request, Response};
-use crate::report::Totals;
+use crate::analysis::Passed;
+use crate::event::{FirstSeen, GapJudged, Opaque, Request, Response, What};
+use crate::report::{Coverage, Totals};
 
-/// Counts of messages.
+/// Counts of it.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// By the method's mark.
@@ -14,10 +15,55 @@ pub(super) struct Seen {
     statuses: Vec<u64>,
     /// Of `[requests, responses]`.
     cut: [u64; 2],
+    connections: u64,
+    resets: u64,
+    gaps: u64,
+    opaque_tls: u64,
+    pub(super) decrypted_tls: u64,
+    pub(super) lost_http2: u64,
 }
 
 impl Seen {
-    pub(super) fn request(&mut self, request: &Request) {
+    pub(super) fn take(&mut self, what: &What) {
+        match what {
+            What::Request(request) => self.request(request),
+            What::Response(response) => self.response(response),
+            // Most of what happens is counted nowhere.
+            What::RequestEnded { .. } | What::Acknowledged { .. } | What::ResponseEnded { .. } => {}
+            what => self.other(what),
+        }
+    }
+
+    /// What of the capture could be seen.
+    pub(super) fn coverage(&self, passed: &Passed) -> Coverage {
+        let counters = passed.counters;
+        Coverage {
+            kernel_drops: 0,
+            duplicates: counters.duplicates,
+            truncated_packets: counters.truncated,
+            gaps: self.gaps,
+            undecodable: counters.undecodable,
+            evicted: passed.given_up.connections,
+            opaque_tls_connections: self.opaque_tls,
+            notes: Vec::new(),
+        }
+    }
+
+    fn other(&mut self, what: &What) {
+        match what {
+            // A connection whose SYN is only quoted is none that the capture holds.
+            What::Opened(opened) if opened.first == FirstSeen::Quoted => {}
+            What::Opened(_) => self.connections += 1,
+            What::Reset(_) => self.resets += 1,
+            What::Gap { judged: GapJudged::Capture | GapJudged::Snaplen, .. } => self.gaps += 1,
+            What::Opaque(Opaque::Tls) => self.opaque_tls += 1,
+            What::Opaque(Opaque::Http2) => self.lost_http2 += 1,
+            What::Decrypted => self.decrypted_tls += 1,
+            _ => {}
+        }
+    }
+
+    fn request(&mut self, request: &Request) {
         let [requests, _] = &mut self.cut;
         *requests += u64::from(request.cut);
         if let Some((.., count)) = self.methods.iter_mut().find(|(mark, ..)| *mark == request.method_mark) {
@@ -29,7 +75,7 @@ impl Seen {
         }
     }
 
-    pub(super) fn response(&mut self, response: &Response) {
+    fn response(&mut self, response: &Response) {
         let status = usize::from(response.status);
         if status == 0 {
             return;
@@ -45,13 +91,14 @@ impl Seen {
     }
 
     /// Puts the counts into the totals. Gives back of how many `[requests, responses]` the header section was cut.
-    pub(super) fn tell(self, totals: &mut Totals) -> [u64; 2] {
-        let methods = self.methods.into_iter().map(|(_, method, count)| (method.into(), count));
+    pub(super) fn tell(&self, totals: &mut Totals) -> [u64; 2] {
+        (totals.tcp_connections, totals.resets) = (self.connections, self.resets);
+        let methods = self.methods.iter().map(|(_, method, count)| (method.to_string(), *count));
         let others = (self.others > 0).then(|| ("other".to_owned(), self.others));
         for (method, count) in methods.chain(others) {
             *totals.requests_seen.entry(method).or_default() += count;
         }
-        totals.responses_seen = (0..).zip(self.statuses).filter(|(_, count)| *count > 0).collect();
+        totals.responses_seen = (0..).zip(self.statuses.iter().copied()).filter(|(_, count)| *count > 0).collect();
         self.cut
     }
 }

@@ -1,17 +1,19 @@
 //! What the correlator gives out: cases, and what it noticed on the way.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey};
 use crate::correlate::gateway::Gateways;
-use crate::correlate::lookup::Lookup;
 use crate::correlate::lookups::Lookups;
 use crate::correlate::neighbours::Neighbours;
 use crate::correlate::pairing::Pairing;
 use crate::correlate::resolution::Resolution;
+use crate::correlate::served::{Leg, Served};
 use crate::event::{Endpoint, Moment};
+use crate::time::Timestamp;
 
 /// An exchange and its connection.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +61,6 @@ pub struct Case<'a> {
     pub closed_with_it: usize,
     /// Whether connections of this gateway to upstreams carry something that is not read: TLS, HTTP/2, FastCGI.
     pub upstream_opaque: bool,
-    /// Whether it and all that was done for it went as it should, as far as the correlator can tell.
-    pub served: bool,
     /// Whether not all connections were followed while it was open: attempts may be among those that were left out.
     pub partial: bool,
     /// What is known of the gateways.
@@ -87,7 +87,7 @@ pub enum Responded {
 /// What the correlator gives out.
 #[derive(Debug)]
 pub enum Finding<'a> {
-    /// An exchange has settled.
+    /// An exchange has settled, and is to be judged.
     Case(Case<'a>),
     /// While live: a failed exchange that has not settled, as it looks so far.
     Provisional {
@@ -96,8 +96,19 @@ pub enum Finding<'a> {
         /// Whether one of its attempts may not be over, or turn out to be another exchange's.
         contested: bool,
     },
+    /// An attempt that served the exchange that is told next.
+    Attempt(Leg),
+    /// Something to learn from.
+    Note(Note),
+}
+
+/// What there is to be learned without a judgement, in the order in which it happened.
+#[derive(Debug)]
+pub enum Note {
+    /// An exchange was served.
+    Served(Served),
     /// A connection is gone, and all its exchanges have settled.
-    Conversation(&'a Conversation),
+    Conversation(Conversation),
     /// An endpoint answered a SYN.
     Accepted(Endpoint, Moment),
     /// Octets were sent that the capture does not hold.
@@ -105,9 +116,29 @@ pub enum Finding<'a> {
     /// An endpoint sent a response.
     Responded(Endpoint, Responded),
     /// An endpoint answered a ClientHello that asked for this host, or for none.
-    Secured(Endpoint, Option<&'a str>),
+    Secured(Endpoint, Option<Box<str>>),
     /// An idle connection was closed by its server.
-    IdleClose(&'a Conversation, Duration),
+    ClosedIdle(ClosedIdle),
     /// A gateway's lookup led to an address.
-    Resolved(&'a Lookup, Moment),
+    Resolved {
+        /// What it took.
+        took: Duration,
+        /// When it had its answer.
+        at: Timestamp,
+    },
+}
+
+/// An idle connection that was closed by its server.
+#[derive(Clone, Copy, Debug)]
+pub struct ClosedIdle {
+    /// Whose connection it was.
+    pub client: IpAddr,
+    /// Who closed it.
+    pub server: Endpoint,
+    /// For how long it had been idle.
+    pub idle: Duration,
+    /// When it was closed.
+    pub at: Moment,
+    /// Whether by a FIN, and not by a RST alone.
+    pub by_fin: bool,
 }

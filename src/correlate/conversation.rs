@@ -450,6 +450,27 @@ impl Exchange {
         self.response_start.as_ref().map_or(self.started, |start| start.moment).at
     }
 
+    /// Octets of the request, where it was seen from its beginning to its end.
+    #[must_use]
+    pub fn request_size(&self) -> Option<u64> {
+        let (start, end) = self.request_start.zip(self.request_end_offset())?;
+        Some(end.saturating_sub(start))
+    }
+
+    /// Last octet of the request to first octet of the response. `None` for a response that did not wait for the end of the
+    /// request: it says nothing of how long an answer takes.
+    #[must_use]
+    pub fn time_to_answer(&self) -> Option<Duration> {
+        self.waited(self.response_start.as_ref()?.moment)
+    }
+
+    /// Last octet of the request to `until`, where that came later.
+    #[must_use]
+    pub fn waited(&self, until: Moment) -> Option<Duration> {
+        let (sent, _) = self.request_end?;
+        (sent.at <= until.at).then(|| until.at.since(sent.at))
+    }
+
     /// Last octet of the request to first octet of the response.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {

@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 use crate::correlate::books::Page;
 use crate::correlate::conversation::{ExchangeKey, ResponseEnd};
 use crate::correlate::due::Wait;
-use crate::correlate::{Correlator, Finding};
-use crate::event::{ConnectionId, Ending, Moment};
+use crate::correlate::{ClosedIdle, Correlator, Finding, Note};
+use crate::event::{ConnectionId, Ending, Moment, Side};
 
 impl Correlator {
     /// A response is over.
@@ -25,7 +25,8 @@ impl Correlator {
         page.conversation.idle_since = Some(moment);
         if self.close(key, moment) {
             match self.served(key) {
-                Some(tries) => self.settle_as(key, &tries, true, sink),
+                Some(tries) if self.has_nothing_to_judge(key, &tries) => self.tell_served(key, &tries, sink),
+                Some(tries) => self.settle_as(key, &tries, sink),
                 None => self.schedule(key, moment),
             }
         }
@@ -42,7 +43,13 @@ impl Correlator {
         let idle = open.iter().all(|exchange| exchange.over.is_some());
         let is_first = conversation.first_close().is_some_and(|(first, ..)| first == moment);
         if let (true, true, Some(since)) = (idle && conversation.kept, is_first, conversation.idle_since) {
-            sink(Finding::IdleClose(conversation, moment.at.since(since.at)));
+            sink(Finding::Note(Note::ClosedIdle(ClosedIdle {
+                client: conversation.client.ip(),
+                server: conversation.server,
+                idle: moment.at.since(since.at),
+                at: conversation.last,
+                by_fin: conversation.fin(Side::Server).is_some(),
+            })));
         }
         self.end_all(connection, moment);
     }
@@ -104,7 +111,7 @@ impl Correlator {
 
     pub(super) fn forget_if_done(&mut self, connection: ConnectionId, sink: &mut dyn FnMut(Finding<'_>)) {
         if let Some(conversation) = self.books.close(connection) {
-            sink(Finding::Conversation(&conversation));
+            sink(Finding::Note(Note::Conversation(conversation)));
         }
     }
 }

@@ -38,15 +38,17 @@ mod places;
 mod provisional;
 pub mod resolution;
 mod retry;
+pub mod served;
 mod settle;
 mod veiled;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::correlate::books::{Books, Noted, Page};
-pub use crate::correlate::case::{Case, Finding, Party, Responded, Role, Try};
+pub use crate::correlate::case::{Case, ClosedIdle, Finding, Note, Party, Responded, Role, Try};
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Hosts, ResponseEnd, ResponseStart};
 use crate::correlate::due::Due;
 use crate::correlate::gateway::Gateways;
@@ -60,7 +62,7 @@ use crate::correlate::places::Places;
 use crate::correlate::provisional::Provisional;
 use crate::correlate::settle::CutShort;
 use crate::event::lookup::NAME_SERVER;
-use crate::event::{ConnectionId, Event, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Side, Spent, What};
+use crate::event::{ConnectionId, Event, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
 
@@ -100,8 +102,8 @@ pub struct Correlator {
     partial: Option<(Timestamp, Timestamp)>,
     /// When it was a guess to which of several exchanges the attempts belong.
     doubtful: VecDeque<(Timestamp, Timestamp)>,
-    /// What the exchanges held that were told, where it is wanted back.
-    spent: Option<Spent>,
+    /// Statuses whose exchanges are told as cases, however well they went.
+    told_apart: Vec<RangeInclusive<u16>>,
     now: Timestamp,
 }
 
@@ -131,7 +133,7 @@ impl Correlator {
             guessed: VecDeque::new(),
             partial: None,
             doubtful: VecDeque::new(),
-            spent: None,
+            told_apart: Vec::new(),
             now: Timestamp::default(),
         }
     }
@@ -142,9 +144,10 @@ impl Correlator {
         &self.gateways
     }
 
-    /// Exchanges messages that are needed no more for an empty list of them; from the first time on they are kept for it.
-    pub fn give_back(&mut self, spent: &mut Spent) {
-        std::mem::swap(self.spent.get_or_insert_default(), spent);
+    /// Exchanges with these statuses are to be told as cases, however well they went.
+    #[must_use]
+    pub fn telling_apart(self, statuses: &[RangeInclusive<u16>]) -> Self {
+        Self { told_apart: statuses.to_vec(), ..self }
     }
 
     /// Takes an event, and gives out what has settled by its time.
@@ -225,7 +228,7 @@ impl Correlator {
             }
         }
         for conversation in self.books.close_all() {
-            sink(Finding::Conversation(&conversation));
+            sink(Finding::Note(Note::Conversation(conversation)));
         }
     }
 
@@ -276,14 +279,14 @@ impl Correlator {
             }
             What::Tls(shown) => {
                 if let Some((server, host)) = page.conversation.take_tls(moment, *shown) {
-                    sink(Finding::Secured(server, host));
+                    sink(Finding::Note(Note::Secured(server, host.map(Into::into))));
                 }
             }
             What::ResponseStarted { exchange, at, solicited, octets } => {
                 let key = ExchangeKey { connection, number: exchange };
                 let unseen = exchange > page.conversation.highest;
                 if page.conversation.answer_inside(moment) {
-                    sink(Finding::Responded(page.conversation.server, Responded::Inside));
+                    sink(Finding::Note(Note::Responded(page.conversation.server, Responded::Inside)));
                 }
                 if exchange <= 1 {
                     self.drop_connect_attempt(connection);
@@ -312,7 +315,7 @@ impl Correlator {
                         400 => Responded::BadRequest,
                         _ => Responded::InClear,
                     };
-                    sink(Finding::Responded(conversation.server, how));
+                    sink(Finding::Note(Note::Responded(conversation.server, how)));
                 }
                 conversation.answer_inside(moment);
                 let interim = (100..200).contains(&response.status) && response.status != 101;
@@ -367,9 +370,11 @@ impl Correlator {
             What::Opaque(carried) if carried != Opaque::Switched && self.opaque_clients.len() < MOST_PROBED => {
                 self.opaque_clients.insert(page.conversation.client.ip());
             }
-            What::SynAck { repeated: false, .. } => sink(Finding::Accepted(page.conversation.server, moment)),
+            What::SynAck { repeated: false, .. } => {
+                sink(Finding::Note(Note::Accepted(page.conversation.server, moment)));
+            }
             What::Gap { judged: GapJudged::Capture | GapJudged::Unknown, .. } | What::Ahead { .. } => {
-                sink(Finding::Missed(moment));
+                sink(Finding::Note(Note::Missed(moment)));
             }
             What::Fin(closing) | What::Reset(closing) if closing.by == Side::Server => {
                 self.server_closed(connection, moment, sink);
@@ -419,7 +424,15 @@ impl Correlator {
 
     /// Closes the books on an exchange.
     fn remove(&mut self, key: ExchangeKey) {
-        let Some(mut exchange) = self.books.strike(key) else { return };
+        if let Some(mut exchange) = self.strike(key) {
+            (exchange.request, exchange.response) = (None, None);
+            self.books.give_back(exchange);
+        }
+    }
+
+    /// Takes an exchange out of the books.
+    fn strike(&mut self, key: ExchangeKey) -> Option<Box<Exchange>> {
+        let exchange = self.books.strike(key)?;
         self.held_bytes = self.held_bytes.saturating_sub(exchange.weight as usize);
         let (Hosts { client, server }, [by_client, by_server]) = (exchange.hosts, exchange.spots);
         if exchange.parent.is_none() {
@@ -436,12 +449,7 @@ impl Correlator {
         if exchange.over.is_none() {
             self.marks.remove(&exchange);
         }
-        let (request, response) = (exchange.request.take(), exchange.response.take());
-        if let Some(spent) = &mut self.spent {
-            spent.requests.extend(request.map(|request| request.section));
-            spent.responses.extend(response.map(|response| response.section));
-        }
-        self.books.give_back(exchange);
+        Some(exchange)
     }
 
     /// A request's header section is complete; `highest` is the greatest number of an exchange of its connection so far.

@@ -62,7 +62,7 @@ impl Correlator {
             for (parent, attempt) in self.provisional.believed.take().unwrap_or_default() {
                 self.release(parent, attempt);
             }
-            if let Some(case) = self.case(key, &tries, false) {
+            if let Some(case) = self.case(key, &tries) {
                 sink(Finding::Provisional { case, contested });
             }
         }

@@ -17,7 +17,7 @@ use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::fit::surprise;
 use crate::correlate::index::LAST;
 use crate::correlate::lookup::{LONGEST_WAIT, Lookup, Outcome};
-use crate::correlate::{Correlator, Finding, Pairing, Try};
+use crate::correlate::{Correlator, Finding, Note, Pairing, Try};
 use crate::event::Moment;
 use crate::event::lookup::Told;
 
@@ -165,7 +165,7 @@ impl Correlator {
         let client = lookup.client.ip();
         if self.gateways.is_known(client) || self.gateways.is_local(client) == Some(true) || lookup.local == Some(true)
         {
-            sink(Finding::Resolved(lookup, moment));
+            sink(Finding::Note(Note::Resolved { took: moment.at.since(lookup.began.at), at: moment.at }));
         }
     }
 

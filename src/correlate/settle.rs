@@ -11,7 +11,7 @@ use crate::correlate::cost::SHORTEST_PATIENCE;
 use crate::correlate::crowd::has_failed;
 use crate::correlate::due::Wait;
 use crate::correlate::{Case, Correlator, Finding, Pairing, Role, Try, beside};
-use crate::event::{ConnectionId, Ending, GoneWhy, Moment, Side};
+use crate::event::{ConnectionId, GoneWhy, Moment, Side};
 use crate::time::Timestamp;
 
 impl Correlator {
@@ -59,32 +59,6 @@ impl Correlator {
             }
         }
         self.look_at_due(now, sink);
-    }
-
-    /// The attempts of an exchange that is over, if it was served, and nothing that is yet to come can change what is said of it:
-    /// the one attempt made for it bore its marks and succeeded, and so on, and no other can have been made before.
-    pub(super) fn served(&self, key: ExchangeKey) -> Option<SmallVec<[Attempted; 2]>> {
-        let root = self.books.party(key).filter(|root| root.exchange.parent.is_none())?;
-        if self.may_attempt(root.exchange) {
-            return None;
-        }
-        let mut tries: SmallVec<[Attempted; 2]> = SmallVec::new();
-        let mut outer = root;
-        // Who closed before the answer was complete may have left.
-        while is_whole(outer.exchange) && outer.conversation.close(Side::Client).is_none() {
-            let only = match outer.exchange.attempts.as_slice() {
-                [] => return (!self.has_orphans(outer.exchange)).then_some(tries),
-                [only] if tries.len() < usize::from(MOST_HOPS) => self.books.party(*only)?,
-                _ => return None,
-            };
-            let passed_on = only.exchange.status() == outer.exchange.status();
-            if !passed_on || !self.is_first(outer.exchange, only.exchange) {
-                return None;
-            }
-            tries.push((only.exchange.key, only.exchange.pairing, tries.len() as u8));
-            outer = only;
-        }
-        None
     }
 
     /// Judges a sixteenth of the exchanges by what is known: those that are due first, else those that began first.
@@ -172,22 +146,13 @@ impl Correlator {
         }
         let mut tries = SmallVec::new();
         self.collect_attempts(key, 0, &mut tries);
-        self.settle_as(key, &tries, false, sink);
+        self.settle_as(key, &tries, sink);
     }
 
     /// Tells of an exchange with its attempts, and forgets them.
-    pub(super) fn settle_as(
-        &mut self,
-        key: ExchangeKey,
-        tries: &[Attempted],
-        served: bool,
-        sink: &mut dyn FnMut(Finding<'_>),
-    ) {
-        let root = self.books.exchange(key).filter(|root| root.request.as_ref().is_some_and(|asked| asked.forwarded));
-        if let Some(client) = root.map(|root| root.client.ip()) {
-            self.gateways.note_forwarder(client);
-        }
-        if let Some(case) = self.case(key, tries, served) {
+    pub(super) fn settle_as(&mut self, key: ExchangeKey, tries: &[Attempted], sink: &mut dyn FnMut(Finding<'_>)) {
+        self.note_forwarder(key);
+        if let Some(case) = self.case(key, tries) {
             sink(Finding::Case(case));
         }
         for (key, ..) in tries.iter().filter(|(key, ..)| key.number == 0) {
@@ -201,9 +166,16 @@ impl Correlator {
         }
     }
 
+    /// Who sends a request that was made for somebody else may do so without one.
+    pub(super) fn note_forwarder(&mut self, key: ExchangeKey) {
+        let root = self.books.exchange(key).filter(|root| root.request.as_ref().is_some_and(|asked| asked.forwarded));
+        if let Some(client) = root.map(|root| root.client.ip()) {
+            self.gateways.note_forwarder(client);
+        }
+    }
+
     /// An exchange with its attempts.
-    #[inline]
-    pub(super) fn case(&self, key: ExchangeKey, tries: &[Attempted], served: bool) -> Option<Case<'_>> {
+    pub(super) fn case(&self, key: ExchangeKey, tries: &[Attempted]) -> Option<Case<'_>> {
         let root = self.books.party(key)?;
         let exchange = root.exchange;
         let party = |(key, pairing, hop): &Attempted| {
@@ -223,7 +195,6 @@ impl Correlator {
                 .opaque_clients
                 .iter()
                 .any(|client| self.gateways.same(exchange.server.ip(), *client) && *client != exchange.client.ip()),
-            served,
             partial: self.is_partial(exchange),
             gateways: &self.gateways,
             names: &self.names,
@@ -308,16 +279,6 @@ impl Correlator {
     }
 }
 
-/// Whether an exchange that is over went well from end to end, and was answered once it was asked.
-fn is_whole(exchange: &Exchange) -> bool {
-    let asked_first = exchange.request_end.zip(exchange.response_start.as_ref());
-    exchange.over.is_some()
-        && exchange.defect.is_none()
-        && exchange.status().is_some_and(|status| (200..500).contains(&status))
-        && exchange.response_end.is_some_and(|end| end.how == Ending::Complete)
-        && asked_first.is_some_and(|((end, _), start)| end.frame <= start.moment.frame)
-}
-
 /// A connection that a side closed with a request in flight.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CutShort {
@@ -339,7 +300,7 @@ const LONGEST_REASON: Duration = Duration::from_secs(10);
 const HOPE_STEP: Duration = Duration::from_secs(1);
 const LONGEST_HOPE: Duration = Duration::from_secs(600);
 /// Gateways behind gateways that are followed.
-const MOST_HOPS: u8 = 4;
+pub(super) const MOST_HOPS: u8 = 4;
 /// Closes with requests in flight that are remembered.
 const MOST_CUT_SHORT: usize = 1024;
 /// Connections that are closed within this span are closed at one moment.

@@ -71,8 +71,7 @@ impl Exchange {
     /// Octets of the request, as far as it was seen.
     #[must_use]
     pub fn request_octets(&self) -> Option<u64> {
-        let sent = || Some(self.request_end?.1.saturating_sub(self.request_start?));
-        self.veiled.map(|veiled| veiled.request_octets).or_else(sent)
+        self.veiled.map(|veiled| veiled.request_octets).or_else(|| self.request_size())
     }
 
     /// Octets of the response so far: header section and content.

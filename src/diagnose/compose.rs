@@ -9,7 +9,6 @@ use crate::diagnose::product::{self, Asker, Product};
 use crate::diagnose::resolve;
 use crate::diagnose::{ladder, neighbour};
 use crate::event::{Endpoint, Moment, Side};
-use crate::stats;
 
 /// An attempt with its verdict.
 pub(super) struct Judged<'a> {
@@ -126,7 +125,7 @@ fn downstream(case: &Case<'_>, product: Option<Product>) -> Option<Downstream> {
         responder: named.or_else(|| product.map(|product| product.id().into())),
         request: if encrypted { Some(exchange.started) } else { request.map(|request| request.first) },
         response,
-        wait: response.and_then(|response| stats::waited(exchange, response)),
+        wait: response.and_then(|response| exchange.waited(response)),
     })
 }
 

@@ -38,7 +38,12 @@ pub(super) fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
 
 /// Whether the snaplen cut a request's target: then time alone tells whose attempt one is that has no other mark.
 pub(super) fn has_cut_target(exchange: &Exchange) -> bool {
-    target(exchange).is_some_and(|target| target.ends_with('…'))
+    target(exchange).is_some_and(is_cut)
+}
+
+/// The same of a target.
+pub(super) fn is_cut(target: &str) -> bool {
+    target.ends_with('…')
 }
 
 /// Whether a failure that the client did not see is given to its exchange by time alone: what is left of the target does not

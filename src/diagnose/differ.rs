@@ -8,11 +8,14 @@ mod paths;
 use std::time::Duration;
 
 use crate::correlate::by_place::ByPlace;
-use crate::correlate::{Case, Party};
+use crate::correlate::conversation::Place;
+use crate::correlate::served::{Leg, Served};
+use crate::correlate::{Case, Party, Try};
 use crate::diagnose::differ::chance::{hypergeometric_tail, wilson};
 use crate::diagnose::differ::facet::{BUCKETED, Facet, Slot, method, slot, value};
 use crate::diagnose::differ::paths::Paths;
 use crate::diagnose::incident::Kind;
+use crate::event::{Endpoint, Request};
 use crate::time::Timestamp;
 
 /// Something that failing exchanges have in common.
@@ -30,6 +33,29 @@ pub struct Difference {
     pub others: u64,
     /// Exchanges in order of which it is known.
     pub others_of: u64,
+}
+
+/// What is compared of a client's exchange.
+struct Traits<'a> {
+    failed: bool,
+    started: Timestamp,
+    request: Option<&'a Request>,
+    /// Octets of the request.
+    size: Option<u64>,
+    attempt: Option<Attempt>,
+}
+
+/// The attempt that decided on it.
+#[derive(Clone, Copy)]
+struct Attempt {
+    /// Which exchange of its connection; 0 for one that never opened.
+    number: u32,
+    server: Endpoint,
+    place: Place,
+    /// How old the connection was.
+    age: Duration,
+    /// For how long it had been idle.
+    idle: Option<Duration>,
 }
 
 /// Exchanges, and those of them that failed.
@@ -68,45 +94,84 @@ impl Differ {
         if kind == Some(Kind::ClientAbort) {
             return;
         }
-        let failed = kind.is_some();
         let mut own = case.attempts.iter().filter(|attempt| attempt.hop == 0);
         let attempt = if kind == Some(Kind::Masked) { own.next() } else { own.next_back() };
         let asked = case.root.exchange;
-        let Self { upstreams, paths, bucketed, spanned, beyond } = self;
-        let (first, last) = spanned.get_or_insert((asked.started.at, asked.started.at));
-        (*first, *last) = ((*first).min(asked.started.at), (*last).max(asked.started.at));
-        let mut bucket = |facet: Facet, slot: usize| {
-            if let Some(count) = bucketed.get_mut(facet as usize).and_then(|slots| slots.get_mut(slot)) {
-                count.note(failed);
+        let attempt_of = |attempt: &Try<'_>| {
+            let Party { exchange, conversation } = attempt.party;
+            Attempt {
+                number: exchange.key.number,
+                server: exchange.server,
+                place: exchange.place,
+                age: exchange.started.at.since(conversation.opened.at),
+                idle: exchange.idle,
             }
         };
-        if let Some(request) = &asked.request {
+        self.note_traits(&Traits {
+            failed: kind.is_some(),
+            started: asked.started.at,
+            request: asked.request.as_ref(),
+            size: asked.request_size(),
+            attempt: attempt.map(attempt_of),
+        });
+    }
+
+    /// Notes a client's exchange that was served, and the failure that was told of it before, if any was.
+    pub fn note_served(&mut self, served: &Served, attempts: &[Leg], told: Option<Kind>) {
+        if told == Some(Kind::ClientAbort) {
+            return;
+        }
+        let attempt_of = |leg: &Leg| Attempt {
+            number: leg.key.number,
+            server: leg.server,
+            place: leg.place,
+            age: leg.started.since(leg.opened),
+            idle: leg.idle,
+        };
+        self.note_traits(&Traits {
+            failed: told.is_some(),
+            started: served.root.started,
+            request: served.root.request.as_ref(),
+            size: served.root.size,
+            attempt: attempts.first().map(attempt_of),
+        });
+    }
+
+    fn note_traits(&mut self, traits: &Traits<'_>) {
+        let Traits { failed, started, request, size, attempt } = traits;
+        let Self { upstreams, paths, bucketed, spanned, beyond } = self;
+        let (first, last) = spanned.get_or_insert((*started, *started));
+        (*first, *last) = ((*first).min(*started), (*last).max(*started));
+        let mut bucket = |facet: Facet, slot: usize| {
+            if let Some(count) = bucketed.get_mut(facet as usize).and_then(|slots| slots.get_mut(slot)) {
+                count.note(*failed);
+            }
+        };
+        if let Some(request) = request {
             bucket(Facet::Method, method(request.method()));
-            if let Some((start, end)) = asked.request_start.zip(asked.request_end_offset()) {
-                bucket(Facet::Size, slot(Facet::Size, end.saturating_sub(start)));
+            if let Some(size) = size {
+                bucket(Facet::Size, slot(Facet::Size, *size));
             }
             match paths.of(request) {
-                Some(count) => count.note(failed),
+                Some(count) => count.note(*failed),
                 None => *beyond += 1,
             }
         }
-        let (hour, minute) = facet::time_of_day(asked.started.at);
+        let (hour, minute) = facet::time_of_day(*started);
         bucket(Facet::Hour, hour);
         bucket(Facet::Minute, minute);
-        let Some(attempt) = attempt else { return };
-        let Party { exchange, conversation } = attempt.party;
-        match upstreams.entry(exchange.place, exchange.server, MOST_UPSTREAMS) {
-            Some(count) => count.note(failed),
+        let Some(Attempt { number, server, place, age, idle }) = *attempt else { return };
+        match upstreams.entry(place, server, MOST_UPSTREAMS) {
+            Some(count) => count.note(*failed),
             None => *beyond += 1,
         }
-        if exchange.key.number == 0 {
+        if number == 0 {
             // A connection that never opened has neither age nor number.
             return;
         }
-        let age = exchange.started.at.since(conversation.opened.at);
         bucket(Facet::Age, slot(Facet::Age, millis(age)));
-        bucket(Facet::Number, slot(Facet::Number, u64::from(exchange.key.number)));
-        if let Some(idle) = exchange.idle {
+        bucket(Facet::Number, slot(Facet::Number, u64::from(number)));
+        if let Some(idle) = idle {
             bucket(Facet::Idle, slot(Facet::Idle, millis(idle)));
         }
     }

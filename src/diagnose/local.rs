@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::correlate::conversation::Exchange;
+use crate::correlate::served::{SHORTEST_SILENCE, silence};
 use crate::correlate::{Case, Pairing, Party};
 use crate::diagnose::cause::{Cause, Phase};
 use crate::diagnose::compose::Judged;
@@ -302,8 +303,7 @@ fn counted(failures: &[Failure]) -> String {
 pub fn silent_wait(case: &Case<'_>) -> Option<(Duration, Verdict)> {
     let exchange = case.root.exchange;
     let first = case.attempts.iter().find(|attempt| attempt.hop == 0)?.party;
-    let began = if first.exchange.reused { first.exchange.started } else { first.conversation.opened };
-    let ready = exchange.request_end.map_or(exchange.ready(), |(end, _)| end);
+    let (ready, began) = silence(exchange, first);
     let wait = began.at.since(ready.at);
     let server = first.exchange.server;
     (wait >= SHORTEST_SILENCE).then(|| {
@@ -372,8 +372,6 @@ const AT_ONCE: Duration = Duration::from_millis(100);
 const AT_ONE_MOMENT: Duration = Duration::from_millis(50);
 /// Upstreams that are named one by one.
 const MOST_NAMED: usize = 3;
-/// Shorter silences are not worth a word.
-const SHORTEST_SILENCE: Duration = Duration::from_millis(400);
 /// Spans that differ by less are the same time-out.
 const SAME_SPAN: Duration = Duration::from_millis(8);
 /// Silences, and time-outs, that are remembered.

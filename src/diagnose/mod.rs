@@ -49,9 +49,8 @@ use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::correlate::conversation::Conversation;
 use crate::correlate::gateway::Gateways;
-use crate::correlate::{Case, Pairing, Party, Responded, Role, Try};
+use crate::correlate::{Case, ClosedIdle, Pairing, Party, Responded, Role, Try};
 use crate::diagnose::askers::Askers;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::{Judged, compose};
@@ -66,7 +65,7 @@ use crate::diagnose::product::Recognition;
 use crate::diagnose::recognition::Products;
 use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, take_verdict};
 use crate::event::{Endpoint, Moment, Side};
-use crate::stats::{self, Stats, Taken};
+use crate::stats::{Stats, Taken};
 use crate::time::Timestamp;
 
 /// What the diagnosis is asked for.
@@ -164,11 +163,11 @@ impl Diagnoser {
     }
 
     /// A server closed an idle connection.
-    pub fn closed_idle(&mut self, conversation: &Conversation, idle: Duration, stats: &mut Stats) {
-        if conversation.fin(Side::Server).is_some() {
-            stats.idle_close(conversation.server, idle, conversation.last.at);
+    pub fn closed_idle(&mut self, ClosedIdle { client, server, idle, at, by_fin }: ClosedIdle, stats: &mut Stats) {
+        if by_fin {
+            stats.idle_close(server, idle, at.at);
         }
-        self.idle.note(conversation.last, conversation.client.ip(), conversation.server);
+        self.idle.note(at, client, server);
     }
 
     /// Octets went by that the capture does not hold.
@@ -200,7 +199,6 @@ impl Diagnoser {
                 }
                 None
             }
-            Role::Downstream if self.learn_served(case, stats) => None,
             Role::Downstream => self.judge_downstream(case, Some(stats)).filter(|_| asked),
         }
     }
@@ -254,7 +252,7 @@ impl Diagnoser {
         verdicts::leave_out_foreign(&mut judged, |upstream| self.pools.is_foreign(exchange, upstream));
         if let Some(stats) = stats.as_deref_mut() {
             self.learn_pools(case, &judged);
-            if let Some(wait) = stats::wait(exchange) {
+            if let Some(wait) = exchange.time_to_answer() {
                 if error { stats.failed_wait.note(wait) } else { stats.client_wait.note(wait) }
             }
         }
@@ -340,7 +338,6 @@ impl Diagnoser {
             upstream_visible: true,
             closed_with_it: 0,
             upstream_opaque: case.upstream_opaque,
-            served: false,
             partial: case.partial,
             gateways: case.gateways,
             names: case.names,
@@ -438,7 +435,7 @@ impl Diagnoser {
             if let Some(verdict) = &verdict {
                 self.note_failure(root, exchange, verdict, exchange.over.unwrap_or(exchange.started), true);
             } else {
-                self.pools.served(exchange);
+                self.pools.served(exchange.place, exchange.server, exchange.started.at);
             }
             return None;
         }

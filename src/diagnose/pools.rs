@@ -10,9 +10,9 @@ use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use crate::correlate::by_place::ByPlace;
-use crate::correlate::conversation::Exchange;
+use crate::correlate::conversation::{Exchange, Place};
 use crate::diagnose::local::Failure;
-use crate::event::Endpoint;
+use crate::event::{Endpoint, RequestSection};
 use crate::mark::mark;
 use crate::time::Timestamp;
 
@@ -54,9 +54,8 @@ impl Outage {
 }
 
 impl Pools {
-    /// An attempt at `upstream` was made for a request.
-    pub(super) fn learn(&mut self, asked: &Exchange, upstream: Endpoint) {
-        let Some((site, path)) = kind(asked) else { return };
+    /// An attempt at `upstream` was made for a request of a kind.
+    pub(super) fn learn(&mut self, (site, path): Kind, upstream: Endpoint) {
         if self.sites.len() >= MOST_SITES && !self.sites.contains_key(&site) {
             return;
         }
@@ -71,10 +70,10 @@ impl Pools {
         }
     }
 
-    /// An endpoint served a request.
-    pub(super) fn served(&mut self, attempt: &Exchange) {
-        if let Some(latest) = self.served.entry(attempt.place, attempt.server, MOST_SERVED) {
-            *latest = Some(latest.map_or(attempt.started.at, |latest| latest.max(attempt.started.at)));
+    /// An endpoint served a request that was sent to it at `sent`.
+    pub(super) fn served(&mut self, place: Place, endpoint: Endpoint, sent: Timestamp) {
+        if let Some(latest) = self.served.entry(place, endpoint, MOST_SERVED) {
+            *latest = (*latest).max(Some(sent));
         }
     }
 
@@ -144,9 +143,13 @@ impl Pools {
 /// The site (the endpoint that was asked, and its Host), and the path's first segment.
 pub(super) type Kind = ((Endpoint, u64), u64);
 
-/// The kind of a request: the site, and the path's first segment if there is more than one.
+/// The kind of an exchange's request.
 pub(super) fn kind(asked: &Exchange) -> Option<Kind> {
-    let request = asked.request.as_ref()?;
+    asked.request.as_ref().map(|request| kind_of(asked.server, request))
+}
+
+/// The kind of a request to an endpoint: the site, and the path's first segment if there is more than one.
+pub(super) fn kind_of(asked: Endpoint, request: &RequestSection) -> Kind {
     let host = request.host().map_or(0, |host| {
         if host.bytes().any(|octet| octet.is_ascii_uppercase()) {
             mark(host.to_ascii_lowercase().as_bytes())
@@ -154,7 +157,7 @@ pub(super) fn kind(asked: &Exchange) -> Option<Kind> {
             mark(host.as_bytes())
         }
     });
-    Some(((asked.server, host), mark(first_segment(request.target()).as_bytes())))
+    ((asked, host), mark(first_segment(request.target()).as_bytes()))
 }
 
 fn first_segment(target: &str) -> &str {

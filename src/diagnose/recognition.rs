@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use crate::correlate::gateway::Gateways;
+use crate::correlate::served::{Leg, Served};
 use crate::correlate::{Case, Party, Role, Try};
 use crate::diagnose::Diagnoser;
 use crate::diagnose::product::{self, Product, Recognition};
@@ -76,20 +77,39 @@ impl Products {
         // A middle leg is a gateway's answer only if attempts were made behind it.
         for (own, behind) in case.attempts.iter().zip(case.attempts.iter().skip(1)) {
             if behind.hop > own.hop {
-                self.learn(case, own.party, Some(behind));
+                self.learn_from(case, own.party, Some(behind));
             }
         }
-        self.learn(case, case.root, case.attempts.iter().rev().find(|attempt| attempt.hop == 0));
+        self.learn_from(case, case.root, case.attempts.iter().rev().find(|attempt| attempt.hop == 0));
     }
 
-    /// Learns from one answer, behind which an attempt was made.
-    fn learn(&mut self, case: &Case<'_>, party: Party<'_>, behind: Option<&Try<'_>>) {
-        let Some(response) = &party.exchange.response else { return };
+    fn learn_from(&mut self, case: &Case<'_>, party: Party<'_>, behind: Option<&Try<'_>>) {
         let upstream = behind.and_then(|attempt| attempt.party.exchange.response.as_ref());
+        if let Some(response) = &party.exchange.response {
+            self.learn(party.exchange.server, response, upstream, case.upstream_visible);
+        }
+    }
+
+    /// The same of an exchange that was served.
+    pub(super) fn recognise_served(&mut self, served: &Served, attempts: &[Leg]) {
+        let Served { root, upstream_visible, .. } = served;
+        let behind = attempts.iter().map(|attempt| attempt.response.as_ref());
+        let own = behind.clone().zip(attempts.iter());
+        for ((response, own), behind) in own.zip(behind.clone().skip(1)) {
+            if let Some(response) = response {
+                self.learn(own.server, response, behind, *upstream_visible);
+            }
+        }
+        if let Some(response) = &root.response {
+            self.learn(root.server, response, behind.clone().next().flatten(), *upstream_visible);
+        }
+    }
+
+    /// Learns from an endpoint's answer, behind which another one's stood.
+    fn learn(&mut self, front: Endpoint, response: &Response, upstream: Option<&Response>, upstream_visible: bool) {
         let relayed = upstream.is_some_and(|upstream| upstream.status == response.status);
         let server = response.server();
         let same_name = upstream.is_some_and(|upstream| upstream.server() == server);
-        let front = party.exchange.server;
         let known = if self.found.is_empty() { None } else { self.found.get(&front).map(|known| known.strength) };
         if known.is_none() && self.found.len() >= MOST_FRONTS {
             return;
@@ -101,7 +121,7 @@ impl Products {
             return;
         }
         match product::recognise_beyond(response, beyond) {
-            Some(found) if found.own_page && !relayed || case.upstream_visible && !found.own_page => {
+            Some(found) if found.own_page && !relayed || upstream_visible && !found.own_page => {
                 self.found.insert(front, found);
             }
             Some(_) => {}

@@ -15,7 +15,7 @@ use crate::diagnose::product::Product;
 use crate::diagnose::resolve::{self, Background};
 use crate::diagnose::verdicts::judged_end;
 use crate::event::{Endpoint, Moment, Side};
-use crate::stats::{self, Stats};
+use crate::stats::Stats;
 
 impl Diagnoser {
     /// What came of a case's attempts.
@@ -74,7 +74,7 @@ impl Diagnoser {
             }
         }
         if let Some(last) = judged.iter().rev().find(|judged| judged.attempt.hop == 0 && judged.verdict.is_none()) {
-            note_added(case.root.exchange, last.attempt.party.exchange, stats);
+            note_added(case.root.exchange.time_to_answer(), last.attempt.party.exchange.time_to_answer(), stats);
         }
     }
 
@@ -82,7 +82,7 @@ impl Diagnoser {
     pub(super) fn note_attempt(&mut self, party: Party<'_>, failed: bool, stats: &mut Stats) {
         let Party { exchange, conversation } = party;
         if !failed && exchange.is_answered() {
-            self.pools.served(exchange);
+            self.pools.served(exchange.place, exchange.server, exchange.started.at);
         }
         stats.attempt(exchange, conversation, failed);
     }
@@ -94,7 +94,9 @@ impl Diagnoser {
                 let before = judged.get(..index).unwrap_or_default().iter();
                 let outer = before.rev().find(|outer| outer.attempt.hop + 1 == attempt.hop);
                 let asked = outer.map_or(case.root, |outer| outer.attempt.party);
-                self.pools.learn(asked.exchange, attempt.party.exchange.server);
+                if let Some(kind) = kind(asked.exchange) {
+                    self.pools.learn(kind, attempt.party.exchange.server);
+                }
             }
         }
     }
@@ -161,8 +163,8 @@ impl Diagnoser {
 }
 
 /// How much longer a client waited than the gateway did for the attempt that served it.
-pub(super) fn note_added(asked: &Exchange, attempt: &Exchange, stats: &mut Stats) {
-    if let Some((wait, upstream)) = stats::wait(asked).zip(stats::wait(attempt)) {
+pub(super) fn note_added(wait: Option<Duration>, upstream: Option<Duration>, stats: &mut Stats) {
+    if let Some((wait, upstream)) = wait.zip(upstream) {
         stats.gateway_added.note(wait.saturating_sub(upstream));
     }
 }

@@ -12,7 +12,7 @@ use crate::diagnose::incident::{Actor, Grade, Incident, Kind, Leg};
 use crate::diagnose::local;
 use crate::diagnose::verdicts::{looks_in_order, take_verdict};
 use crate::event::{Moment, Side};
-use crate::stats::{self, Stats};
+use crate::stats::Stats;
 
 impl Diagnoser {
     /// Judges a case whose client's leg is inside TLS. Without `stats` nothing is learned.
@@ -32,7 +32,7 @@ impl Diagnoser {
         }
         if let Some(stats) = stats {
             self.note_attempts(case, &judged, stats);
-            if let Some(wait) = stats::wait(case.root.exchange) {
+            if let Some(wait) = case.root.exchange.time_to_answer() {
                 stats.client_wait.note(wait);
             }
         }

@@ -115,24 +115,6 @@ impl RequestSection {
     }
 }
 
-/// Header sections that nobody needs any more. Whoever made them is to have them back: memory is given back fastest by the thread
-/// that took it.
-#[derive(Debug, Default)]
-pub struct Spent {
-    /// Those of requests.
-    pub requests: Vec<Arc<RequestSection>>,
-    /// Those of responses.
-    pub responses: Vec<Arc<ResponseSection>>,
-}
-
-impl Spent {
-    /// Gives back the memory of all of them.
-    pub fn clear(&mut self) {
-        self.requests.clear();
-        self.responses.clear();
-    }
-}
-
 /// The client address that a request's fields name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardedFor {

@@ -1,6 +1,5 @@
 //! The two halves of an analysis side by side: what turns frames into events in the thread that reads, what turns events
-//! into a report in another one. In between go batches; emptied ones go back, with the messages that came in others before and
-//! are needed no more.
+//! into a report in another one. In between go batches; emptied ones go back.
 //!
 //! ```text
 //!   frames -> Below --- full batches, a few at most --> Above -> report
@@ -12,7 +11,7 @@ use std::thread;
 
 use crate::analysis::{Above, Analysis, Below};
 use crate::capture::Stretch;
-use crate::event::{Event, Spent};
+use crate::event::Event;
 use crate::flow::steer::Captured;
 use crate::report::Report;
 use crate::wire::tls::keylog::Entry;
@@ -29,15 +28,8 @@ pub(super) trait Feed {
 /// The lower half, and the way to the upper one.
 pub(super) struct Lower {
     below: Below,
-    full: mpsc::SyncSender<Batch>,
-    empty: mpsc::Receiver<Batch>,
-}
-
-/// What goes from one half to the other: events on the way up, spent messages on the way down.
-#[derive(Default)]
-struct Batch {
-    events: Vec<Event>,
-    spent: Spent,
+    full: mpsc::SyncSender<Vec<Event>>,
+    empty: mpsc::Receiver<Vec<Event>>,
 }
 
 /// Gives an analysis all that `read` feeds it.
@@ -62,12 +54,15 @@ pub(super) fn run(analysis: Analysis<'_>, read: impl FnOnce(&mut Lower)) -> Repo
     })
 }
 
-fn judge<'r>(mut above: Above<'r>, batches: &mpsc::Receiver<Batch>, emptied: &mpsc::Sender<Batch>) -> Above<'r> {
-    for mut batch in batches {
-        above.take(batch.events.drain(..));
-        above.give_back(&mut batch.spent);
+fn judge<'r>(
+    mut above: Above<'r>,
+    batches: &mpsc::Receiver<Vec<Event>>,
+    emptied: &mpsc::Sender<Vec<Event>>,
+) -> Above<'r> {
+    for mut events in batches {
+        above.take(events.drain(..));
         // Who reads may have come to its end.
-        let _ = emptied.send(batch);
+        let _ = emptied.send(events);
     }
     above
 }
@@ -101,12 +96,11 @@ impl Feed for Lower {
 impl Lower {
     #[cold]
     fn pass_on(&mut self) {
-        let mut batch = self.empty.try_recv().unwrap_or_default();
-        batch.spent.clear();
-        batch.events.reserve(BATCH * 2);
-        std::mem::swap(self.below.events(), &mut batch.events);
+        let mut events = self.empty.try_recv().unwrap_or_default();
+        events.reserve(BATCH * 2);
+        std::mem::swap(self.below.events(), &mut events);
         // Nobody takes it where the other half panicked, and then its panic is passed on at the end.
-        let _ = self.full.send(batch);
+        let _ = self.full.send(events);
     }
 }
 

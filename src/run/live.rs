@@ -332,7 +332,7 @@ impl Watch<'_, '_> {
     fn publish(&mut self, serve: &Serve) {
         let Some(snapshot) = &mut self.snapshot else { return };
         let (stats, totals, coverage) = self.analysis.measured();
-        snapshot.update(stats, totals, &coverage);
+        snapshot.update(stats, &totals, &coverage);
         snapshot.packets = self.frames;
         for (interface, counters) in self.live.interfaces().iter().zip(self.live.counters()) {
             let counted = metrics::Interface {

@@ -17,7 +17,7 @@ use std::thread;
 
 use crate::analysis::{Above, Analysis, Joined, Part, Passed};
 use crate::capture::Stretch;
-use crate::event::{Endpoint, Moment, Spent};
+use crate::event::{Endpoint, Moment};
 use crate::flow::defrag::Reassembled;
 use crate::flow::steer::{Captured, Held, Sent, Steer};
 use crate::limits::{Limits, MOST_SHARDS};
@@ -158,7 +158,7 @@ struct Worker {
     /// What it gave since the last batch.
     part: Part,
     parts: SyncSender<Part>,
-    taken: Receiver<(Part, Spent)>,
+    taken: Receiver<Part>,
 }
 
 impl Worker {
@@ -217,8 +217,7 @@ impl Worker {
     }
 
     fn pass_on(&mut self) {
-        let (part, mut spent) = self.taken.try_recv().unwrap_or_default();
-        spent.clear();
+        let part = self.taken.try_recv().unwrap_or_default();
         // Nobody takes it where a thread panicked, and then its panic is passed on at the end.
         let _ = self.parts.send(std::mem::replace(&mut self.part, part));
     }
@@ -239,23 +238,19 @@ impl Worker {
 /// The way from a shard.
 struct Way {
     parts: Receiver<Part>,
-    taken: Sender<(Part, Spent)>,
+    taken: Sender<Part>,
 }
 
 /// The thread that joins and judges.
 fn judge<'r>(mut above: Above<'r>, turns: &Receiver<Vec<u8>>, empty: &Sender<Vec<u8>>, ways: &[Way]) -> Above<'r> {
     let mut joined = Joined::new(ways.len());
     let mut parts: Vec<Part> = Vec::new();
-    for (number, mut turns) in turns.iter().enumerate() {
+    for mut turns in turns {
         parts.extend(ways.iter().map(|way| way.parts.recv().unwrap_or_default()));
         joined.batch(&mut parts, &turns, &mut |event| above.take(std::iter::once(event)));
-        for (shard, (way, mut part)) in ways.iter().zip(parts.drain(..)).enumerate() {
-            let mut spent = Spent::default();
-            if number % ways.len() == shard {
-                above.give_back(&mut spent);
-            }
+        for (way, mut part) in ways.iter().zip(parts.drain(..)) {
             part.clear();
-            let _ = way.taken.send((part, spent));
+            let _ = way.taken.send(part);
         }
         turns.clear();
         let _ = empty.send(turns);
