@@ -59,7 +59,8 @@
 //! 6. [`correlate`] rebuilds exchanges from events, learns which addresses are one gateway, and pairs each downstream
 //!    exchange with its attempts, or with the failed lookup that it waited for, once time enough has passed that no more
 //!    can come. What the gateway asked beside the attempts, whether the client may have it or a copy, is set apart: it is
-//!    no retry. What has settled is handed on and forgotten, so memory follows what is open, not what was read.
+//!    no retry. What has settled is handed on and forgotten, so memory follows what is open, not what was read. What was
+//!    served, of which nothing is to be judged, is handed on as notes, of which many are learned from together.
 //! 7. [`diagnose`] puts questions to each attempt ([`diagnose::evidence`]), phase by phase; the first rule that fits
 //!    gives the cause, the frames, and what they rule out. The grade falls with the pairing and with what was not seen.
 //! 8. [`report`] prints. It judges nothing, and cuts secrets and control characters on the way out.

@@ -206,6 +206,20 @@ fn a_neighbour_that_does_not_answer_is_why_no_syn_left() {
     assert_eq!(asked_for_a_neighbour(true).cause, Cause::NoUpstreamAttempt);
 }
 
+#[test]
+fn who_is_answered_at_once_did_not_wait_for_a_neighbour() {
+    let (mut way, start) = Way::served();
+    let read = 2000 + OK.len() as u32;
+    let gone = [10, 50, 2, 9];
+    way.arp(1000, 1, BACK.0, gone);
+    way.arp(2000, 1, BACK.0, gone);
+    let asked = get("/second", 0);
+    way.send(2400, (CLIENT, FRONT), "PA", (start, read), &asked);
+    way.send(2401, (FRONT, CLIENT), "PA", (read, start + asked.len() as u32), GAVE_UP);
+    way.arp(3000, 1, BACK.0, gone);
+    assert_eq!(way.incident().cause, Cause::NoUpstreamAttempt);
+}
+
 /// The answer's first octets do not come, and its last ones do; then the first ones may come after all.
 fn answer_with_a_hole(filled: bool) -> Incident {
     let (mut way, start) = Way::served();

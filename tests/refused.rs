@@ -173,3 +173,104 @@ fn a_client_that_leaves_long_after_the_gateway_gave_up_has_not_ended_it() {
     let incident = scene.incident();
     assert_eq!(incident.cause, Cause::MalformedResponse, "{}", summary(&incident));
 }
+
+/// An answer that the upstream ends by closing, and what the gateway makes of it.
+fn ended_by_close(response: &str, given: &str) -> Scene {
+    let mut scene = Scene::default();
+    let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/a"));
+    up.answer(&mut scene, response);
+    up.server_closes(&mut scene, "FA");
+    down.answer(&mut scene, given);
+    up.client_closes(&mut scene, "FA");
+    down.client_closes(&mut scene, "FA");
+    down.server_closes(&mut scene, "FA");
+    scene
+}
+
+#[test]
+fn a_response_with_a_coding_that_nobody_knows_ends_with_its_connection() {
+    let coded = "HTTP/1.1 200 OK\r\nTransfer-Encoding: funny\r\n\r\nhello";
+    let incident = ended_by_close(coded, BAD_GATEWAY).incident();
+    let found = (incident.cause, incident.detail, incident.grade);
+    assert_eq!(found, (Cause::MalformedResponse, Some("framing_conflict"), Grade::Proven), "{}", summary(&incident));
+    let passed_on = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(ended_by_close(coded, passed_on).incidents().len(), 0);
+}
+
+#[test]
+fn what_stands_behind_an_invalid_chunk_is_not_called_truncated() {
+    let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n";
+    let nothing = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let incident = ended_by_close(chunks, nothing).incident();
+    let found = (incident.kind, incident.cause, incident.grade);
+    assert_eq!(found, (Kind::BrokenSuccess, Cause::MalformedResponse, Grade::Consistent), "{}", summary(&incident));
+    assert!(incident.candidates.iter().any(|candidate| candidate.cause == Some(Cause::TruncatedBody)));
+}
+
+#[test]
+fn a_gateway_that_chose_one_of_two_lengths_did_not_reject_the_response() {
+    let two = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nhello";
+    let passed_on = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let mut scene = Scene::default();
+    let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/a"));
+    up.answer(&mut scene, two);
+    up.client_closes(&mut scene, "FA");
+    down.answer(&mut scene, passed_on);
+    up.server_closes(&mut scene, "FA");
+    assert_eq!(scene.incidents().len(), 0);
+    assert_eq!(ended_by_close(two, BAD_GATEWAY).incident().cause, Cause::MalformedResponse);
+}
+
+#[test]
+fn a_request_that_the_gateway_broke_off_itself_is_no_time_out() {
+    let post = "POST /a HTTP/1.1\r\nHost: app.lab\r\nX-Request-ID: id-of-a\r\nContent-Length: 5\r\n\r\n";
+    let mut scene = Scene::default();
+    let [mut down, mut up] = Talk::pair(&mut scene, 1, &format!("{post}hello"));
+    up.receive(&mut scene);
+    up.server_closes(&mut scene, "FA");
+    up.client_closes(&mut scene, "FA");
+    let mut again = Talk::open(&mut scene, (BACK, 50_002), APP, 0);
+    again.ask(&mut scene, post);
+    again.client_closes(&mut scene, "FA");
+    again.server_closes(&mut scene, "FA");
+    down.answer(&mut scene, BAD_GATEWAY);
+    let incident = scene.incident();
+    assert_eq!(incident.cause, Cause::ClosedWithoutResponse, "{}", summary(&incident));
+}
+
+#[test]
+fn a_refusal_in_the_pause_of_anothers_attempts_is_not_proven_to_be_ones_own() {
+    const OTHER: ([u8; 4], u16) = ([10, 50, 2, 3], 9000);
+    // The gateway is known by what it served.
+    let refused = |is_other_pausing: bool| {
+        let mut scene = Scene::default();
+        let [mut first, mut served] = Talk::pair(&mut scene, 1, &get("/before"));
+        served.answer(&mut scene, OK);
+        first.answer(&mut scene, OK);
+        scene.pause(2_000_000);
+        let [mut slow, mut failed] = Talk::pair(&mut scene, 2, &get("/slow"));
+        failed.receive(&mut scene);
+        if is_other_pausing {
+            failed.server_closes(&mut scene, "FA");
+            failed.client_closes(&mut scene, "FA");
+        }
+        scene.pause(240_000);
+        let mut down = Talk::open(&mut scene, (CLIENT, 40_003), FRONT, 0);
+        down.ask(&mut scene, &get("/own"));
+        scene.send(((BACK, 50_003), OTHER), "S", (999, 0), b"");
+        scene.send((OTHER, (BACK, 50_003)), "RA", (0, 1000), b"");
+        down.answer(&mut scene, BAD_GATEWAY);
+        scene.pause(250_000);
+        if is_other_pausing {
+            failed = Talk::open(&mut scene, (BACK, 50_004), APP, 0);
+            failed.ask(&mut scene, &get("/slow"));
+        }
+        failed.answer(&mut scene, OK);
+        slow.answer(&mut scene, OK);
+        let own =
+            |incident: &Incident| incident.downstream.as_ref().is_some_and(|leg| leg.target.as_deref() == Some("/own"));
+        scene.incidents().into_iter().find(own).map(|incident| (incident.cause, incident.grade)).unwrap()
+    };
+    assert_ne!(refused(true), (Cause::ConnectRefused, Grade::Proven));
+    assert_eq!(refused(false), (Cause::ConnectRefused, Grade::Proven));
+}

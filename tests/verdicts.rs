@@ -758,6 +758,34 @@ fn a_client_that_leaves_while_the_gateway_tries_on_left() {
 
 /// Two exchanges at once; the gateway closes on one client in silence, and goes on with its attempt.
 #[test]
+fn an_answer_to_a_gateway_that_was_gone_had_not_come() {
+    let mut scene = Scene::default();
+    let mut pairs: Vec<[Talk; 2]> = Vec::new();
+    for port in 0..4 {
+        let asked = get(&format!("/lost-{port}"));
+        let mut down = scene.connect((CLIENT, 41_000 + port), FRONT);
+        down.ask(&mut scene, &asked);
+        let mut up = scene.connect((BACK, 51_000 + port), APP);
+        up.ask(&mut scene, &asked);
+        pairs.push([down, up]);
+    }
+    scene.at(600);
+    for [down, up] in &mut pairs {
+        down.server_closes(&mut scene, "FA");
+        up.client_closes(&mut scene, "FA");
+    }
+    scene.at(900);
+    for [_, up] in &mut pairs {
+        up.answer(&mut scene, OK);
+    }
+    let incidents = scene.incidents();
+    assert_eq!(incidents.len(), 4);
+    for incident in &incidents {
+        assert_eq!(incident.cause, Cause::GatewayCrash, "{}", summary(incident));
+    }
+}
+
+#[test]
 fn a_gateway_that_goes_on_with_its_attempts_did_not_die() {
     let mut scene = Scene::default();
     let mut others: Vec<Talk> = Vec::new();

@@ -26,6 +26,10 @@ impl Correlator {
         if elsewhere || !self.gateways.are_same(front.hosts.server, candidate.hosts.client) {
             return None;
         }
+        // An answer that is another one than the front's, to a request that has nothing in common with its own, was given to another.
+        if candidate.is_answered() && candidate.status() != front.status() && self.is_unlike(front, candidate.key) {
+            return None;
+        }
         let again = if front.veiled.is_some() { self.is_made_again_as(candidate, window) } else { None };
         if again == Some(false) || window.next.is_none() && self.was_made_again(front, candidate, window) {
             return None;
@@ -48,7 +52,7 @@ impl Correlator {
         let outcome = self.outcome(candidate, window.until + CLOCK_SLACK);
         let end =
             outcome.map(|moment| window.until.since(moment.at)).or_else(|| self.let_go_after(front, candidate, window));
-        if end.is_none() && !self.was_given_up(candidate, window) {
+        if end.is_none() && !self.was_given_up(front, candidate, window) {
             return None;
         }
         if let Some(next) = window.next.filter(|_| again.is_none() || end.is_none_or(|end| end > LONGEST_PAUSE)) {
@@ -107,10 +111,18 @@ impl Correlator {
 
     /// Whether an attempt that nothing came of may have been given up by the end of a window: nobody gives up at once, and
     /// nobody tries on after he has.
-    fn was_given_up(&self, candidate: &Exchange, window: Window) -> bool {
-        let tried = self.books.conversation(candidate.key.connection).map(|conversation| conversation.syn().0.at);
+    fn was_given_up(&self, front: &Exchange, candidate: &Exchange, window: Window) -> bool {
+        let conversation = self.books.conversation(candidate.key.connection);
+        let tried = conversation.map(|conversation| conversation.syn().0.at);
         let waited = window.until.since(candidate.started.at);
-        waited >= SHORTEST_PATIENCE && tried.is_none_or(|tried| tried <= window.until + AT_ONCE)
+        // Who answers because it has given up a request of HTTP/1 closes the connection.
+        let is_kept = conversation.filter(|conversation| {
+            let is_asked = candidate.key.number > 0 && conversation.multiplexed.is_none() && front.status().is_some();
+            is_asked && conversation.first_close().is_none() && !conversation.is_incomplete()
+        });
+        waited >= SHORTEST_PATIENCE
+            && tried.is_none_or(|tried| tried <= window.until + AT_ONCE)
+            && (is_kept.is_none() || self.now.since(window.until) <= LETTING_GO)
     }
 }
 
@@ -118,6 +130,8 @@ impl Correlator {
 const SOON: Duration = Duration::from_millis(20);
 /// Who begins later than this has waited for something.
 const LATE: Duration = Duration::from_millis(200);
+/// A connection that is given up is closed within this span.
+const LETTING_GO: Duration = Duration::from_millis(500);
 /// No gateway waits less than this for an answer.
 pub(super) const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
 /// What speaks against an attempt that failed otherwise than its exchange.

@@ -78,6 +78,18 @@ impl Party<'_> {
             start.frame < closed.frame && exchange.begins_in_order() && waited < SHORTEST_STALL
         })
     }
+
+    /// Whether a client that closed had acknowledged all that had been sent to it, and that was all of the declared content: nothing
+    /// but its end, which comes on its own in HTTP/2, was still to be said.
+    #[must_use]
+    pub fn client_has_all(&self) -> bool {
+        let Self { exchange, conversation } = self;
+        let declared = exchange.response.as_ref().and_then(|response| response.content_length);
+        let all = declared.zip(exchange.response_end).filter(|(declared, end)| end.content >= *declared);
+        all.zip(conversation.fin(Side::Client)).is_some_and(|((_, end), (_, closing))| {
+            closing.acknowledged >= Some(closing.peer_sent) && closing.acknowledged >= Some(end.end)
+        })
+    }
 }
 
 /// A connection that waited longer than this for its first request was opened in advance.

@@ -25,10 +25,27 @@ pub struct Search {
     pub first: Moment,
     /// The latest question.
     pub last: Moment,
+    /// The one before that.
+    before: Moment,
     /// How many there were.
     pub times: u32,
     /// When the target, or somebody for it, told.
     answered: Option<Timestamp>,
+}
+
+impl Search {
+    /// What was seen of it by a moment.
+    #[must_use]
+    pub fn until(&self, moment: Moment) -> Self {
+        if self.last.frame <= moment.frame {
+            *self
+        } else if self.before.frame <= moment.frame {
+            Self { last: self.before, times: (self.times - 1).max(1), ..*self }
+        } else {
+            // The first of more.
+            Self { last: self.first, times: 1, ..*self }
+        }
+    }
 }
 
 /// The searches of late, by whom they are for.
@@ -56,14 +73,24 @@ impl Neighbours {
                 return;
             }
         }
-        let begins = Search { asker, target: told.target, first: moment, last: moment, times: 1, answered: None };
+        let begins = Search {
+            asker,
+            target: told.target,
+            first: moment,
+            last: moment,
+            before: moment,
+            times: 1,
+            answered: None,
+        };
         let searches = self.searches.entry(told.target).or_default();
         let has_room = searches.len() < MOST_ASKERS;
         match searches.iter_mut().find(|search| search.asker == asker) {
             Some(search) if search.answered.is_some() || moment.at.since(search.last.at) > APART => *search = begins,
             // A bridge, or an interface that doubles packets, shows one question several times.
             Some(search) if moment.at.since(search.last.at) < AT_ONCE => {}
-            Some(search) => (search.last, search.times) = (moment, search.times + 1),
+            Some(search) => {
+                (search.before, search.last, search.times) = (search.last, moment, search.times + 1);
+            }
             None if has_room => searches.push(begins),
             None => {}
         }

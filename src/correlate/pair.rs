@@ -295,6 +295,7 @@ impl Correlator {
                 && window.next.is_none()
                 && !self.has_identified(front)
                 && !self.is_unlike(front, best.key)
+                && !self.may_be_anothers_retry(front, best.key)
                 && !self.was_guessed(front, best.key)
                 && !self.is_overlooked(front, best.key) =>
             {
@@ -449,4 +450,4 @@ pub(super) const MOST_LOOKED_AT: usize = 1024;
 /// How far before its response the attempts of an exchange are sought of whose request nothing was seen.
 pub(super) const UNSEEN_REQUEST: Duration = Duration::from_secs(2);
 /// An exchange that is older than this when an attempt begins is no rival for it.
-const LONGEST_EXCHANGE: Duration = Duration::from_secs(120);
+pub(super) const LONGEST_EXCHANGE: Duration = Duration::from_secs(120);

@@ -10,6 +10,7 @@ use crate::correlate::books::Page;
 use crate::correlate::cost::SHORTEST_PATIENCE;
 use crate::correlate::crowd::has_failed;
 use crate::correlate::due::Wait;
+use crate::correlate::pair::{AT_ONCE, Opening};
 use crate::correlate::{Case, Correlator, Finding, Pairing, Role, Try, beside};
 use crate::event::{ConnectionId, GoneWhy, Moment, Side};
 use crate::time::Timestamp;
@@ -146,7 +147,22 @@ impl Correlator {
         }
         let mut tries = SmallVec::new();
         self.collect_attempts(key, 0, &mut tries);
+        self.note_pauses(key, &tries);
         self.settle_as(key, &tries, sink);
+    }
+
+    /// Where a gateway paused between a failed attempt and the next one, it may have tried what was taken for another exchange's.
+    fn note_pauses(&mut self, key: ExchangeKey, tries: &[Attempted]) {
+        let own = tries.iter().filter(|(.., hop)| *hop == 0);
+        let own: SmallVec<[(ExchangeKey, Pairing); 2]> =
+            own.map(|(attempt, pairing, _)| (*attempt, *pairing)).collect();
+        let Some(front) = self.books.exchange(key).filter(|_| own.len() > 1) else { return };
+        for window in self.windows(front, &own) {
+            let is_pause = window.opening == Opening::Failure && window.until.since(window.from) > AT_ONCE;
+            if is_pause && window.next.is_some() {
+                self.note_guess(key, window);
+            }
+        }
     }
 
     /// Tells of an exchange with its attempts, and forgets them.

@@ -428,10 +428,13 @@ pub(super) fn may_have_died(case: &Case<'_>, judged: &[Judged<'_>], at: Moment) 
     let mut own = judged.iter().filter(|judged| judged.attempt.hop == 0);
     !crossed
         && own.all(|judged| {
-            let let_go = judged.view.gateway_close().is_some_and(|(close, ..)| close.at <= at.at + AT_ONE_MOMENT);
+            let closed = judged.view.gateway_close().map(|(close, ..)| close);
+            let let_go = closed.is_some_and(|close| close.at <= at.at + AT_ONE_MOMENT);
             let stalled = judged.verdict.as_ref().is_some_and(|verdict| verdict.cause == Cause::UpstreamNotReading);
             // Who had all of an answer, and gave none of it, did not like it.
-            let answered = judged.view.exchange.response_end.is_some_and(|end| end.how == Ending::Complete);
+            let in_time = |end: Moment| closed.is_none_or(|close| end.frame < close.frame);
+            let end = judged.view.exchange.response_end.filter(|end| end.how == Ending::Complete);
+            let answered = end.is_some_and(|end| in_time(end.moment));
             let_go && !stalled && !answered
         })
 }

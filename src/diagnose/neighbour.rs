@@ -17,8 +17,8 @@ pub(super) fn judge(case: &Case<'_>) -> Option<Verdict> {
     if !case.attempts.is_empty() || exchange.status().is_some_and(|status| status < 500) {
         return None;
     }
-    let search = waited_for(case)?;
     let answer = exchange.response_start.as_ref().map(|start| start.moment).or(exchange.over)?;
+    let search = &waited_for(case)?.until(answer);
     let others = in_time(case, answer).iter().filter(|other| other.target != search.target).count();
     let target = search.target;
     let why = format!("{}; no SYN left", asked(search, answer));
@@ -43,12 +43,17 @@ pub(super) fn judge(case: &Case<'_>) -> Option<Verdict> {
     Some(verdict)
 }
 
-/// The search that a request waited for in vain: the latest that began while it waited, else one that was under way.
+/// The search that a request waited for in vain: the latest that began while it waited, else one that was under way. What is to
+/// be sent to who is sought waits, until the kernel gives the search up or the gateway the connection: a request that was
+/// answered at once in the midst of it did not wait for that.
 fn waited_for<'a>(case: &Case<'a>) -> Option<&'a Search> {
     let exchange = case.root.exchange;
     let answer = exchange.response_start.as_ref().map(|start| start.moment).or(exchange.over)?;
     let began = exchange.ready();
-    let found = in_time(case, answer);
+    let mut found = in_time(case, answer);
+    let has_waited = answer.at.since(began.at) >= SHORTEST_PATIENCE;
+    let ends = |search: &Search| search.times >= QUESTIONS && answer.at >= search.last.at + PAUSE;
+    found.retain(|search| has_waited || ends(&search.until(answer)));
     let own = found.iter().rev().find(|search| search.first.frame > began.frame);
     own.or(found.last()).copied()
 }
@@ -133,5 +138,11 @@ pub(super) fn attempt(case: &Case<'_>, verdict: &Verdict) -> Option<incident::At
     })
 }
 
+/// No gateway gives a connection up sooner than this.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
+/// A kernel asks this often before it gives a neighbour up, as Linux comes.
+const QUESTIONS: u32 = 3;
+/// Hardly less than the second that it waits after each question.
+const PAUSE: Duration = Duration::from_millis(900);
 /// A kernel gives a neighbour up a second after its third question.
 const GIVES_UP: Duration = Duration::from_millis(1500);

@@ -105,10 +105,24 @@ fn maybe_unread(attempt: &Attempt<'_>, worked: Duration) -> bool {
     worked <= LONGEST_UNREAD && (attempt.exchange.reused || !attempt.endpoint_responds())
 }
 
+/// Whether the gateway itself broke its request off, soon after it had begun it, and had heard nothing: as one does that cannot send
+/// a content once more.
+pub(super) fn was_broken_off(attempt: &Attempt<'_>) -> bool {
+    let exchange = attempt.exchange;
+    let closed = attempt.gateway_close().filter(|_| attempt.gateway_closed_first());
+    exchange.request_start.is_some()
+        && exchange.request_end.is_none()
+        && exchange.response_start.is_none()
+        && closed.is_some_and(|(closed, ..)| closed.at.since(exchange.started.at) < SHORTEST_WAIT)
+}
+
 /// The gateway gave up waiting.
 pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange;
     exchange.request_start?;
+    if was_broken_off(attempt) && attempt.given.is_some_and(|given| given.status.is_some()) {
+        return None;
+    }
     if attempt.given.is_some_and(|given| given.whole && given.status.is_some_and(|status| status < 500))
         && exchange.is_answered()
     {

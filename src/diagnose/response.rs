@@ -165,17 +165,21 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     let in_head =
         matches!(defect.kind, DefectKind::BadHeader | DefectKind::BadStatusLine | DefectKind::FramingConflict);
-    let accepted = in_head && attempt.was_passed_on();
+    // Of several lengths, or one that is none, a gateway may have taken what it liked.
+    let whole = || attempt.given.is_some_and(|given| given.whole);
+    let accepted = attempt.was_passed_on() && (in_head || defect.kind == DefectKind::BadContentLength && whole());
     let after_close = attempt.gateway_close().is_some_and(|(close, ..)| close.frame < moment.frame);
     let given_broken = attempt.given.is_some_and(|given| given.status.is_none());
     let unseen = attempt.given.is_none() && (defect.kind != DefectKind::BadHeader || rejected(attempt));
     let hung_up_on = closed_on_it(attempt, moment);
     // A gateway that rejects the content may end its own response in order, as if there were no more of it.
-    let hidden = attempt.was_passed_on() && hung_up_on;
+    let in_content = defect.kind == DefectKind::BadChunk && is_unfinished(attempt);
+    let hidden = attempt.was_passed_on() && (hung_up_on || in_content);
     if accepted || after_close || !(rejected(attempt) || given_broken || unseen || hidden) {
         return None;
     }
-    let grade = if unseen && !hung_up_on { Grade::Consistent } else { Grade::Proven };
+    let is_seen = hung_up_on || rejected(attempt) || given_broken;
+    let grade = if unseen && !hung_up_on || !is_seen { Grade::Consistent } else { Grade::Proven };
     if let Some(verdict) = tls_alert(attempt, moment) {
         return Some(verdict);
     }
@@ -185,7 +189,9 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
         Cause::MalformedResponse,
         grade,
         format!("{said} at offset {} of the response", defect.within),
-        if attempt.given.is_some() || grade == Grade::Proven {
+        if !is_seen && attempt.given.is_some() {
+            format!("{server} sent {said}; the gateway passed on what came before it")
+        } else if attempt.given.is_some() || grade == Grade::Proven {
             format!("{server} sent {said}, and the gateway rejected the response")
         } else {
             format!("{server} sent {said}; how the gateway handled it is not visible")
@@ -209,6 +215,12 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     if attempt.given.is_none() && hung_up(attempt) {
         verdict = verdict.or_else(None, NO_USE);
+    }
+    if in_content && !is_seen && attempt.server_close().is_some() {
+        verdict = verdict.or_else(
+            Some(Cause::TruncatedBody),
+            "the upstream closed behind it, and the gateway may have missed that alone",
+        );
     }
     Some(verdict.unknown("how strict this version of the gateway is; the defect and the rejection are facts"))
 }
@@ -244,7 +256,7 @@ pub fn describe(kind: DefectKind) -> (&'static str, &'static str) {
         DefectKind::BadStatusLine => ("bad_status_line", "an invalid status line"),
         DefectKind::BadHeader => ("bad_header", "an invalid field line"),
         DefectKind::BadContentLength => ("bad_content_length", "an invalid Content-Length"),
-        DefectKind::FramingConflict => ("framing_conflict", "contradictory framing"),
+        DefectKind::FramingConflict => ("framing_conflict", "contradictory or unknown framing"),
         DefectKind::BadChunk => ("bad_chunk", "an invalid chunk"),
         DefectKind::NotHttp => ("not_http", "data that is not HTTP"),
         DefectKind::NotFastCgi => ("not_fastcgi", "data that is not FastCGI"),
@@ -268,6 +280,10 @@ fn truncated(attempt: &Attempt<'_>) -> Option<Verdict> {
     // Nor does a length that nobody can read tell where a response ends.
     let no_length = exchange.defect.is_some_and(|(_, defect)| defect.kind == DefectKind::BadContentLength);
     if (no_status_line || no_length) && !rejected(attempt) {
+        return None;
+    }
+    // What stands behind an invalid chunk is not read: it may be complete.
+    if exchange.defect.is_some_and(|(_, defect)| defect.kind == DefectKind::BadChunk) {
         return None;
     }
     let server = attempt.conversation.server;

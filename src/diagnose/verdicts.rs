@@ -176,7 +176,9 @@ pub(super) fn leave_out_foreign(judged: &mut Vec<Judged<'_>>, is_foreign: impl F
 pub(super) fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verdict> {
     let failing = |judged: &Judged<'_>| judged.attempt.hop == 0 && judged.verdict.is_some();
     let index = if last { judged.iter().rposition(failing)? } else { judged.iter().position(failing)? };
-    if last && judged.iter().rposition(|judged| judged.attempt.hop == 0) != Some(index) {
+    // What the gateway broke off itself, after a failure, was an answer to that.
+    let tells = |judged: &Judged<'_>| judged.verdict.is_some() || !no_answer::was_broken_off(&judged.view);
+    if last && judged.iter().rposition(|judged| judged.attempt.hop == 0 && tells(judged)) != Some(index) {
         // The last attempt is in order: what failed before it is not the reason.
         return None;
     }

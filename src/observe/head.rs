@@ -117,7 +117,7 @@ pub fn request(head: &RequestHead<'_, '_>, framing: Framing, length: usize, text
         content_length: match framing {
             Framing::Length(length) => Some(length),
             Framing::Undeclared if !head.is_cut => Some(0),
-            Framing::Undeclared | Framing::Chunked | Framing::Unreadable => None,
+            Framing::Undeclared | Framing::Chunked | Framing::Coded | Framing::Unreadable => None,
         },
         chunked: framing == Framing::Chunked,
         upgrade,
@@ -150,7 +150,8 @@ pub fn response(head: &ResponseHead<'_, '_>, framing: Framing, length: usize, is
         }
         match field.known {
             FieldName::Date => signature.date = true,
-            FieldName::Server => server = Some(cut(field.value, 128)),
+            // A gateway may write its own and pass on what came: then the first one is its.
+            FieldName::Server => server = server.or_else(|| Some(cut(field.value, 128))),
             FieldName::Connection => persistent = keeps(field.value).unwrap_or(persistent),
             FieldName::KeepAlive => keep_alive_timeout = keep_alive(field.value),
             _ if keep && kept.len() < 24 => {

@@ -84,6 +84,9 @@ pub enum Framing {
     Length(u64),
     /// Chunks (RFC 9112 section 7.1).
     Chunked,
+    /// By transfer codings of which chunked is not the last: a response goes on until the connection closes, and where a request
+    /// ends cannot be told.
+    Coded,
     /// Declared in a way that cannot be followed: until the connection closes.
     Unreadable,
 }

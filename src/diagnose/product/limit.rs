@@ -46,7 +46,7 @@ pub const fn response_header_limit_bytes(product: Product) -> Option<(u64, &'sta
         Product::Varnish => (32_768, "http_resp_size (and http_resp_hdr_len, 8192, of one line)"),
         Product::Envoy => (61_440, "max_response_headers_kb"),
         Product::Squid => (65_536, "reply_header_max_size"),
-        Product::TrafficServer => (32_768, "proxy.config.http.response_header_max_size"),
+        Product::TrafficServer => (131_072, "proxy.config.http.response_header_max_size"),
         Product::Nghttpx => (65_536, "response-header-field-buffer"),
         Product::Lighttpd => (65_535, "a constant of its source"),
         Product::Caddy => (10 << 20, "max_response_header"),

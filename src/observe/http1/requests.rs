@@ -204,7 +204,7 @@ impl Http1 {
             Framing::Length(left) if left > 0 => State::Content { left },
             Framing::Chunked => State::Chunked(Chunks::default()),
             // Where the next request begins is anybody's guess.
-            Framing::Unreadable => State::Lost,
+            Framing::Coded | Framing::Unreadable => State::Lost,
             Framing::Length(_) | Framing::Undeclared => State::Head,
         };
         let whole = self.requests.state == State::Head;

@@ -317,7 +317,7 @@ impl Http1 {
             _ if method == Method::Head || is_bodiless(status) => State::Content { left: 0 },
             Framing::Length(left) => State::Content { left },
             Framing::Chunked => State::Chunked(Chunks::default()),
-            Framing::Undeclared => State::UntilClose { broken: false },
+            Framing::Undeclared | Framing::Coded => State::UntilClose { broken: false },
             Framing::Unreadable => State::UntilClose { broken: true },
         };
         // Of an error's content the beginning is told first.

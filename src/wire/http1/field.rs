@@ -175,10 +175,10 @@ fn transfer_coding(fields: &[Field<'_>], length_line: Option<usize>) -> (Framing
     let chunked = |coding: &&&[u8]| coding.eq_ignore_ascii_case(b"chunked");
     let chunks = codings.iter().filter(chunked).count();
     let last = codings.last().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-    let framing = if last { Framing::Chunked } else { Framing::Unreadable };
+    let framing = if last { Framing::Chunked } else { Framing::Coded };
     let conflict = if length_line.is_some() {
         length_line
-    } else if chunks > 1 || (chunks == 1 && !last) || codings.is_empty() {
+    } else if chunks > 1 || !last {
         Some(coding_line)
     } else {
         None

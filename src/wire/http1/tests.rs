@@ -88,6 +88,8 @@ fn conflicting_framing_is_found() {
         (Framing::Chunked, conflict(1))
     );
     assert_eq!(framing_of(&[("Transfer-Encoding", "gzip, chunked")]), (Framing::Chunked, None));
+    assert_eq!(framing_of(&[("Transfer-Encoding", "gzip")]), (Framing::Coded, conflict(0)));
+    assert_eq!(framing_of(&[("Transfer-Encoding", "chunked, gzip")]), (Framing::Coded, conflict(0)));
     assert_eq!(framing_of(&[]), (Framing::Undeclared, None));
 }
 
