@@ -274,3 +274,23 @@ fn a_refusal_in_the_pause_of_anothers_attempts_is_not_proven_to_be_ones_own() {
     assert_ne!(refused(true), (Cause::ConnectRefused, Grade::Proven));
     assert_eq!(refused(false), (Cause::ConnectRefused, Grade::Proven));
 }
+
+#[test]
+fn a_client_that_left_before_a_failure_was_made_good_is_no_success() {
+    let mut scene = Scene::default();
+    let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/a"));
+    up.receive(&mut scene);
+    up.server_closes(&mut scene, "FA");
+    up.client_closes(&mut scene, "FA");
+    let mut again = Talk::open(&mut scene, (BACK, 50_002), APP, 0);
+    again.ask(&mut scene, &get("/a"));
+    scene.pause(100_000);
+    down.client_closes(&mut scene, "FA");
+    scene.pause(100_000);
+    again.answer(&mut scene, OK);
+    down.answer(&mut scene, OK);
+    down.client_closes(&mut scene, "R");
+    let incident = scene.incident();
+    let found = (incident.kind, incident.grade);
+    assert_eq!(found, (Kind::ClientAbort, Grade::Consistent), "{}", summary(&incident));
+}

@@ -305,3 +305,24 @@ fn an_address_that_the_name_still_has_is_not() {
         [(Cause::ConnectRefused, None)]
     );
 }
+
+#[test]
+fn a_refusal_while_a_name_is_looked_up_in_vain_is_not_proven_to_be_the_reason() {
+    let refused = |code: u8, address: Option<[u8; 4]>| {
+        let mut scene = Scene::new();
+        // Somebody else's request may have been it.
+        let other = scene.ask(1990, "/other");
+        let open = scene.ask(2000, "/a");
+        scene.query(2001, (BACK, 33_000), 7, ("shop.lab", A));
+        scene.refuse(2001, APP);
+        scene.answer(2002, (BACK, 33_000), 7, ("shop.lab", A), code, address);
+        scene.fail(2003, &open);
+        let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        scene.send(2300, (FRONT, other.client), "PA", (2000, other.answered_at), ok);
+        scene.send(6000, (([10, 50, 1, 2], 39_999), FRONT), "S", (999, 0), b"");
+        let incidents = scene.incidents();
+        incidents.iter().map(|incident| (incident.cause, incident.grade)).next().unwrap()
+    };
+    assert_eq!(refused(NOERROR, Some(APP.0)), (Cause::ConnectRefused, Grade::Proven));
+    assert_ne!(refused(SERVFAIL, None), (Cause::ConnectRefused, Grade::Proven));
+}

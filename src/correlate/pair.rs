@@ -296,6 +296,7 @@ impl Correlator {
                 && !self.has_identified(front)
                 && !self.is_unlike(front, best.key)
                 && !self.may_be_anothers_retry(front, best.key)
+                && !self.may_lack_a_name(front, best.key)
                 && !self.was_guessed(front, best.key)
                 && !self.is_overlooked(front, best.key) =>
             {
@@ -318,6 +319,7 @@ impl Correlator {
             && !self.has_identified(front)
             && self.is_only_endpoint(fits, best.key)
             && !self.is_probed(best.key)
+            && !self.may_lack_a_name(front, best.key)
             && self.is_alone(front, best.key)
     }
 

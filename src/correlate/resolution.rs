@@ -82,6 +82,19 @@ impl Correlator {
         Some(Resolution { lookup, outcome, pairing, named, own, shared, rivals })
     }
 
+    /// Whether an exchange may have failed since a name led nowhere, though a connection on which nothing was sent failed while that
+    /// was looked up.
+    pub(super) fn may_lack_a_name(&self, front: &Exchange, key: ExchangeKey) -> bool {
+        let candidate = self.books.exchange(key).filter(|_| key.number == 0);
+        let Some((candidate, given)) = candidate.zip(given(front)) else { return false };
+        let began = self.began(candidate);
+        let mut recent = self.names.before(given).take_while(|one| given.at.since(one.began.at) <= LONGEST_WAIT);
+        recent.any(|lookup| {
+            let outcome = lookup.outcome(given);
+            outcome.at().is_some_and(|at| at.at >= began) && self.stand(front, lookup, outcome, given).is_some()
+        })
+    }
+
     /// How a lookup stands in an exchange; `None` where it cannot be what that waited for.
     fn stand(&self, front: &Exchange, lookup: &Lookup, outcome: Outcome<'_>, given: Moment) -> Option<Stand> {
         let decides = outcome.query()?;

@@ -221,10 +221,10 @@ impl Diagnoser {
         let failed_before = verdicts::failed_before(&judged, given);
         let error = exchange.status().is_some_and(|status| self.is_asked(status));
         let no_answer = exchange.status().is_none() && !exchange.is_answered();
-        if let Some(verdict) =
-            local::client_abort(case, given, failed_before.filter(|_| !ended_by_gateway(&judged, given)))
-        {
-            let mut verdict = verdict;
+        // What was made good is no reason to leave.
+        let made_good = given.whole && exchange.status().is_some_and(|status| status < 400);
+        let failed = failed_before.filter(|_| !made_good && !ended_by_gateway(&judged, given));
+        if let Some(mut verdict) = local::client_abort(case, given, failed) {
             if case.root.conversation.reset(Side::Client).is_none() {
                 // A client that merely stopped sending may have had its answer.
                 self.doubt_absence(&mut verdict, exchange.started.at, given.at.at);
