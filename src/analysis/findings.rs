@@ -64,24 +64,15 @@ impl Findings<'_> {
                     self.catch_up();
                 }
             }
-            finding => self.take_in_turn(finding),
-        }
-    }
-
-    /// The same of what is judged by all that was learned before.
-    #[cold]
-    fn take_in_turn(&mut self, finding: Finding<'_>) {
-        self.catch_up();
-        match finding {
-            Finding::Case(mut case) => self.judge(&mut case),
-            Finding::Provisional { case, contested } => {
-                if let Some(desk) = self.desk.as_mut().filter(|desk| desk.has_room())
-                    && let Some(incident) = self.diagnoser.preview(&case, contested)
-                {
-                    desk.tell(case.root.exchange.key, incident);
-                }
+            // These are judged by all that was learned before.
+            Finding::Case(mut case) => {
+                self.catch_up();
+                self.judge(&mut case);
             }
-            Finding::Attempt(_) | Finding::Note(_) => {}
+            Finding::Provisional { case, contested } => {
+                self.catch_up();
+                self.preview(&case, contested);
+            }
         }
     }
 
@@ -90,24 +81,20 @@ impl Findings<'_> {
     pub(super) fn catch_up(&mut self) {
         let (mut notes, mut attempts) = (std::mem::take(&mut self.notes), std::mem::take(&mut self.attempts));
         let mut rest = attempts.as_slice();
-        for note in &notes {
-            match note {
-                Note::Served(served) => {
-                    let own;
-                    (own, rest) = rest.split_at_checked(served.attempts.into()).unwrap_or_default();
-                    self.learn_served(served, own);
-                }
-                note => self.learn(note),
-            }
-        }
+        notes.iter().for_each(|note| self.learn(note, &mut rest));
         notes.clear();
         attempts.clear();
         (self.notes, self.attempts) = (notes, attempts);
     }
 
-    fn learn(&mut self, note: &Note) {
+    /// Learns from a note. `attempts` are those of this one and of the ones behind it.
+    fn learn(&mut self, note: &Note, attempts: &mut &[Leg]) {
         match note {
-            Note::Served(_) => {}
+            Note::Served(served) => {
+                let (own, rest) = attempts.split_at_checked(served.attempts.into()).unwrap_or_default();
+                *attempts = rest;
+                self.learn_served(served, own);
+            }
             Note::Missed(moment) => self.diagnoser.missed(*moment),
             Note::Accepted(endpoint, moment) => self.diagnoser.accepted(*endpoint, *moment),
             Note::Responded(server, how) => self.diagnoser.responded(*server, *how),
@@ -134,6 +121,7 @@ impl Findings<'_> {
         }
     }
 
+    #[inline(never)] // Few are.
     fn judge(&mut self, case: &mut Case<'_>) {
         self.diagnoser.take_stand(case);
         let downstream = self.count_case(case);
@@ -147,6 +135,15 @@ impl Findings<'_> {
         }
         if let Some(incident) = incident {
             self.keep(incident, told);
+        }
+    }
+
+    /// Tells of a failure that has not settled, as it looks so far.
+    fn preview(&mut self, case: &Case<'_>, contested: bool) {
+        if let Some(desk) = self.desk.as_mut().filter(|desk| desk.has_room())
+            && let Some(incident) = self.diagnoser.preview(case, contested)
+        {
+            desk.tell(case.root.exchange.key, incident);
         }
     }
 

@@ -55,7 +55,11 @@ pub(super) fn compose(
     let ladder = ladder::steps(case, &verdict);
     let attempts = attempts(case, &judged, &verdict);
     let mut likely_status = Vec::new();
-    if kind == Kind::UpstreamFailure {
+    if kind == Kind::UpstreamFailure && case.gateways.is_front(case.gateways.root(root.client.ip())) {
+        verdict
+            .summary
+            .push_str("; no client's error fits it: a request of the gateway's own, or one that it made good");
+    } else if kind == Kind::UpstreamFailure {
         likely_status = product::likely_statuses(asker.as_ref(), verdict.cause, root.status());
         if let Some(answer) = product::likely_answer(asker.as_ref(), verdict.cause, root.status()) {
             verdict.summary.push_str(&format!("; {answer}"));
