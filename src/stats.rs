@@ -215,7 +215,7 @@ impl Taken {
         Self {
             connect: conversation.connect().filter(|_| !exchange.reused),
             tls: conversation.secured().filter(|_| !exchange.reused),
-            wait: exchange.time_to_answer().filter(|_| !failed),
+            wait: exchange.wait().filter(|_| !failed),
             reuse: exchange.idle.filter(|_| !failed && exchange.is_answered()),
             announced_timeout: conversation.announced_timeout.map(Duration::from),
             idle: exchange.idle,

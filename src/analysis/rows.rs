@@ -14,8 +14,8 @@ pub(super) fn row(case: &Case<'_>) -> ExchangeRow {
     let own = |attempt: &&crate::correlate::Try<'_>| attempt.hop == 0;
     let last = case.attempts.iter().rev().find(own);
     let attempt = last.map(|attempt| attempt.party.exchange);
-    let client_wait = exchange.time_to_answer();
-    let upstream_wait = attempt.and_then(Exchange::time_to_answer);
+    let client_wait = exchange.wait();
+    let upstream_wait = attempt.and_then(Exchange::wait);
     let octets = |exchange: &Exchange| {
         let start = exchange.response_start.as_ref().map_or(0, |start| start.at);
         exchange.response_end.map_or(0, |end| end.end.saturating_sub(start))

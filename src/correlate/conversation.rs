@@ -460,7 +460,7 @@ impl Exchange {
     /// Last octet of the request to first octet of the response. `None` for a response that did not wait for the end of the
     /// request: it says nothing of how long an answer takes.
     #[must_use]
-    pub fn time_to_answer(&self) -> Option<Duration> {
+    pub fn wait(&self) -> Option<Duration> {
         self.waited(self.response_start.as_ref()?.moment)
     }
 
@@ -469,13 +469,6 @@ impl Exchange {
     pub fn waited(&self, until: Moment) -> Option<Duration> {
         let (sent, _) = self.request_end?;
         (sent.at <= until.at).then(|| until.at.since(sent.at))
-    }
-
-    /// Last octet of the request to first octet of the response.
-    #[must_use]
-    pub fn wait(&self) -> Option<Duration> {
-        let (sent, _) = self.request_end?;
-        Some(self.response_start.as_ref()?.moment.at.since(sent.at))
     }
 }
 

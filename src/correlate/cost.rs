@@ -116,13 +116,13 @@ impl Correlator {
         let tried = conversation.map(|conversation| conversation.syn().0.at);
         let waited = window.until.since(candidate.started.at);
         // Who answers because it has given up a request of HTTP/1 closes the connection.
-        let is_kept = conversation.filter(|conversation| {
-            let is_asked = candidate.key.number > 0 && conversation.multiplexed.is_none() && front.status().is_some();
-            is_asked && conversation.first_close().is_none() && !conversation.is_incomplete()
-        });
-        waited >= SHORTEST_PATIENCE
-            && tried.is_none_or(|tried| tried <= window.until + AT_ONCE)
-            && (is_kept.is_none() || self.now.since(window.until) <= LETTING_GO)
+        let closes = candidate.key.number > 0 && front.status().is_some() && self.now.since(window.until) > LETTING_GO;
+        let is_kept = closes
+            && conversation.is_some_and(|conversation| {
+                let is_whole = conversation.multiplexed.is_none() && !conversation.is_incomplete();
+                is_whole && conversation.first_close().is_none()
+            });
+        waited >= SHORTEST_PATIENCE && tried.is_none_or(|tried| tried <= window.until + AT_ONCE) && !is_kept
     }
 }
 

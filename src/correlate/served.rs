@@ -1,5 +1,5 @@
 //! Exchanges that were served as they should be: most of all there are. Nothing is to be judged of them, and what is to be learned
-//! is put down as they are forgotten: whoever learns may do so later, and elsewhere.
+//! is put down as they are forgotten: whoever learns may do so later, from many at once.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -72,7 +72,7 @@ impl Leg {
             opened: conversation.opened.at,
             connect: conversation.connect().filter(|_| !exchange.reused),
             tls: conversation.secured().filter(|_| !exchange.reused),
-            wait: exchange.time_to_answer(),
+            wait: exchange.wait(),
             idle: exchange.idle,
             announced_timeout: conversation.announced_timeout.map(Duration::from),
             size: exchange.request_size(),

@@ -58,7 +58,7 @@ pub(super) fn compose(
     if kind == Kind::UpstreamFailure && case.gateways.is_front(case.gateways.root(root.client.ip())) {
         verdict
             .summary
-            .push_str("; no client's error fits it: a request of the gateway's own, or one that it made good");
+            .push_str("; paired with no client's error: a request of the gateway's own, one that it made good, or one told by another attempt");
     } else if kind == Kind::UpstreamFailure {
         likely_status = product::likely_statuses(asker.as_ref(), verdict.cause, root.status());
         if let Some(answer) = product::likely_answer(asker.as_ref(), verdict.cause, root.status()) {

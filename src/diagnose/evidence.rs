@@ -401,7 +401,8 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
     let given_up = |side| exchange.reset_by(side).map(|(moment, _)| moment);
     let closed = given_up(Side::Server).or(conversation.close(Side::Server).map(|(moment, ..)| moment));
     let at = began.or(closed).or(exchange.over)?;
-    let whole = exchange.is_answered() || party.client_has_all();
+    let has_all = party.client_has_all();
+    let whole = exchange.is_answered() || has_all;
     // A stream that was given up is as good as a connection that was.
     let client = given_up(Side::Client).or(conversation.ended(Side::Client));
     // A client that closed for good answers what still comes with a RST, or has said so inside of TLS; one that merely stopped
@@ -420,7 +421,7 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
         };
         gap.sender == Side::Server && sent_unseen && gap.moment.frame >= exchange.started.frame
     });
-    let client_closed = client.filter(|_| !missing && !is_unread(party) && !party.client_has_all()).filter(|client| {
+    let client_closed = client.filter(|_| !missing && !is_unread(party) && !has_all).filter(|client| {
         let before = |moment: Moment| client.frame < moment.frame;
         let unanswered = match exchange.response_end {
             Some(end) if whole => went_away && before(end.moment) && began.is_none_or(before),

@@ -252,7 +252,7 @@ impl Diagnoser {
         verdicts::leave_out_foreign(&mut judged, |upstream| self.pools.is_foreign(exchange, upstream));
         if let Some(stats) = stats.as_deref_mut() {
             self.learn_pools(case, &judged);
-            if let Some(wait) = exchange.time_to_answer() {
+            if let Some(wait) = exchange.wait() {
                 if error { stats.failed_wait.note(wait) } else { stats.client_wait.note(wait) }
             }
         }

@@ -92,17 +92,16 @@ impl Products {
 
     /// The same of an exchange that was served.
     pub(super) fn recognise_served(&mut self, served: &Served, attempts: &[Leg]) {
-        let Served { root, upstream_visible, .. } = served;
-        let behind = attempts.iter().map(|attempt| attempt.response.as_ref());
-        let own = behind.clone().zip(attempts.iter());
-        for ((response, own), behind) in own.zip(behind.clone().skip(1)) {
-            if let Some(response) = response {
-                self.learn(own.server, response, behind, *upstream_visible);
+        let mut learn = |own: &Leg, behind: Option<&Leg>| {
+            if let Some(response) = &own.response {
+                let upstream = behind.and_then(|attempt| attempt.response.as_ref());
+                self.learn(own.server, response, upstream, served.upstream_visible);
             }
+        };
+        for (own, behind) in attempts.iter().zip(attempts.iter().skip(1)) {
+            learn(own, Some(behind));
         }
-        if let Some(response) = &root.response {
-            self.learn(root.server, response, behind.clone().next().flatten(), *upstream_visible);
-        }
+        learn(&served.root, attempts.first());
     }
 
     /// Learns from an endpoint's answer, behind which another one's stood.

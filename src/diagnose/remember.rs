@@ -74,7 +74,7 @@ impl Diagnoser {
             }
         }
         if let Some(last) = judged.iter().rev().find(|judged| judged.attempt.hop == 0 && judged.verdict.is_none()) {
-            note_added(case.root.exchange.time_to_answer(), last.attempt.party.exchange.time_to_answer(), stats);
+            note_added(case.root.exchange.wait(), last.attempt.party.exchange.wait(), stats);
         }
     }
 

@@ -32,7 +32,7 @@ impl Diagnoser {
         }
         if let Some(stats) = stats {
             self.note_attempts(case, &judged, stats);
-            if let Some(wait) = case.root.exchange.time_to_answer() {
+            if let Some(wait) = case.root.exchange.wait() {
                 stats.client_wait.note(wait);
             }
         }
