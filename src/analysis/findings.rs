@@ -3,7 +3,7 @@
 use crate::analysis::TakeRow;
 use crate::analysis::news::Desk;
 use crate::analysis::rows::row;
-use crate::correlate::served::{Leg, Served};
+use crate::correlate::served::{Leg, Lone, Served};
 use crate::correlate::{Case, Finding, Note, Role};
 use crate::diagnose::differ::Differ;
 use crate::diagnose::incident::{Incident, Kind};
@@ -95,6 +95,7 @@ impl Findings<'_> {
                 *attempts = rest;
                 self.learn_served(served, own);
             }
+            Note::Lone(lone) => self.learn_lone(lone),
             Note::Missed(moment) => self.diagnoser.missed(*moment),
             Note::Accepted(endpoint, moment) => self.diagnoser.accepted(*endpoint, *moment),
             Note::Responded(server, how) => self.diagnoser.responded(*server, *how),
@@ -116,6 +117,20 @@ impl Findings<'_> {
         self.diagnoser.learn(served, attempts, &mut self.stats);
         self.differ.note_served(served, attempts, told.as_ref().map(|told| told.kind));
         // What was told stays told.
+        if let Some(incident) = told {
+            self.keep(incident.clone(), Some(incident));
+        }
+    }
+
+    fn learn_lone(&mut self, lone: &Lone) {
+        let leg = &lone.leg;
+        // What was told stays told.
+        let told = self.desk.as_mut().and_then(|desk| desk.told(std::iter::once(leg.key)));
+        if self.diagnoser.answers_clients(leg.server) {
+            self.count_exchange(leg.response.as_ref().map(|response| response.status));
+            self.differ.note_asked(leg, told.as_ref().map(|told| told.kind));
+        }
+        self.diagnoser.learn_lone(lone, &mut self.stats);
         if let Some(incident) = told {
             self.keep(incident.clone(), Some(incident));
         }

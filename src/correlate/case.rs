@@ -11,7 +11,7 @@ use crate::correlate::lookups::Lookups;
 use crate::correlate::neighbours::Neighbours;
 use crate::correlate::pairing::Pairing;
 use crate::correlate::resolution::Resolution;
-use crate::correlate::served::{Leg, Served};
+use crate::correlate::served::{Leg, Lone, Served};
 use crate::event::{Endpoint, Moment};
 use crate::time::Timestamp;
 
@@ -107,6 +107,8 @@ pub enum Finding<'a> {
 pub enum Note {
     /// An exchange was served.
     Served(Served),
+    /// An exchange that no client's was found for went as it should.
+    Lone(Lone),
     /// A connection is gone, and all its exchanges have settled.
     Conversation(Conversation),
     /// An endpoint answered a SYN.

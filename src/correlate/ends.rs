@@ -25,8 +25,7 @@ impl Correlator {
         page.conversation.idle_since = Some(moment);
         if self.close(key, moment) {
             match self.served(key) {
-                Some(tries) if self.has_nothing_to_judge(key, &tries) => self.tell_served(key, &tries, sink),
-                Some(tries) => self.settle_as(key, &tries, sink),
+                Some(tries) => self.tell_whole(key, &tries, sink),
                 None => self.schedule(key, moment),
             }
         }

@@ -265,6 +265,12 @@ impl Gateways {
         (!self.local.is_empty()).then(|| self.of(host).is_some_and(|known| known.is_local))
     }
 
+    /// Whether both ends are of one host, as far as can be told.
+    #[must_use]
+    pub fn is_at_home(&self, client: IpAddr, server: IpAddr) -> bool {
+        client == server || client.is_loopback() || [client, server].map(|end| self.is_local(end)) == [Some(true); 2]
+    }
+
     /// Whether `front` and `back` are addresses of one gateway.
     #[must_use]
     pub fn same(&self, front: IpAddr, back: IpAddr) -> bool {

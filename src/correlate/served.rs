@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Place};
 use crate::correlate::settle::{Attempted, MOST_HOPS};
 use crate::correlate::{Correlator, Finding, Note, Pairing, Party, Role};
-use crate::event::{Ending, Endpoint, Moment, Request, Response, Side};
+use crate::event::{Ending, Endpoint, GoneWhy, Moment, Request, Response, Side};
 use crate::time::Timestamp;
 
 /// An exchange that was served.
@@ -21,6 +21,17 @@ pub struct Served {
     pub attempts: u8,
     /// Whether attempts of this gateway were seen at all.
     pub upstream_visible: bool,
+}
+
+/// An exchange of a gateway's with an upstream that went as it should, and that no client's exchange was found for.
+#[derive(Debug)]
+pub struct Lone {
+    /// The exchange.
+    pub leg: Leg,
+    /// Whether clients of this gateway are in the capture.
+    pub known: bool,
+    /// Whether it was asked from the upstream's own host.
+    pub at_home: bool,
 }
 
 /// What is kept of one of its exchanges.
@@ -92,8 +103,7 @@ impl Correlator {
         }
         let mut tries: SmallVec<[Attempted; 2]> = SmallVec::new();
         let mut outer = root;
-        // Who closed before the answer was complete may have left.
-        while is_whole(outer.exchange) && outer.conversation.close(Side::Client).is_none() {
+        while went_well(outer) {
             let only = match outer.exchange.attempts.as_slice() {
                 [] => return (!self.has_orphans(outer.exchange)).then_some(tries),
                 [only] if tries.len() < usize::from(MOST_HOPS) => self.books.party(*only)?,
@@ -109,31 +119,63 @@ impl Correlator {
         None
     }
 
-    /// Whether nothing about an exchange that was served can have failed: all its messages stand in clear; it is no status that
-    /// is told as a case; and the gateway did not wait for so long that something must have been tried before.
-    pub(super) fn has_nothing_to_judge(&self, key: ExchangeKey, tries: &[Attempted]) -> bool {
-        let Some(root @ Party { exchange, conversation }) = self.books.party(key) else { return false };
+    /// Whether an exchange that has settled was served by the attempts that were found for it: each was made for the one before,
+    /// and all went well.
+    fn was_served(&self, key: ExchangeKey, tries: &[Attempted]) -> bool {
+        let Some(root) = self.books.party(key).filter(|root| key.number > 0 && went_well(*root)) else { return false };
+        tries.iter().enumerate().all(|(hops, (attempt, _, hop))| {
+            let passed_on = |attempt: Party<'_>| attempt.exchange.status() == root.exchange.status();
+            usize::from(*hop) == hops
+                && self.books.party(*attempt).is_some_and(|attempt| went_well(attempt) && passed_on(attempt))
+        })
+    }
+
+    /// Tells of an exchange that has settled, with its attempts, and forgets them.
+    pub(super) fn tell_settled(&mut self, key: ExchangeKey, tries: &[Attempted], sink: &mut dyn FnMut(Finding<'_>)) {
+        if self.was_served(key, tries) {
+            self.tell_whole(key, tries, sink);
+        } else {
+            self.settle_as(key, tries, sink);
+        }
+    }
+
+    /// The same of one that was served, as far as its messages tell.
+    pub(super) fn tell_whole(&mut self, key: ExchangeKey, tries: &[Attempted], sink: &mut dyn FnMut(Finding<'_>)) {
+        match self.role_in_order(key, tries) {
+            Some(Role::Downstream) => self.tell_served(key, tries, sink),
+            // Nobody is known to have taken its answer: that has to be one that any gateway takes.
+            Some(Role::Upstream) if self.books.exchange(key).is_some_and(Exchange::is_in_order) => {
+                self.tell_lone(key, sink)
+            }
+            _ => self.settle_as(key, tries, sink),
+        }
+    }
+
+    /// What an exchange that was served is, where nothing about it can have failed: all its messages stand in clear; it is no
+    /// status that is told as a case; and the gateway did not wait for so long that something must have been tried before.
+    fn role_in_order(&self, key: ExchangeKey, tries: &[Attempted]) -> Option<Role> {
+        let root @ Party { exchange, conversation } = self.books.party(key)?;
         let told_apart = |status: u16| status >= 400 || self.told_apart.iter().any(|range| range.contains(&status));
         let mut attempts = tries.iter().filter_map(|(key, ..)| self.books.party(*key));
         let first = attempts.clone().next();
-        self.role(exchange, first.is_some()) == Role::Downstream
-            && exchange.status().is_some_and(|status| !told_apart(status))
+        let in_order = exchange.status().is_some_and(|status| !told_apart(status))
             && conversation.notified(Side::Client).is_none()
             && is_in_clear(root)
             && first.is_none_or(|first| is_prompt(exchange, first))
-            && attempts.all(is_in_clear)
+            && attempts.all(is_in_clear);
+        in_order.then(|| self.role(exchange, first.is_some()))
     }
 
     /// Tells of an exchange that was served, of which there is nothing to judge, and forgets it.
-    pub(super) fn tell_served(&mut self, key: ExchangeKey, tries: &[Attempted], sink: &mut dyn FnMut(Finding<'_>)) {
+    fn tell_served(&mut self, key: ExchangeKey, tries: &[Attempted], sink: &mut dyn FnMut(Finding<'_>)) {
         self.note_forwarder(key);
         let upstream_visible =
             self.books.exchange(key).is_some_and(|root| self.gateways.is_front_host(root.hosts.server));
         let mut attempts = 0;
-        for (key, ..) in tries {
+        for (key, pairing, _) in tries {
             if let Some(leg) = self.take_leg(*key) {
                 attempts += 1;
-                sink(Finding::Attempt(leg));
+                sink(Finding::Attempt(Leg { pairing: *pairing, ..leg }));
             }
         }
         if let Some(root) = self.take_leg(key) {
@@ -142,6 +184,16 @@ impl Correlator {
         for key in tries.iter().map(|(key, ..)| *key).chain([key]) {
             self.forget_if_done(key.connection, sink);
         }
+    }
+
+    /// The same of one that was made for no exchange of a client's.
+    fn tell_lone(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
+        self.note_forwarder(key);
+        let Some(leg) = self.take_leg(key) else { return };
+        let known = self.gateways.is_front(self.gateways.root(leg.client)) || self.gateways.is_known(leg.client);
+        let at_home = self.gateways.is_at_home(leg.client, leg.server.ip());
+        sink(Finding::Note(Note::Lone(Lone { leg, known, at_home })));
+        self.forget_if_done(key.connection, sink);
     }
 
     #[inline]
@@ -164,6 +216,14 @@ pub fn silence(asked: &Exchange, first: Party<'_>) -> (Moment, Moment) {
 fn is_prompt(asked: &Exchange, first: Party<'_>) -> bool {
     let (ready, began) = silence(asked, first);
     began.at.since(ready.at) < SHORTEST_SILENCE
+}
+
+/// Whether an exchange that is over went well for who asked: he had all of the answer before he closed.
+fn went_well(Party { exchange, conversation }: Party<'_>) -> bool {
+    let had_all = |close: Moment| exchange.response_end.is_some_and(|end| end.moment.frame < close.frame);
+    is_whole(exchange)
+        && conversation.close(Side::Client).is_none_or(|(close, ..)| had_all(close))
+        && conversation.gone.is_none_or(|(_, gone)| gone.why != GoneWhy::LeftOut)
 }
 
 /// Whether an exchange that is over went well from end to end, and was answered once it was asked.

@@ -148,7 +148,7 @@ impl Correlator {
         let mut tries = SmallVec::new();
         self.collect_attempts(key, 0, &mut tries);
         self.note_pauses(key, &tries);
-        self.settle_as(key, &tries, sink);
+        self.tell_settled(key, &tries, sink);
     }
 
     /// Where a gateway paused between a failed attempt and the next one, it may have tried what was taken for another exchange's.

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use crate::correlate::gateway::Gateways;
 use crate::correlate::{Case, Role};
 use crate::diagnose::Diagnoser;
 use crate::diagnose::cause::Phase;
 use crate::diagnose::evidence::{Attempt, Verdict, span};
 use crate::diagnose::product::{self, Asker, Product};
-use crate::event::{Endpoint, Moment};
+use crate::event::{Endpoint, Moment, Request};
 
 /// What was learned of those who ask.
 #[derive(Debug, Default)]
@@ -30,17 +29,23 @@ impl Askers {
     /// Learns from a request that was sent for somebody else.
     pub(super) fn note(&mut self, case: &Case<'_>) {
         let exchange = case.root.exchange;
-        let Some(request) = exchange.request.as_ref().filter(|_| case.role == Role::Upstream) else { return };
-        let found = product::asker(request, is_local(case));
+        if let Some(request) = exchange.request.as_ref().filter(|_| case.role == Role::Upstream) {
+            self.note_request(request, exchange.client.ip(), exchange.server, is_local(case));
+        }
+    }
+
+    /// The same of the request alone, with who sent it where, and whether from the same host.
+    pub(super) fn note_request(&mut self, request: &Request, client: IpAddr, server: Endpoint, at_home: bool) {
+        let found = product::asker(request, at_home);
         if found.is_none() && !request.forwarded {
             return;
         }
-        learn(&mut self.addresses, exchange.client.ip(), found);
-        learn(&mut self.endpoints, exchange.server, found);
+        learn(&mut self.addresses, client, found);
+        learn(&mut self.endpoints, server, found);
         if let Some(found) = found {
             let (_, addresses) = self.seen.entry(found.product).or_insert_with(|| (found.evidence, BTreeSet::new()));
             if addresses.len() < MOST_SEEN {
-                addresses.insert(exchange.client.ip());
+                addresses.insert(client);
             }
         }
     }
@@ -73,9 +78,7 @@ impl Askers {
 
 /// Whether a request came from the upstream's own host.
 fn is_local(case: &Case<'_>) -> bool {
-    let [client, server] = [case.root.exchange.client, case.root.exchange.server].map(|end| end.ip());
-    let at_home = |gateways: &Gateways| [client, server].map(|end| gateways.is_local(end)) == [Some(true); 2];
-    client == server || client.is_loopback() || at_home(case.gateways)
+    case.gateways.is_at_home(case.root.exchange.client.ip(), case.root.exchange.server.ip())
 }
 
 fn learn<K: std::hash::Hash + Eq>(known: &mut HashMap<K, Option<Asker>>, key: K, found: Option<Asker>) {

@@ -118,6 +118,15 @@ impl Differ {
 
     /// Notes a client's exchange that was served, and the failure that was told of it before, if any was.
     pub fn note_served(&mut self, served: &Served, attempts: &[Leg], told: Option<Kind>) {
+        self.note_leg(&served.root, attempts.first(), told);
+    }
+
+    /// The same of one that no attempts were found for.
+    pub fn note_asked(&mut self, asked: &Leg, told: Option<Kind>) {
+        self.note_leg(asked, None, told);
+    }
+
+    fn note_leg(&mut self, root: &Leg, attempt: Option<&Leg>, told: Option<Kind>) {
         if told == Some(Kind::ClientAbort) {
             return;
         }
@@ -130,10 +139,10 @@ impl Differ {
         };
         self.note_traits(&Traits {
             failed: told.is_some(),
-            started: served.root.started,
-            request: served.root.request.as_ref(),
-            size: served.root.size,
-            attempt: attempts.first().map(attempt_of),
+            started: root.started,
+            request: root.request.as_ref(),
+            size: root.size,
+            attempt: attempt.map(attempt_of),
         });
     }
 

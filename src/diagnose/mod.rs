@@ -61,6 +61,7 @@ use crate::diagnose::instants::Instants;
 use crate::diagnose::local::Failure;
 use crate::diagnose::patience::Patience;
 use crate::diagnose::pools::Pools;
+use crate::diagnose::probes::Sent;
 use crate::diagnose::product::Recognition;
 use crate::diagnose::recognition::Products;
 use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, take_verdict};
@@ -444,7 +445,7 @@ impl Diagnoser {
         let is_none = |cause| cause == Cause::Unknown || known && cause == Cause::ClientAbort;
         let verdict = verdict.filter(|verdict| !unheard && !is_none(verdict.cause));
         let cause = verdict.as_ref().map(|verdict| verdict.cause);
-        if !self.lone.note(case, known, taken, cause) {
+        if !self.lone.note(&Sent::of(case), known, taken, cause) {
             stats.take(exchange.server, &taken);
             cause.into_iter().for_each(|cause| self.count_failed(exchange.server, cause, 1));
         }

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::correlate::Case;
+use crate::correlate::served::Leg;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::incident::{Candidate, Grade, Incident};
-use crate::event::Endpoint;
+use crate::event::{Endpoint, Request};
 use crate::mark::mark;
 use crate::stats::Taken;
 use crate::time::Timestamp;
@@ -49,8 +50,8 @@ impl Alike {
 impl LoneRequests {
     /// Notes a request of a gateway, whose clients are in the capture if it is `known`, and how it failed. `false` if there
     /// is no room for it, so that it is to be counted as any other.
-    pub(super) fn note(&mut self, case: &Case<'_>, known: bool, taken: Taken, failed: Option<Cause>) -> bool {
-        let key = key(case);
+    pub(super) fn note(&mut self, sent: &Sent, known: bool, taken: Taken, failed: Option<Cause>) -> bool {
+        let Sent { key, at } = *sent;
         if self.kinds.len() >= MOST_KINDS && !self.kinds.contains_key(&key) {
             return false;
         }
@@ -58,7 +59,7 @@ impl LoneRequests {
         alike.known |= known;
         if alike.times.len() < MOST_TIMES && self.remembered < MOST_REMEMBERED {
             self.remembered += 1;
-            alike.times.push(case.root.exchange.started.at);
+            alike.times.push(at);
             alike.taken.push(taken);
         } else if !*alike.settled.get_or_insert_with(|| is_regular(&alike.times)) {
             return false;
@@ -73,7 +74,7 @@ impl LoneRequests {
     /// Holds an incident back until it is known whether its request is a probe.
     pub(super) fn hold(&mut self, case: &Case<'_>, incident: Incident) {
         if self.held.len() < MOST_HELD {
-            self.held.push((key(case), incident));
+            self.held.push((Sent::of(case).key, incident));
         } else {
             self.beyond += 1;
         }
@@ -135,13 +136,28 @@ pub(super) struct Asked {
     pub(super) taken: Vec<Taken>,
 }
 
-fn key(case: &Case<'_>) -> Key {
-    let exchange = case.root.exchange;
-    let request = exchange
-        .request
-        .as_ref()
-        .map_or(0, |request| mark(format!("{} {}", request.method(), request.target()).as_bytes()));
-    (exchange.client.ip(), exchange.server, request)
+/// A request that was sent.
+pub(super) struct Sent {
+    key: Key,
+    at: Timestamp,
+}
+
+impl Sent {
+    /// That of a case.
+    pub(super) fn of(case: &Case<'_>) -> Self {
+        let exchange = case.root.exchange;
+        let key = (exchange.client.ip(), exchange.server, kind(exchange.request.as_ref()));
+        Self { key, at: exchange.started.at }
+    }
+
+    /// That of an exchange that went as it should.
+    pub(super) fn by(leg: &Leg) -> Self {
+        Self { key: (leg.client, leg.server, kind(leg.request.as_ref())), at: leg.started }
+    }
+}
+
+fn kind(request: Option<&Request>) -> u64 {
+    request.map_or(0, |request| mark(format!("{} {}", request.method(), request.target()).as_bytes()))
 }
 
 /// Whether instants follow each other at even intervals.

@@ -1,10 +1,11 @@
 //! Exchanges that were served as they should be: nothing is judged of them, and as much is learned from them as from any other.
 
 use crate::correlate::Pairing;
-use crate::correlate::served::{Leg, Served};
+use crate::correlate::served::{Leg, Lone, Served};
 use crate::diagnose::pools::kind_of;
+use crate::diagnose::probes::Sent;
 use crate::diagnose::remember::note_added;
-use crate::diagnose::{Diagnoser, cut};
+use crate::diagnose::{Diagnoser, cut, product};
 use crate::stats::{Stats, Taken};
 
 impl Diagnoser {
@@ -30,6 +31,24 @@ impl Diagnoser {
         }
         if let Some(wait) = root.wait {
             stats.client_wait.note(wait);
+        }
+    }
+
+    /// Learns from one that no client's exchange was found for.
+    pub fn learn_lone(&mut self, lone: &Lone, stats: &mut Stats) {
+        let Lone { leg, known, at_home } = lone;
+        if let Some(request) = &leg.request {
+            self.askers.note_request(request, leg.client, leg.server, *at_home);
+            self.cut_targets |= cut::is_cut(request.target());
+            if product::probe(request).is_some() {
+                stats.probes(leg.server, 1, 0);
+                self.pools.served(leg.place, leg.server, leg.started);
+                return;
+            }
+        }
+        let (sent, taken) = (Sent::by(leg), Taken::by(leg));
+        if !self.lone.note(&sent, *known, taken, None) {
+            stats.take(leg.server, &taken);
         }
     }
 }
