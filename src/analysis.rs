@@ -7,6 +7,7 @@ mod below;
 mod findings;
 mod joined;
 mod learned;
+mod lessons;
 mod news;
 mod notes;
 mod rows;
@@ -15,6 +16,7 @@ mod seen;
 use std::net::IpAddr;
 
 use crate::analysis::findings::Findings;
+use crate::analysis::lessons::Lessons;
 use crate::analysis::news::Desk;
 use crate::analysis::notes::{decryption_note, differ_note, http2_note, snaplen_note};
 use crate::analysis::rows::{latency, upstreams};
@@ -34,6 +36,7 @@ use crate::wire::tls::keylog::Entry;
 
 pub use crate::analysis::below::{Below, Passed};
 pub use crate::analysis::joined::{Joined, Part};
+pub use crate::analysis::lessons::Learner;
 pub use crate::analysis::news::News;
 
 /// An analysis under way.
@@ -46,7 +49,7 @@ pub struct Analysis<'r> {
 pub struct Above<'r> {
     correlator: Correlator,
     seen: Seen,
-    findings: Findings<'r>,
+    lessons: Lessons<'r>,
 }
 
 /// Who is given every downstream exchange once it has settled.
@@ -64,7 +67,7 @@ impl<'r> Analysis<'r> {
             above: Above {
                 correlator: Correlator::new(limits, gateways).telling_apart(&apart),
                 seen: Seen::default(),
-                findings: Findings::new(question, limits.incidents, exchange_row),
+                lessons: Lessons::new(Findings::new(question, limits.incidents, exchange_row)),
             },
         }
     }
@@ -74,7 +77,7 @@ impl<'r> Analysis<'r> {
     #[must_use]
     pub fn live(mut self) -> Self {
         self.above.correlator = self.above.correlator.live();
-        self.above.findings.desk = Some(Desk::default());
+        self.above.lessons.learned().desk = Some(Desk::default());
         self
     }
 
@@ -95,7 +98,7 @@ impl<'r> Analysis<'r> {
     /// What there is to tell of incidents since this was last asked; nothing but while live.
     pub fn news(&mut self) -> Vec<News> {
         self.catch_up();
-        self.above.findings.desk.as_mut().map(Desk::take).unwrap_or_default()
+        self.above.lessons.learned().desk.as_mut().map(Desk::take).unwrap_or_default()
     }
 
     /// All frames up to `at` were taken: what is due by then settles, though no frame says so.
@@ -118,7 +121,8 @@ impl<'r> Analysis<'r> {
     /// Endpoints at which attempts were made, sorted.
     #[must_use]
     pub fn upstreams(&self) -> Vec<Endpoint> {
-        self.above.findings.stats.upstreams.sorted().into_iter().map(|(endpoint, _)| *endpoint).collect()
+        let findings = self.above.lessons.findings();
+        findings.stats.upstreams.sorted().into_iter().map(|(endpoint, _)| *endpoint).collect()
     }
 
     /// All addresses of all gateways that are known, sorted.
@@ -129,13 +133,13 @@ impl<'r> Analysis<'r> {
         addresses
     }
 
-    /// What has been counted so far.
-    #[must_use]
-    pub fn measured(&self) -> (&Stats, Totals, Coverage) {
-        let Above { findings, seen, .. } = &self.above;
+    /// What has been counted so far is given to `tell`.
+    pub fn measured<T>(&self, tell: impl FnOnce(&Stats, &Totals, &Coverage) -> T) -> T {
+        let Above { lessons, seen, .. } = &self.above;
+        let findings = lessons.findings();
         let mut totals = findings.totals.clone();
         seen.tell(&mut totals);
-        (&findings.stats, totals, seen.coverage(&self.below.passed()))
+        tell(&findings.stats, &totals, &seen.coverage(&self.below.passed()))
     }
 
     /// Secrets of TLS connections may come after the packets that they are for: these wait for them, a while.
@@ -146,7 +150,7 @@ impl<'r> Analysis<'r> {
     /// Takes secrets of TLS connections.
     pub fn learn(&mut self, secrets: &[Entry]) {
         self.below.learn(secrets);
-        self.above.take(self.below.events().drain(..));
+        self.catch_up();
     }
 
     /// Takes a frame. What it gives rise to is paired and judged with that of others, since that is cheaper: at the latest when
@@ -162,6 +166,7 @@ impl<'r> Analysis<'r> {
     #[inline(never)]
     fn catch_up(&mut self) {
         self.above.take(self.below.events().drain(..));
+        drop(self.above.lessons.learned());
     }
 
     /// The capture ended: everything settles.
@@ -181,21 +186,26 @@ impl<'r> Analysis<'r> {
     }
 }
 
-impl Above<'_> {
+impl<'r> Above<'r> {
     /// Takes events.
     pub fn take(&mut self, events: impl Iterator<Item = Event>) {
-        let Self { correlator, seen, findings } = self;
+        let Self { correlator, seen, lessons } = self;
         for event in events {
             seen.take(&event.what);
-            correlator.take(event, &mut |finding| findings.take(finding));
+            correlator.take(event, &mut |finding| lessons.take(finding));
         }
-        findings.catch_up();
+    }
+
+    /// Who may learn for it while he waits.
+    #[must_use]
+    pub fn learner(&self) -> Learner<'r> {
+        self.lessons.learner()
     }
 
     fn pass_time(&mut self, at: Timestamp) {
-        let Self { correlator, findings, .. } = self;
-        correlator.pass_time(at, &mut |finding| findings.take(finding));
-        findings.catch_up();
+        let Self { correlator, lessons, .. } = self;
+        correlator.pass_time(at, &mut |finding| lessons.take(finding));
+        let mut findings = lessons.learned();
         for incident in findings.diagnoser.overdue(at) {
             findings.keep(incident, None);
         }
@@ -209,9 +219,9 @@ impl Above<'_> {
     }
 
     fn end(&mut self) {
-        let Self { correlator, findings, .. } = self;
-        correlator.finish(&mut |finding| findings.take(finding));
-        findings.catch_up();
+        let Self { correlator, lessons, .. } = self;
+        correlator.finish(&mut |finding| lessons.take(finding));
+        let findings = &mut *lessons.learned();
         for incident in findings.diagnoser.late_incidents(&mut findings.stats) {
             findings.keep(incident, None);
         }
@@ -221,7 +231,7 @@ impl Above<'_> {
     }
 
     fn report(self, passed: &Passed) -> Report {
-        let Self { correlator, seen, findings } = self;
+        let Self { correlator, seen, lessons } = self;
         let coverage = seen.coverage(passed);
         let Findings {
             diagnoser,
@@ -234,7 +244,7 @@ impl Above<'_> {
             unmeasured,
             desk,
             ..
-        } = findings;
+        } = lessons.end();
         incidents.sort_by_key(|incident| {
             let frame = incident.evidence.last().map(|proof| proof.moment.frame);
             (incident.time, frame)

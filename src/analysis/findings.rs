@@ -1,10 +1,11 @@
 //! What comes of what the correlator gives out: incidents, and numbers.
 
 use crate::analysis::TakeRow;
+use crate::analysis::lessons::Lesson;
 use crate::analysis::news::Desk;
 use crate::analysis::rows::row;
 use crate::correlate::served::{Leg, Lone, Served};
-use crate::correlate::{Case, Finding, Note, Role};
+use crate::correlate::{Case, Note, Role};
 use crate::diagnose::differ::Differ;
 use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question};
@@ -27,10 +28,6 @@ pub(super) struct Findings<'r> {
     /// While live. It gives identifiers in the order in which it tells.
     pub(super) desk: Option<Desk>,
     exchange_row: Option<TakeRow<'r>>,
-    /// What is still to be learned. One after the other, while the code that learns is at hand, this takes least.
-    notes: Vec<Note>,
-    /// The attempts that served exchanges among these, in the same order.
-    attempts: Vec<Leg>,
 }
 
 impl<'r> Findings<'r> {
@@ -46,49 +43,22 @@ impl<'r> Findings<'r> {
             unmeasured: 0,
             desk: None,
             exchange_row,
-            notes: Vec::new(),
-            attempts: Vec::new(),
         }
     }
 }
 
 impl Findings<'_> {
-    /// Takes what the correlator gives out.
-    #[inline]
-    pub(super) fn take(&mut self, finding: Finding<'_>) {
-        match finding {
-            Finding::Attempt(attempt) => self.attempts.push(attempt),
-            Finding::Note(note) => {
-                self.notes.push(note);
-                if self.notes.len() >= TOGETHER {
-                    self.catch_up();
-                }
-            }
-            // These are judged by all that was learned before.
-            Finding::Case(mut case) => {
-                self.catch_up();
-                self.judge(&mut case);
-            }
-            Finding::Provisional { case, contested } => {
-                self.catch_up();
-                self.preview(&case, contested);
-            }
-        }
-    }
-
-    /// Learns all that is still to be learned.
+    /// Learns a lesson, which is empty then.
     #[inline(never)]
-    pub(super) fn catch_up(&mut self) {
-        let (mut notes, mut attempts) = (std::mem::take(&mut self.notes), std::mem::take(&mut self.attempts));
-        let mut rest = attempts.as_slice();
-        notes.iter().for_each(|note| self.learn(note, &mut rest));
-        notes.clear();
-        attempts.clear();
-        (self.notes, self.attempts) = (notes, attempts);
+    pub(super) fn learn(&mut self, lesson: &mut Lesson) {
+        let mut rest = lesson.attempts.as_slice();
+        lesson.notes.iter().for_each(|note| self.learn_from(note, &mut rest));
+        lesson.notes.clear();
+        lesson.attempts.clear();
     }
 
     /// Learns from a note. `attempts` are those of this one and of the ones behind it.
-    fn learn(&mut self, note: &Note, attempts: &mut &[Leg]) {
+    fn learn_from(&mut self, note: &Note, attempts: &mut &[Leg]) {
         match note {
             Note::Served(served) => {
                 let (own, rest) = attempts.split_at_checked(served.attempts.into()).unwrap_or_default();
@@ -136,8 +106,9 @@ impl Findings<'_> {
         }
     }
 
+    /// Judges a case, by all that was learned so far.
     #[inline(never)] // Few are.
-    fn judge(&mut self, case: &mut Case<'_>) {
+    pub(super) fn judge(&mut self, case: &mut Case<'_>) {
         self.diagnoser.take_stand(case);
         let downstream = self.count_case(case);
         let attempts = case.attempts.iter().map(|attempt| attempt.party.exchange.key);
@@ -154,7 +125,7 @@ impl Findings<'_> {
     }
 
     /// Tells of a failure that has not settled, as it looks so far.
-    fn preview(&mut self, case: &Case<'_>, contested: bool) {
+    pub(super) fn preview(&mut self, case: &Case<'_>, contested: bool) {
         if let Some(desk) = self.desk.as_mut().filter(|desk| desk.has_room())
             && let Some(incident) = self.diagnoser.preview(case, contested)
         {
@@ -208,6 +179,3 @@ impl Findings<'_> {
         }
     }
 }
-
-/// Notes that are learned from together: some tens of KB.
-const TOGETHER: usize = 128;

@@ -6,10 +6,10 @@
 //!                   <-- empty ones -------------------
 //! ```
 
-use std::sync::mpsc;
+use std::sync::mpsc::{self, SendError, TrySendError};
 use std::thread;
 
-use crate::analysis::{Above, Analysis, Below};
+use crate::analysis::{Above, Analysis, Below, Learner};
 use crate::capture::Stretch;
 use crate::event::Event;
 use crate::flow::steer::Captured;
@@ -26,27 +26,30 @@ pub(super) trait Feed {
 }
 
 /// The lower half, and the way to the upper one.
-pub(super) struct Lower {
+pub(super) struct Lower<'r> {
     below: Below,
     full: mpsc::SyncSender<Vec<Event>>,
     empty: mpsc::Receiver<Vec<Event>>,
+    learner: Learner<'r>,
 }
 
 /// Gives an analysis all that `read` feeds it.
-pub(super) fn run(analysis: Analysis<'_>, read: impl FnOnce(&mut Lower)) -> Report {
+pub(super) fn run<'r>(analysis: Analysis<'r>, read: impl FnOnce(&mut Lower<'r>)) -> Report {
     let (below, above) = analysis.halves();
     let (full, batches) = mpsc::sync_channel(MOST_BATCHES);
     let (emptied, empty) = mpsc::channel();
     thread::scope(|scope| {
+        let learner = above.learner();
         let above = scope.spawn(move || judge(above, &batches, &emptied));
-        let mut feed = Lower { below, full, empty };
+        let mut feed = Lower { below, full, empty, learner };
         read(&mut feed);
         while feed.below.end() {
             feed.pass_on();
         }
         feed.pass_on();
-        let Lower { below, full, .. } = feed;
+        let Lower { below, full, learner, .. } = feed;
         drop(full);
+        while learner.help() {}
         match above.join() {
             Ok(above) => above.finish(&below.passed()),
             Err(panic) => std::panic::resume_unwind(panic),
@@ -79,7 +82,7 @@ impl Feed for Analysis<'_> {
     }
 }
 
-impl Feed for Lower {
+impl Feed for Lower<'_> {
     #[inline(always)] // Nearly all is decided by what is at hand where it reads.
     fn take(&mut self, captured: &Captured<'_>, _: &Stretch<'_>) {
         self.below.take(captured);
@@ -93,15 +96,26 @@ impl Feed for Lower {
     }
 }
 
-impl Lower {
+impl Lower<'_> {
     #[cold]
     fn pass_on(&mut self) {
         let mut events = self.empty.try_recv().unwrap_or_default();
         events.reserve(BATCH * 2);
         std::mem::swap(self.below.events(), &mut events);
-        // Nobody takes it where the other half panicked, and then its panic is passed on at the end.
-        let _ = self.full.send(events);
+        send_or_learn(&self.full, events, &self.learner);
     }
+}
+
+/// Sends to a thread that may not be ready for it. Meanwhile there is what can be learned for it.
+pub(super) fn send_or_learn<T>(way: &mpsc::SyncSender<T>, item: T, learner: &Learner<'_>) {
+    let mut unsent = way.try_send(item);
+    while let Err(TrySendError::Full(item)) = unsent {
+        unsent = match learner.help() {
+            true => way.try_send(item),
+            false => way.send(item).map_err(|SendError(item)| TrySendError::Disconnected(item)),
+        };
+    }
+    // Nobody takes it where a thread panicked, and then its panic is passed on at the end.
 }
 
 /// Events that are passed on together: some hundred KB, as much as stays near both processors. Each time that one thread has

@@ -314,25 +314,25 @@ impl Watch<'_, '_> {
     }
 
     fn status(&self) -> String {
-        let (stats, totals, _) = self.analysis.measured();
         let drops: u64 = self.live.counters().iter().map(|counters| counters.lost()).sum();
         let own = own::usage();
-        format!(
-            "{} packets, {} exchanges, {} failures, {} upstreams, {} idle closes seen, {drops} packets dropped, {:.1} s of CPU, {} MiB",
-            self.frames,
-            totals.exchanges,
-            self.failures,
-            stats.upstreams.len(),
-            stats.idle_closes(),
-            own.cpu.as_secs_f64(),
-            own.resident_bytes >> 20
-        )
+        self.analysis.measured(|stats, totals, _| {
+            format!(
+                "{} packets, {} exchanges, {} failures, {} upstreams, {} idle closes seen, {drops} packets dropped, {:.1} s of CPU, {} MiB",
+                self.frames,
+                totals.exchanges,
+                self.failures,
+                stats.upstreams.len(),
+                stats.idle_closes(),
+                own.cpu.as_secs_f64(),
+                own.resident_bytes >> 20
+            )
+        })
     }
 
     fn publish(&mut self, serve: &Serve) {
         let Some(snapshot) = &mut self.snapshot else { return };
-        let (stats, totals, coverage) = self.analysis.measured();
-        snapshot.update(stats, &totals, &coverage);
+        self.analysis.measured(|stats, totals, coverage| snapshot.update(stats, totals, coverage));
         snapshot.packets = self.frames;
         for (interface, counters) in self.live.interfaces().iter().zip(self.live.counters()) {
             let counted = metrics::Interface {

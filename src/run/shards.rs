@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
-use crate::analysis::{Above, Analysis, Joined, Part, Passed};
+use crate::analysis::{Above, Analysis, Joined, Learner, Part, Passed};
 use crate::capture::Stretch;
 use crate::event::{Endpoint, Moment};
 use crate::flow::defrag::Reassembled;
@@ -23,17 +23,17 @@ use crate::flow::steer::{Captured, Held, Sent, Steer};
 use crate::limits::{Limits, MOST_SHARDS};
 use crate::report::Report;
 use crate::run::dealing::Dealing;
-use crate::run::halves::Feed;
+use crate::run::halves::{Feed, send_or_learn};
 use crate::shard::Shard;
 use crate::wire::link::LinkType;
 use crate::wire::packet;
 use crate::wire::tls::keylog::Entry;
 
 /// What deals out.
-pub(super) struct Deal {
+pub(super) struct Deal<'r> {
     steer: Steer,
     /// A shard in the same thread, which is the last one of all.
-    own: Option<Worker>,
+    own: Option<Worker<'r>>,
     /// The others.
     hands: Vec<Hand>,
     dealing: Dealing,
@@ -41,6 +41,7 @@ pub(super) struct Deal {
     turns: Vec<u8>,
     to_join: SyncSender<Vec<u8>>,
     emptied: Receiver<Vec<u8>>,
+    learner: Learner<'r>,
     last: Option<Moment>,
 }
 
@@ -90,12 +91,12 @@ struct Steered {
 }
 
 /// Gives an analysis all that `read` feeds it, in so many shards.
-pub(super) fn run(
-    analysis: Analysis<'_>,
+pub(super) fn run<'r>(
+    analysis: Analysis<'r>,
     limits: &Limits,
     count: usize,
     processors: usize,
-    read: impl FnOnce(&mut Deal),
+    read: impl FnOnce(&mut Deal<'r>),
 ) -> Report {
     let has_own = processors == 2;
     let shares = shares(count, has_own);
@@ -104,12 +105,12 @@ pub(super) fn run(
         let (to_join, turns) = sync_channel(MOST_BATCHES);
         let (empty_turns, emptied) = channel();
         let mut ways = Vec::new();
-        let mut workers: Vec<Worker> = Vec::new();
+        let mut workers: Vec<Worker<'_>> = Vec::new();
         for shard in shards {
             let (parts, to_take) = sync_channel(MOST_BATCHES);
             let (taken, to_clear) = channel();
             ways.push(Way { parts: to_take, taken });
-            workers.push(Worker { shard, part: Part::default(), parts, taken: to_clear });
+            workers.push(Worker { shard, part: Part::default(), parts, taken: to_clear, learner: above.learner() });
         }
         let own = if has_own { workers.pop() } else { None };
         let mut hands = Vec::new();
@@ -120,9 +121,19 @@ pub(super) fn run(
             hands.push(Hand { batch: Batch::default(), batches, emptied });
             threads.push(scope.spawn(move || worker.follow(&to_follow, &empty)));
         }
+        let learner = above.learner();
         let above = scope.spawn(move || judge(above, &turns, &empty_turns, &ways));
-        let mut deal =
-            Deal { steer, own, hands, dealing: Dealing::new(&shares), turns: Vec::new(), to_join, emptied, last: None };
+        let mut deal = Deal {
+            steer,
+            own,
+            hands,
+            dealing: Dealing::new(&shares),
+            turns: Vec::new(),
+            to_join,
+            emptied,
+            learner,
+            last: None,
+        };
         read(&mut deal);
         let counters = deal.steer.counters();
         let own = deal.end();
@@ -153,15 +164,16 @@ fn shares(count: usize, has_own: bool) -> Vec<usize> {
 }
 
 /// A shard, and the way from it.
-struct Worker {
+struct Worker<'r> {
     shard: Shard,
     /// What it gave since the last batch.
     part: Part,
     parts: SyncSender<Part>,
     taken: Receiver<Part>,
+    learner: Learner<'r>,
 }
 
-impl Worker {
+impl Worker<'_> {
     /// A shard's thread.
     fn follow(mut self, batches: &Receiver<Batch>, emptied: &Sender<Batch>) -> Shard {
         let mut last = None;
@@ -218,8 +230,7 @@ impl Worker {
 
     fn pass_on(&mut self) {
         let part = self.taken.try_recv().unwrap_or_default();
-        // Nobody takes it where a thread panicked, and then its panic is passed on at the end.
-        let _ = self.parts.send(std::mem::replace(&mut self.part, part));
+        send_or_learn(&self.parts, std::mem::replace(&mut self.part, part), &self.learner);
     }
 
     /// The capture ended with a frame, if it had any: what is open is given out, in parts.
@@ -260,7 +271,7 @@ fn judge<'r>(mut above: Above<'r>, turns: &Receiver<Vec<u8>>, empty: &Sender<Vec
     above
 }
 
-impl Feed for Deal {
+impl Feed for Deal<'_> {
     fn take(&mut self, captured: &Captured<'_>, stretch: &Stretch<'_>) {
         let moment = captured.moment();
         if self.steer.is_time(captured.at) {
@@ -312,17 +323,16 @@ impl Feed for Deal {
     }
 }
 
-impl Deal {
+impl Deal<'_> {
     fn pass_on(&mut self) {
-        let Self { own, hands, turns, to_join, emptied, .. } = self;
+        let Self { own, hands, turns, to_join, emptied, learner, .. } = self;
         for hand in hands {
             let empty = hand.emptied.try_recv().unwrap_or_default();
-            // Nobody takes it where a thread panicked, and then its panic is passed on at the end.
-            let _ = hand.batches.send(std::mem::replace(&mut hand.batch, empty));
+            send_or_learn(&hand.batches, std::mem::replace(&mut hand.batch, empty), learner);
         }
-        own.iter_mut().for_each(Worker::pass_on);
+        own.iter_mut().for_each(|own| own.pass_on());
         let empty = emptied.try_recv().unwrap_or_default();
-        let _ = to_join.send(std::mem::replace(turns, empty));
+        send_or_learn(to_join, std::mem::replace(turns, empty), learner);
     }
 
     /// The capture ended. Gives back the own shard.

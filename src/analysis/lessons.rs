@@ -1,0 +1,143 @@
+//! What settled, on its way to what is made of it. Most is but to be learned from, in the order in which it happened, and who
+//! pairs need not do it himself: whoever has to wait for him may.
+//!
+//! ```text
+//!   Correlator -- notes --> lesson, lesson, ... --> Findings
+//!              -- cases ------------------------->        once all before them was learned
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::analysis::findings::Findings;
+use crate::correlate::served::Leg;
+use crate::correlate::{Finding, Note};
+use crate::diagnose::Question;
+
+/// The way there.
+pub(super) struct Lessons<'r> {
+    shared: Arc<Shared<'r>>,
+    /// The next lesson.
+    lesson: Lesson,
+}
+
+/// Who may learn while he waits.
+pub struct Learner<'r> {
+    shared: Arc<Shared<'r>>,
+}
+
+struct Shared<'r> {
+    /// Whoever has these takes lessons, one after the other.
+    findings: Mutex<Findings<'r>>,
+    desk: Mutex<Lectern>,
+}
+
+/// Lessons that wait.
+#[derive(Default)]
+struct Lectern {
+    waiting: VecDeque<Lesson>,
+    empty: Vec<Lesson>,
+}
+
+/// Notes that are learned from together: while the code that learns is at hand, this takes least.
+#[derive(Default)]
+pub(super) struct Lesson {
+    pub(super) notes: Vec<Note>,
+    /// The attempts that served exchanges among these, in the same order.
+    pub(super) attempts: Vec<Leg>,
+}
+
+impl<'r> Lessons<'r> {
+    pub(super) fn new(findings: Findings<'r>) -> Self {
+        let shared = Shared { findings: Mutex::new(findings), desk: Mutex::default() };
+        Self { shared: Arc::new(shared), lesson: Lesson::default() }
+    }
+
+    /// Who may help.
+    pub(super) fn learner(&self) -> Learner<'r> {
+        Learner { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Takes what the correlator gives out.
+    #[inline]
+    pub(super) fn take(&mut self, finding: Finding<'_>) {
+        match finding {
+            Finding::Attempt(attempt) => self.lesson.attempts.push(attempt),
+            Finding::Note(note) => {
+                self.lesson.notes.push(note);
+                if self.lesson.notes.len() >= TOGETHER {
+                    self.hand_on();
+                }
+            }
+            // These are judged by all that was learned before.
+            Finding::Case(mut case) => self.learned().judge(&mut case),
+            Finding::Provisional { case, contested } => self.learned().preview(&case, contested),
+        }
+    }
+
+    /// Learns all that is still to be learned, and gives what came of it so far.
+    #[inline(never)]
+    pub(super) fn learned(&mut self) -> MutexGuard<'_, Findings<'r>> {
+        let Self { shared, lesson } = self;
+        let mut findings = held(&shared.findings);
+        while shared.teach(&mut findings) {}
+        findings.learn(lesson);
+        findings
+    }
+
+    /// All that came of it.
+    pub(super) fn end(mut self) -> Findings<'r> {
+        let none = Findings::new(Question::default(), 0, None);
+        std::mem::replace(&mut *self.learned(), none)
+    }
+
+    /// What came of what was learned so far, which may not be all.
+    pub(super) fn findings(&self) -> MutexGuard<'_, Findings<'r>> {
+        held(&self.shared.findings)
+    }
+
+    /// A lesson is full: it waits for whoever has time, if there is anybody else.
+    #[inline(never)]
+    fn hand_on(&mut self) {
+        if Arc::strong_count(&self.shared) == 1 {
+            drop(self.learned());
+            return;
+        }
+        let mut desk = held(&self.shared.desk);
+        let next = desk.empty.pop().unwrap_or_default();
+        desk.waiting.push_back(std::mem::replace(&mut self.lesson, next));
+        let is_crowded = desk.waiting.len() > MOST_WAITING;
+        drop(desk);
+        if is_crowded {
+            let mut findings = held(&self.shared.findings);
+            self.shared.teach(&mut findings);
+        }
+    }
+}
+
+impl Learner<'_> {
+    /// Learns a lesson, if one waits and nobody else is learning.
+    pub fn help(&self) -> bool {
+        self.shared.findings.try_lock().is_ok_and(|mut findings| self.shared.teach(&mut findings))
+    }
+}
+
+impl Shared<'_> {
+    /// The next lesson is learned, if one waits.
+    fn teach(&self, findings: &mut Findings<'_>) -> bool {
+        let Some(mut lesson) = held(&self.desk).waiting.pop_front() else { return false };
+        findings.learn(&mut lesson);
+        held(&self.desk).empty.push(lesson);
+        true
+    }
+}
+
+/// Where a thread panicked, its panic is passed on at the end.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes that are learned from together: some tens of KB.
+const TOGETHER: usize = 128;
+/// Lessons that may wait.
+const MOST_WAITING: usize = 16;
