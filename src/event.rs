@@ -8,6 +8,7 @@ pub mod fastcgi;
 pub mod http2;
 pub mod lookup;
 mod message;
+mod prober;
 mod signs;
 pub mod tls;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use crate::event::fastcgi::FastCgiEnd;
 pub use crate::event::http2::{ErrorCode, GoAway, StreamReset};
 pub use crate::event::message::{Excerpt, ForwardedFor, Request, RequestSection, Response, ResponseSection, Signature};
+pub use crate::event::prober::prober;
 pub use crate::event::signs::Signs;
 pub use crate::event::tls::{Tls, Veiled};
 pub use crate::time::{Frame, Moment};

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::correlate::Correlator;
-use crate::correlate::conversation::Exchange;
+use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::pair::{AT_ONCE, LONGEST_PAUSE, MOST_CANDIDATES, Window};
 use crate::correlate::veiled::is_alike;
 use crate::event::Request;
@@ -57,6 +57,30 @@ impl Correlator {
         bear_same(candidate, self.books.exchange(window.follower?)?)
     }
 
+    /// The same in clear, where gateways that name each request say so themselves: attempts that share an identifier which is not
+    /// their client's, and which no other attempt bears, are of one request, however long the gateway paused between them.
+    pub(super) fn is_named_as(&self, front: &Exchange, candidate: &Exchange, window: Window) -> bool {
+        let Some(follower) = window.follower.and_then(|key| self.books.exchange(key)) else { return false };
+        let Some((asked, (one, other))) =
+            front.request.as_ref().zip(candidate.request.as_ref().zip(follower.request.as_ref()))
+        else {
+            return false;
+        };
+        is_same(one, other)
+            && one.marks.iter().any(|mark| {
+                let is_shared = other.marks.contains(mark) && !asked.marks.contains(mark);
+                is_shared && !self.is_borne_beside(*mark, front.key, [candidate.key, follower.key])
+            })
+    }
+
+    /// Whether a mark stands in any request but these two and others that were made for the same exchange.
+    fn is_borne_beside(&self, mark: u64, front: ExchangeKey, these: [ExchangeKey; 2]) -> bool {
+        let bears = |exchange: &Exchange| exchange.request.as_ref().is_some_and(|asked| asked.marks.contains(&mark));
+        let mut others =
+            self.books.exchanges().filter(|other| other.parent != Some(front) && !these.contains(&other.key));
+        others.any(|other| bears(other) && !is_attempt_as(other, self.books.exchange(these[0])))
+    }
+
     fn others_with_same<'a>(
         &'a self,
         front: &'a Exchange,
@@ -68,6 +92,13 @@ impl Correlator {
         let others = others.into_iter().flatten().filter(|key| *key != candidate.key);
         others.filter_map(|key| self.books.exchange(key)).filter(|other| bear_same(candidate, other) == Some(true))
     }
+}
+
+/// Whether a request may be one more attempt at the same: it bears the same request.
+fn is_attempt_as(other: &Exchange, one: Option<&Exchange>) -> bool {
+    one.is_some_and(|one| {
+        other.hosts.client == one.hosts.client && bear_same(one, other) == Some(true) && !has_content(other)
+    })
 }
 
 /// Whether an attempt was answered in a way that gives no reason to try again.

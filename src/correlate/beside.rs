@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::correlate::conversation::Exchange;
+use crate::correlate::conversation::{Exchange, ExchangeKey};
+use crate::correlate::cost::SHORTEST_PATIENCE;
 use crate::correlate::{Party, Try};
 use crate::event::{Moment, Side};
 
@@ -26,11 +27,13 @@ pub(super) fn set_apart<'a>(root: Party<'a>, attempts: &mut Tries<'a>) -> Tries<
         return Tries::new();
     }
     let Some(decisive) = decisive(root.exchange, attempts) else { return Tries::new() };
+    let pages = attempts.iter().map(|attempt| attempt.party).filter(|party| is_page(root.exchange, *party, attempts));
+    let pages: SmallVec<[ExchangeKey; 2]> = pages.map(|party| party.exchange.key).collect();
     let mut apart = Tries::new();
     let mut is_apart = false;
     attempts.retain(|attempt| {
         if attempt.hop == 0 {
-            is_apart = is_beside(root.exchange, attempt.party, decisive);
+            is_apart = pages.contains(&attempt.party.exchange.key) || is_beside(root.exchange, attempt.party, decisive);
         }
         if is_apart {
             apart.push(*attempt);
@@ -42,7 +45,10 @@ pub(super) fn set_apart<'a>(root: Party<'a>, attempts: &mut Tries<'a>) -> Tries<
 
 /// The attempt that the client's answer comes from, or whose failure came right before it.
 fn decisive<'a>(front: &Exchange, attempts: &Tries<'a>) -> Option<Party<'a>> {
-    let own = || attempts.iter().filter(|attempt| attempt.hop == 0).map(|attempt| attempt.party);
+    let own = || {
+        let own = attempts.iter().filter(|attempt| attempt.hop == 0).map(|attempt| attempt.party);
+        own.filter(|party| !is_page(front, *party, attempts))
+    };
     let answer = front.response_start.as_ref().map(|start| start.moment).or(front.over)?;
     let alike = |party: Party<'_>| target(front).is_some() && target(front) == target(party.exchange);
     if front.status().is_some_and(|status| status < 500) {
@@ -64,10 +70,31 @@ fn decisive<'a>(front: &Exchange, attempts: &Tries<'a>) -> Option<Party<'a>> {
         let [.., let_go] = signs(party);
         let before =
             signs(party).into_iter().flatten().filter(|sign| sign.frame < answer.frame).map(|sign| sign.frame).max();
-        let given_up = let_go.is_some_and(|sign| sign.at <= answer.at + LETTING_GO);
+        // What the gateway had hardly waited for it let go of with the rest.
+        let patient = |sign: &Moment| sign.at.since(began(party).at) >= SHORTEST_PATIENCE;
+        let given_up = let_go.filter(patient).is_some_and(|sign| sign.at <= answer.at + LETTING_GO);
         (!is_served(party, answer) && (before.is_some() || given_up)).then_some((before, party))
     };
     own().filter_map(failed).max_by_key(|(before, party)| (alike(*party), *before)).map(|(_, party)| party)
+}
+
+/// Whether a gateway that had failed asked for the page to say so with: a request of its own, for something else than its client's
+/// request and the attempts before.
+fn is_page(front: &Exchange, party: Party<'_>, attempts: &Tries<'_>) -> bool {
+    let asks_else = target(front).zip(target(party.exchange)).is_some_and(|(wanted, asked)| wanted != asked);
+    let own = began(party);
+    let in_order = party.exchange.is_in_order();
+    let failed_before = |attempt: &Try<'_>| {
+        let before = attempt.party;
+        // Of a connection that carried no request nothing tells whether the gateway sends targets on as they come.
+        let as_asked = target(before.exchange) == target(front) || before.exchange.key.number == 0 && in_order;
+        attempt.hop == 0
+            && began(before).frame < own.frame
+            && as_asked
+            && before.exchange.status().is_none_or(|status| status >= 500)
+            && gave_way(before, own)
+    };
+    asks_else && front.status().is_some_and(|status| status >= 500) && attempts.iter().any(failed_before)
 }
 
 /// Whether a request was made beside the decisive one.
@@ -103,17 +130,19 @@ fn gave_way(party: Party<'_>, next: Moment) -> bool {
     seen || given_up || silent
 }
 
-/// What a gateway may act on: the first octets of an answer, a defect in it, the upstream's close, the network's refusal; and
-/// its own close.
-fn signs(Party { exchange, conversation }: Party<'_>) -> [Option<Moment>; 5] {
+/// What a gateway may act on: the first octets of an answer, a defect in it, the end of the stream or of the connection by the
+/// upstream, its word that it did not work on it, the network's refusal; and its own end of it.
+fn signs(Party { exchange, conversation }: Party<'_>) -> [Option<Moment>; 6] {
     let is_last = conversation.highest == exchange.key.number;
     let close = |side| conversation.close(side).filter(|_| is_last).map(|(moment, ..)| moment);
+    let end = |side| exchange.reset_by(side).map(|(moment, _)| moment).or_else(|| close(side));
     [
         exchange.response_start.as_ref().map(|start| start.moment),
         exchange.defect.map(|(moment, _)| moment),
-        close(Side::Server),
+        end(Side::Server),
+        conversation.refused(Side::Server, exchange.key.number),
         conversation.unreachable.first().map(|(moment, _)| *moment).filter(|_| exchange.key.number == 0),
-        close(Side::Client),
+        end(Side::Client),
     ]
 }
 

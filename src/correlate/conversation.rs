@@ -133,6 +133,8 @@ pub struct Exchange {
     pub identified: bool,
     /// Whether it would explain that another attempt was made for an exchange.
     pub wanted: bool,
+    /// Whether a single exchange of its gateway's was open when it began: whatever it was made for, it was that.
+    pub(super) for_one: bool,
     /// How sure that is.
     pub pairing: Pairing,
     /// The attempts made for this one.
@@ -303,6 +305,13 @@ impl Conversation {
         Some(syn_ack.at.since(self.opened.at))
     }
 
+    /// When a side said that it did not work on an exchange, nor on those behind it.
+    #[must_use]
+    pub fn refused(&self, by: Side, number: u32) -> Option<Moment> {
+        let multiplexed = self.multiplexed.as_deref()?;
+        multiplexed.refused(by, number).map(|(moment, _)| moment)
+    }
+
     /// Whether octets of it are missing from the capture.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
@@ -344,6 +353,7 @@ impl Exchange {
             offered: false,
             identified: false,
             wanted: false,
+            for_one: false,
             pairing: Pairing::Possible,
             attempts: SmallVec::new(),
             weight: 0,
@@ -397,7 +407,9 @@ impl Exchange {
     /// Whether it went as it should up to the content of the answer.
     #[must_use]
     pub fn begins_in_order(&self) -> bool {
-        let good = |response: &&Response| (200..500).contains(&response.status) && !response.cut;
+        let good = |response: &&Response| {
+            (200..500).contains(&response.status) && !response.cut && response.fields <= SMALLEST_FIELD_LIMIT
+        };
         let asked = self.request_end.map(|(end, _)| end);
         let (Some(answer), Some(asked), Some(start)) =
             (self.response.as_ref().filter(good), asked, self.response_start.as_ref())
@@ -474,3 +486,5 @@ impl Exchange {
 
 /// No gateway has a smaller default limit for a response's header section, in octets.
 pub const SMALLEST_HEAD_LIMIT: u64 = 4000;
+/// The same in fields: Envoy's; HAProxy has one more.
+pub const SMALLEST_FIELD_LIMIT: u16 = 100;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::correlate::Correlator;
-use crate::correlate::conversation::Exchange;
+use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::fit::{Fit, gives_no_reason, is_at_once, mismatch, surprise};
 use crate::correlate::pair::{AT_ONCE, CLOCK_SLACK, LONGEST_PAUSE, Opening, Window};
 use crate::event::{FirstSeen, Moment};
@@ -30,7 +30,10 @@ impl Correlator {
         if candidate.is_answered() && candidate.status() != front.status() && self.is_unlike(front, candidate.key) {
             return None;
         }
-        let again = if front.veiled.is_some() { self.is_made_again_as(candidate, window) } else { None };
+        let again = match front.veiled {
+            Some(_) => self.is_made_again_as(candidate, window),
+            None => self.is_named_as(front, candidate, window).then_some(true),
+        };
         if again == Some(false) || window.next.is_none() && self.was_made_again(front, candidate, window) {
             return None;
         }
@@ -64,10 +67,12 @@ impl Correlator {
             if window.opening == Opening::Request && front.request_end.is_some_and(is_older) {
                 return None;
             }
-            // Another attempt followed: at once, or, at the same endpoint, after the gateway's pauses.
+            // Another attempt followed: at once; or after the gateway's pauses, at the same endpoint, or wherever it was made for
+            // nobody else.
             let again = next == candidate.server;
-            let pause = if again { LONGEST_PAUSE } else { AT_ONCE };
-            let follows = start <= AT_ONCE || again && window.opening != Opening::Request && start <= pause;
+            let pauses = again || candidate.for_one && self.is_identified(window.follower);
+            let pause = if pauses { LONGEST_PAUSE } else { AT_ONCE };
+            let follows = start <= AT_ONCE || pauses && window.opening != Opening::Request && start <= pause;
             let precedes = end.is_none_or(|end| end <= pause);
             // A gateway that is short of time begins late, and then tries again at once all the same.
             let alone = || end.is_some_and(is_at_once) && self.is_alone(front, candidate.key);
@@ -109,6 +114,11 @@ impl Correlator {
         Some(Fit { cost: start + end + penalty + waited, tighter: start.min(end), key: candidate.key, unknown })
     }
 
+    /// Whether an identifier tells whose an attempt was.
+    fn is_identified(&self, attempt: Option<ExchangeKey>) -> bool {
+        attempt.and_then(|key| self.books.exchange(key)).is_some_and(|attempt| attempt.identified)
+    }
+
     /// Whether an attempt that nothing came of may have been given up by the end of a window: nobody gives up at once, and
     /// nobody tries on after he has.
     fn was_given_up(&self, front: &Exchange, candidate: &Exchange, window: Window) -> bool {
@@ -122,7 +132,10 @@ impl Correlator {
                 let is_whole = conversation.multiplexed.is_none() && !conversation.is_incomplete();
                 is_whole && conversation.first_close().is_none()
             });
-        waited >= SHORTEST_PATIENCE && tried.is_none_or(|tried| tried <= window.until + AT_ONCE) && !is_kept
+        // A SYN that goes on most likely is another exchange's; but some gateways open connections for whoever comes next.
+        let goes_on = tried.is_some_and(|tried| tried > window.until + AT_ONCE)
+            && (candidate.key.number > 0 || !self.is_alone(front, candidate.key));
+        waited >= SHORTEST_PATIENCE && !goes_on && !is_kept
     }
 }
 

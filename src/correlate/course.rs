@@ -36,6 +36,8 @@ impl Correlator {
             attempt.response_start.as_ref().map(|start| start.moment),
             attempt.defect.map(|(moment, _)| moment),
             attempt.last_response,
+            attempt.stream_reset().map(|(moment, _)| moment),
+            conversation.refused(Side::Server, attempt.key.number),
             closes(conversation, Side::Server),
             closes(conversation, Side::Client),
         ]

@@ -6,6 +6,7 @@ use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::marks::shared;
 use crate::correlate::pair::Window;
 use crate::correlate::veiled;
+use crate::event::{Request, Signs};
 
 /// How improbable it is that a candidate stands where it does by chance: the less the better. The cost is the sum of the
 /// logarithms of its slacks, in thousandths: one tight end and a loose one are worth more than two halfway ends.
@@ -42,6 +43,11 @@ pub(super) fn is_at_once(slack: Duration) -> bool {
     surprise(slack) <= TIGHT
 }
 
+/// Whether a request is the health check of who sent it, made for nobody.
+pub(super) fn is_anothers_check(wanted: &Request, sent: &Request) -> bool {
+    sent.signs.has(Signs::PROBER) && !wanted.signs.has(Signs::PROBER)
+}
+
 /// What speaks against a candidate that may have given a reason for what follows; `None` where it cannot be.
 pub(super) fn mismatch(front: &Exchange, candidate: &Exchange, window: Window) -> Option<u32> {
     if front.veiled.is_some() || candidate.veiled.is_some() {
@@ -49,7 +55,7 @@ pub(super) fn mismatch(front: &Exchange, candidate: &Exchange, window: Window) -
     }
     let mut penalty = 0;
     if let (Some(wanted), Some(sent)) = (&front.request, &candidate.request) {
-        if wanted.method() != sent.method() {
+        if wanted.method() != sent.method() || is_anothers_check(wanted, sent) {
             return None;
         }
         if wanted.content_length.zip(sent.content_length).is_some_and(|(wanted, sent)| wanted != sent) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Hosts};
+use crate::correlate::fit::is_anothers_check;
 use crate::correlate::gateway::Host;
 use crate::correlate::index::LAST;
 use crate::correlate::marks::of_client;
@@ -131,7 +132,12 @@ impl Correlator {
         let siblings = parent.hosts.client == attempt.hosts.client && parent.hosts.server != attempt.hosts.client;
         let itself = parent.key.connection == attempt.key.connection || parent.server == attempt.server;
         let late = parent.over.is_some() || parent.started.at > attempt.started.at;
-        if late || siblings || itself || !self.places.may_nest(attempt.place, parent.place) {
+        let check = parent
+            .request
+            .as_ref()
+            .zip(attempt.request.as_ref())
+            .is_some_and(|(one, other)| is_anothers_check(one, other));
+        if check || late || siblings || itself || !self.places.may_nest(attempt.place, parent.place) {
             return None;
         }
         // What a gateway asks of an upstream does not come back to the gateway: requests that look alike do.

@@ -56,6 +56,11 @@ impl Entry {
         Self { started, over: Timestamp::from_nanos(i64::MAX), key, place, is_blank: false }
     }
 
+    /// Whether it is not over.
+    pub(super) fn is_open(&self) -> bool {
+        self.over == Timestamp::from_nanos(i64::MAX)
+    }
+
     fn place(&self) -> (Timestamp, ExchangeKey) {
         (self.started, self.key)
     }
@@ -116,6 +121,12 @@ impl Index {
             }
         }
         false
+    }
+
+    /// Those of an address, the latest one first.
+    pub(super) fn latest(&self, host: Host) -> impl Iterator<Item = &Entry> {
+        let line = self.lines.get(host.index());
+        line.into_iter().flat_map(|line| line.entries.iter().rev()).filter(|entry| !entry.is_blank)
     }
 
     /// How many began from `from` up to and with `until`.

@@ -244,8 +244,15 @@ impl Correlator {
         }
         self.books.begin(conversation);
         let begins = matches!(opened.first, FirstSeen::Syn | FirstSeen::Quoted);
-        if begins && opened.server.port() != NAME_SERVER {
-            self.begin(ExchangeKey { connection, number: 0 }, moment);
+        if begins
+            && opened.server.port() != NAME_SERVER
+            && let Some(client) =
+                self.begin(ExchangeKey { connection, number: 0 }, moment).map(|begun| begun.hosts.client)
+        {
+            let for_one = self.has_one_open_front(client);
+            if let Some(begun) = self.books.exchange_mut(ExchangeKey { connection, number: 0 }) {
+                begun.for_one = for_one;
+            }
         }
     }
 

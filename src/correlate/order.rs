@@ -19,7 +19,7 @@ use crate::correlate::gateway::Host;
 use crate::correlate::pair::{CERTAIN, CLOCK_SLACK};
 use crate::correlate::places::Place;
 use crate::correlate::{Correlator, Pairing};
-use crate::event::ConnectionId;
+use crate::event::{ConnectionId, Signs};
 use crate::mark::mark;
 use crate::time::Timestamp;
 
@@ -123,6 +123,7 @@ struct Answer {
 /// What is compared of an exchange that was answered.
 #[derive(Clone, Copy, Debug)]
 struct Content {
+    /// The mark of the method; another one where it is a health prober's.
     method: u64,
     target: u64,
     length: Option<u64>,
@@ -133,7 +134,7 @@ impl Content {
     fn of(exchange: &Exchange) -> Option<Self> {
         let request = exchange.request.as_ref()?;
         Some(Self {
-            method: request.method_mark,
+            method: request.method_mark ^ u64::from(request.signs.has(Signs::PROBER)),
             target: request.target_mark,
             length: exchange.response.as_ref().and_then(|response| response.content_length),
             status: exchange.status()?,

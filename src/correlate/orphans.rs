@@ -2,6 +2,7 @@
 
 use crate::correlate::Correlator;
 use crate::correlate::conversation::{Exchange, ExchangeKey};
+use crate::correlate::gateway::Host;
 use crate::correlate::index::{Entry, LAST};
 use crate::correlate::pair::{CLOCK_SLACK, MOST_LOOKED_AT, UNSEEN_REQUEST, Window};
 use crate::correlate::places::Place;
@@ -43,6 +44,14 @@ impl Correlator {
         let entries = backs.flat_map(move |back| self.orphans.between(back, from, until));
         let mut is_behind = self.places.behind(front.place);
         entries.filter(move |entry| is_behind(entry.place)).map(|entry| entry.key)
+    }
+
+    /// Whether a gateway that begins an attempt has a single exchange open of those that it may make one for.
+    pub(super) fn has_one_open_front(&self, client: Host) -> bool {
+        let fronts = self.gateways.akin(client).each();
+        let latest = fronts.flat_map(|front| self.unsettled.latest(front).take(MOST_LOOKED_AT));
+        let mut open = latest.filter(|front| front.is_open() && !self.places.is_upstream_only(front.place));
+        open.next().is_some() && open.next().is_none()
     }
 
     /// Exchanges of the gateway that made an attempt: those that may still want one, and were open when it began.

@@ -35,6 +35,16 @@ pub(super) struct Window {
     pub(super) opening: Opening,
 }
 
+/// What was found for a window.
+struct Next {
+    key: ExchangeKey,
+    pairing: Pairing,
+    /// Whether another attempt follows.
+    is_followed: bool,
+    /// Whether an identifier tells that it bears the same request as that one.
+    is_named: bool,
+}
+
 /// What stands at the beginning of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opening {
@@ -59,10 +69,10 @@ impl Correlator {
         // Where it is a guess which attempt served it, so many were under way that one more would be a guess upon a guess.
         let is_guessed = |pairing: &Pairing| *pairing == Pairing::Possible;
         let served = front.status().is_some_and(|status| status < 500);
-        let most = if served && attempts.iter().any(|(_, pairing)| is_guessed(pairing)) { 0 } else { MOST_ATTEMPTS };
-        for _ in 0..most {
-            let Some((fit, pairing, is_followed)) = self.next_fit(key, &attempts) else { break };
-            if is_followed && (self.may_be_probe(fit) || self.is_disputed(key, fit)) {
+        let is_guess = served && attempts.iter().any(|(_, pairing)| is_guessed(pairing));
+        for _ in 0..MOST_ATTEMPTS {
+            let Some(Next { key: fit, pairing, is_followed, is_named }) = self.next_fit(key, &attempts) else { break };
+            if !is_named && (is_guess || is_followed && (self.may_be_probe(fit) || self.is_disputed(key, fit))) {
                 break;
             }
             self.believe(key, fit, pairing, attempts.is_empty());
@@ -175,14 +185,14 @@ impl Correlator {
     }
 
     /// The best candidate for a stretch of the exchange that no attempt accounts for yet.
-    /// And whether another attempt follows that stretch.
-    fn next_fit(&self, key: ExchangeKey, attempts: &[(ExchangeKey, Pairing)]) -> Option<(ExchangeKey, Pairing, bool)> {
+    fn next_fit(&self, key: ExchangeKey, attempts: &[(ExchangeKey, Pairing)]) -> Option<Next> {
         let front = self.books.exchange(key).filter(|front| self.has_orphans(front))?;
         let windows = self.windows(front, attempts);
-        windows
-            .into_iter()
-            .rev()
-            .find_map(|window| self.best_fit(front, window).map(|(fit, pairing)| (fit, pairing, window.next.is_some())))
+        windows.into_iter().rev().find_map(|window| {
+            let (key, pairing) = self.best_fit(front, window)?;
+            let is_named = self.books.exchange(key).is_some_and(|fit| self.is_named_as(front, fit, window));
+            Some(Next { key, pairing, is_followed: window.next.is_some(), is_named })
+        })
     }
 
     /// The stretches before, between and after the attempts.
@@ -244,6 +254,10 @@ impl Correlator {
                 if front.veiled.is_some() && self.is_made_again_as(candidate, window) == Some(true) {
                     let alone = self.is_alone(front, key);
                     made_again = Some((key, if alone { Pairing::Certain } else { Pairing::Likely }));
+                } else if self.is_named_as(front, candidate, window) {
+                    // As sure as the one that it was followed by.
+                    let follower = window.follower.and_then(|follower| self.books.exchange(follower));
+                    made_again = Some((key, follower.map_or(Pairing::Possible, |follower| follower.pairing)));
                 }
                 fits.push(cost);
             }

@@ -59,6 +59,10 @@ impl Correlator {
                 break;
             }
             let outcome = lookup.outcome(given);
+            // Who asks anew waits for the new answer, and for the old one no longer.
+            if matches!(outcome, Outcome::Silent(_)) && asked_again(self.names.before(given), lookup) {
+                continue;
+            }
             if let Some(stand) = self.stand(front, lookup, outcome, given) {
                 stands.push((stand, lookup, outcome));
             }
@@ -109,7 +113,8 @@ impl Correlator {
         let end = match outcome {
             Outcome::Silent(_) | Outcome::Rejected(_) => {
                 let waited = given.at.since(lookup.began.at.max(front.started.at));
-                if waited < SHORTEST_PATIENCE {
+                let (_, last) = decides.put_by(given)?;
+                if waited < SHORTEST_PATIENCE || front.started.at.since(last.at) > LONGEST_SILENCE {
                     return None;
                 }
                 UNRESOLVED
@@ -202,6 +207,12 @@ impl Correlator {
     }
 }
 
+/// Whether the same was asked anew after a lookup, from the same address. `recent` are the latest ones first.
+fn asked_again<'a>(recent: impl Iterator<Item = &'a Lookup>, lookup: &Lookup) -> bool {
+    let mut later = recent.take_while(|later| later.began.frame > lookup.began.frame);
+    later.any(|later| later.name == lookup.name && later.client.ip() == lookup.client.ip())
+}
+
 /// Whether an exchange got an error, or nothing at all.
 fn lacks(exchange: &Exchange) -> bool {
     exchange.status().is_none_or(|status| status >= 500)
@@ -212,6 +223,8 @@ fn given(exchange: &Exchange) -> Option<Moment> {
     exchange.response_start.as_ref().map(|start| start.moment).or(exchange.over)
 }
 
+/// Who has heard nothing asks again sooner than this, or has given up: 5 s is what resolvers wait by default.
+const LONGEST_SILENCE: Duration = Duration::from_secs(11);
 /// No gateway waits less than this for an answer.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
 /// The cost of an end at which nothing came.

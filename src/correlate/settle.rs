@@ -12,7 +12,7 @@ use crate::correlate::crowd::has_failed;
 use crate::correlate::due::Wait;
 use crate::correlate::pair::{AT_ONCE, Opening};
 use crate::correlate::{Case, Correlator, Finding, Pairing, Role, Try, beside};
-use crate::event::{ConnectionId, GoneWhy, Moment, Side};
+use crate::event::{ConnectionId, Ending, GoneWhy, Moment, Side};
 use crate::time::Timestamp;
 
 impl Correlator {
@@ -261,14 +261,14 @@ impl Correlator {
         let in_flight = open
             .iter()
             .find(|exchange| exchange.key.number > 0 && exchange.over.is_none() && exchange.request_head.is_some());
-        if let Some(since) =
-            in_flight.map(|exchange| exchange.started.at).filter(|_| conversation.first_close().is_none())
-        {
+        let untold = |exchange: &Exchange| by == Side::Server && exchange.response_start.is_none();
+        let begun = in_flight.map(|exchange| (exchange.started.at, untold(exchange)));
+        if let Some((since, untold)) = begun.filter(|_| conversation.first_close().is_none()) {
             let whose = if by == Side::Client { conversation.client } else { conversation.server };
             if self.cut_short.len() >= MOST_CUT_SHORT {
                 self.cut_short.pop_front();
             }
-            self.cut_short.push_back(CutShort { since, at: moment.at, whose: whose.ip(), connection });
+            self.cut_short.push_back(CutShort { since, untold, at: moment.at, whose: whose.ip(), connection });
         }
     }
 
@@ -278,20 +278,24 @@ impl Correlator {
             *connection == exchange.key.connection
                 || attempts.iter().any(|attempt| attempt.party.exchange.key.connection == *connection)
         };
-        let Some(over) = exchange.over.filter(|_| exchange.response_start.is_none()) else { return 0 };
+        let is_whole = exchange.response_end.is_some_and(|end| end.how != Ending::Truncated);
+        let Some(over) = exchange.over.filter(|_| !is_whole) else { return 0 };
         let age = over.at.since(exchange.started.at);
         // What has waited equally long has come to the same time-out.
         let timed_out = |other: &CutShort| {
             age >= SHORTEST_TIMEOUT && other.at.since(other.since).abs_diff(age) <= (age / 20).max(AT_ONE_MOMENT)
         };
-        let with_it = |other: &&CutShort| {
+        let is_at_once = |other: &CutShort| {
             let span = other.at.since(over.at).max(over.at.since(other.at));
-            span <= AT_ONE_MOMENT
-                && !own(&other.connection)
-                && !timed_out(other)
-                && self.gateways.same(exchange.server.ip(), other.whose)
+            span <= AT_ONE_MOMENT && !own(&other.connection) && self.gateways.same(exchange.server.ip(), other.whose)
         };
-        self.cut_short.iter().filter(with_it).count()
+        let with_it = |other: &&CutShort| is_at_once(other) && !timed_out(other);
+        if exchange.response_start.is_none() {
+            return self.cut_short.iter().filter(with_it).count();
+        }
+        // Contents that stopped may be given up at one moment with others. Clients that have not been answered are told so.
+        let untold = |other: &&CutShort| is_at_once(other) && other.untold;
+        self.cut_short.iter().filter(untold).count()
     }
 }
 
@@ -300,6 +304,8 @@ impl Correlator {
 pub(super) struct CutShort {
     /// When the request had begun.
     since: Timestamp,
+    /// Whether it was the server's end, and had not answered.
+    untold: bool,
     at: Timestamp,
     whose: IpAddr,
     connection: ConnectionId,

@@ -117,7 +117,9 @@ fn unanswered(attempt: &Attempt<'_>) -> Option<Verdict> {
                 .unknown("whether the host is down, or has another address by now"),
         );
     }
-    let grade = if repeats > 0 { Grade::Proven } else { Grade::Consistent };
+    // A gateway that opens connections for whoever comes next goes on when one of its clients has its error.
+    let goes_on = attempt.given.is_some_and(|given| given.at.frame < last.frame);
+    let grade = if repeats > 0 && !goes_on { Grade::Proven } else { Grade::Consistent };
     let verdict = Verdict::new(
         Cause::ConnectTimeout,
         grade,

@@ -9,7 +9,7 @@ use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade};
 use crate::diagnose::{request, response};
-use crate::event::{DefectKind, ErrorCode, Moment, Side};
+use crate::event::{DefectKind, Ending, ErrorCode, Moment, Side};
 
 /// How the stream failed; `None` if it did not.
 #[must_use]
@@ -17,6 +17,7 @@ pub fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
     not_spoken(attempt)
         .or_else(|| reset_by_upstream(attempt))
         .or_else(|| went_away(attempt))
+        .or_else(|| cut_short(attempt))
         .or_else(|| complaint(attempt))
         .or_else(|| given_up(attempt))
         .or_else(|| lost(attempt))
@@ -132,6 +133,33 @@ fn went_away(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     verdict.detail = code.name();
     Some(verdict)
+}
+
+/// The upstream ended the stream before it had sent all of the content that it had declared (RFC 9113 section 8.1.1).
+fn cut_short(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let exchange = attempt.exchange;
+    let declared = exchange.response.as_ref()?.content_length?;
+    let end = exchange.response_end.filter(|end| end.how == Ending::Truncated && end.content < declared)?;
+    let before = |moment: Moment| moment.frame <= end.moment.frame;
+    let is_closed = attempt.server_close().is_some_and(|(close, ..)| before(close));
+    let served = attempt.given.is_some_and(|given| given.whole && given.status.is_some_and(|status| status < 500));
+    if is_closed || exchange.stream_reset().is_some_and(|(moment, _)| before(moment)) || served {
+        return None;
+    }
+    let server = attempt.conversation.server;
+    let sent = format!("{} of {declared} octets of content", end.content);
+    Some(
+        Verdict::new(
+            Cause::TruncatedBody,
+            Grade::Proven,
+            format!("END_STREAM after {sent}"),
+            format!("{server} ended its response in the middle of the content: {sent}"),
+        )
+        .detail("end_stream")
+        .proof(exchange.started, Actor::Gateway, "the request begins")
+        .proof(end.moment, Actor::Upstream, format!("END_STREAM after {sent}: malformed (RFC 9113 section 8.1.1)"))
+        .rules_out(Cause::StalledBody, "the upstream ended the stream", Some(end.moment.frame)),
+    )
 }
 
 /// A side complained that the other one broke a rule.

@@ -381,7 +381,11 @@ const MOST_SILENCES: usize = 256;
 #[must_use]
 pub fn unknown(case: &Case<'_>) -> Verdict {
     let exchange = case.root.exchange;
-    let what = if exchange.response_start.is_some() { "answered with an error" } else { "gave no answer" };
+    let what = match exchange.status() {
+        Some(status) if status < 500 => "broke its answer off",
+        _ if exchange.response_start.is_some() => "answered with an error",
+        _ => "gave no answer",
+    };
     let mut verdict = Verdict::new(
         Cause::Unknown,
         Grade::Undetermined,
@@ -439,16 +443,26 @@ pub(super) fn may_have_died(case: &Case<'_>, judged: &[Judged<'_>], at: Moment) 
         })
 }
 
+/// When the gateway let go of its client: where its answer had begun, as it closed.
+#[must_use]
+pub fn let_go(case: &Case<'_>, given: Moment) -> Moment {
+    let Party { exchange, conversation } = case.root;
+    let closed = conversation.close(Side::Server).map(|(moment, ..)| moment);
+    closed.filter(|_| exchange.response_start.is_some()).unwrap_or(given)
+}
+
 /// The gateway dropped a request in flight, and many other connections at the same moment.
 #[must_use]
 pub fn crash(case: &Case<'_>, at: Moment, others: usize) -> Verdict {
+    let has_begun = case.root.exchange.response_start.is_some();
+    let said = if has_begun { "closes in the middle of its answer" } else { "closes without an answer" };
     let mut verdict = Verdict::new(
         Cause::GatewayCrash,
         Grade::Consistent,
         format!("the gateway closed {others} connections at once"),
         format!("the gateway itself closed this and {others} other connections within milliseconds, requests in flight; no upstream acted first"),
     )
-    .proof_on(Leg::Downstream, at, Actor::Gateway, "closes without an answer");
+    .proof_on(Leg::Downstream, at, Actor::Gateway, said);
     for attempt in &case.attempts {
         if let Some((moment, ..)) = attempt.party.conversation.close(Side::Client) {
             verdict = verdict.proof(moment, Actor::Gateway, "closes the upstream leg as well");

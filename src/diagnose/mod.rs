@@ -7,6 +7,7 @@ pub mod cause;
 mod compose;
 pub mod connect;
 mod cut;
+mod departure;
 pub mod differ;
 pub mod endpoints;
 pub mod episode;
@@ -36,6 +37,7 @@ pub mod resolve;
 pub mod response;
 mod served;
 mod shared;
+mod spoken;
 pub mod tls;
 mod veiled;
 mod verdicts;
@@ -64,7 +66,7 @@ use crate::diagnose::pools::Pools;
 use crate::diagnose::probes::Sent;
 use crate::diagnose::product::Recognition;
 use crate::diagnose::recognition::Products;
-use crate::diagnose::verdicts::{ended_by_gateway, judge_attempt, take_verdict};
+use crate::diagnose::verdicts::{judge_attempt, take_verdict};
 use crate::event::{Endpoint, Moment, Side};
 use crate::stats::{Stats, Taken};
 use crate::time::Timestamp;
@@ -219,13 +221,9 @@ impl Diagnoser {
         }
         let given = evidence::given(case)?;
         let mut judged = self.judge_attempts(case, Some(given));
-        let failed_before = verdicts::failed_before(&judged, given);
         let error = exchange.status().is_some_and(|status| self.is_asked(status));
         let no_answer = exchange.status().is_none() && !exchange.is_answered();
-        // What was made good is no reason to leave.
-        let made_good = given.whole && exchange.status().is_some_and(|status| status < 400);
-        let failed = failed_before.filter(|_| !made_good && !ended_by_gateway(&judged, given));
-        if let Some(mut verdict) = local::client_abort(case, given, failed) {
+        if let Some(mut verdict) = departure::judge(case, &judged, given, stats.as_deref()) {
             if case.root.conversation.reset(Side::Client).is_none() {
                 // A client that merely stopped sending may have had its answer.
                 self.doubt_absence(&mut verdict, exchange.started.at, given.at.at);
@@ -264,9 +262,12 @@ impl Diagnoser {
         } else if !given.whole && exchange.response_end.is_some_and(|end| end.how == crate::event::Ending::Truncated) {
             Kind::BrokenSuccess
         } else if let Some(last) = judged.iter().rev().find(|judged| judged.attempt.hop == 0) {
+            let is_error = exchange.status().is_some_and(|status| status >= 400);
             match last.verdict {
-                Some(_) if exchange.status().is_some_and(|status| status >= 400) => return None,
+                Some(_) if is_error => return None,
                 Some(_) => Kind::BrokenSuccess,
+                // Nobody was served by an error that is the gateway's own.
+                None if is_error && last.view.exchange.status() != exchange.status() => return None,
                 None => Kind::Masked,
             }
         } else {
@@ -284,10 +285,10 @@ impl Diagnoser {
             .map(|last| last.attempt.party.exchange)
             .is_none_or(|last| last.key.number > 0 && last.defect.is_none())
             && judged.iter().all(|judged| judged.view.server_close().is_none() || judged.view.gateway_closed_first())
-            && local::may_have_died(case, &judged, given.at);
+            && local::may_have_died(case, &judged, local::let_go(case, given.at));
         let verdict = match kind {
-            Kind::GatewayError if exchange.response_start.is_none() && case.closed_with_it >= 2 && gateway_first => {
-                local::crash(case, given.at, case.closed_with_it)
+            Kind::GatewayError | Kind::BrokenSuccess if case.closed_with_it >= 2 && gateway_first => {
+                local::crash(case, local::let_go(case, given.at), case.closed_with_it)
             }
             // Whose the failed attempt was is a guess, and nobody saw it fail.
             Kind::Masked if self.cut_targets && cut::is_guess(case, &judged) => return None,
@@ -314,6 +315,7 @@ impl Diagnoser {
             },
         };
         self.remember_lookup(case, &verdict);
+        let verdict = departure::doubt(given, &judged, spoken::weigh(case, verdict));
         let verdict = if kind == Kind::Masked { verdict } else { verdicts::doubt_twin(case, verdict) };
         Some(self.incident(kind, case, judged, verdict))
     }
@@ -349,7 +351,7 @@ impl Diagnoser {
     }
 
     fn without_attempt(&self, case: &Case<'_>, root: IpAddr) -> Verdict {
-        if let Some(verdict) = resolve::judge(case, case.root.exchange).or_else(|| neighbour::judge(case)) {
+        if let Some(verdict) = spoken::judge(case).or_else(|| resolve::or_link(case)) {
             return verdict;
         }
         if let Some(verdict) = self.idle.judge(case).filter(|_| case.upstream_visible) {

@@ -1,10 +1,15 @@
 //! Phases response_head and response_body: the upstream had the request, and nothing came back, or too late, or no more.
 
+mod hasty;
+
 use std::time::Duration;
 
+use crate::correlate::conversation::ResponseEnd;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Coverage, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade, Leg};
+use crate::diagnose::no_answer::hasty::{dropped_on_interim, let_go, too_soon};
+pub(super) use crate::diagnose::no_answer::hasty::{was_broken_off, was_let_go_at_once};
 use crate::diagnose::request;
 use crate::diagnose::response::{how, server_moved_first};
 use crate::diagnose::tls;
@@ -105,17 +110,6 @@ fn maybe_unread(attempt: &Attempt<'_>, worked: Duration) -> bool {
     worked <= LONGEST_UNREAD && (attempt.exchange.reused || !attempt.endpoint_responds())
 }
 
-/// Whether the gateway itself broke its request off, soon after it had begun it, and had heard nothing: as one does that cannot send
-/// a content once more.
-pub(super) fn was_broken_off(attempt: &Attempt<'_>) -> bool {
-    let exchange = attempt.exchange;
-    let closed = attempt.gateway_close().filter(|_| attempt.gateway_closed_first());
-    exchange.request_start.is_some()
-        && exchange.request_end.is_none()
-        && exchange.response_start.is_none()
-        && closed.is_some_and(|(closed, ..)| closed.at.since(exchange.started.at) < SHORTEST_WAIT)
-}
-
 /// The gateway gave up waiting.
 pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange;
@@ -133,7 +127,7 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     // A header section that was completed only behind the gateway's close was none to it.
     let complete = |response: &Response| closed.is_none_or(|(_, closing, _)| response.head_end() <= closing.peer_sent);
     let in_body = in_time && exchange.response.as_ref().is_some_and(complete);
-    if in_body && exchange.response_end.is_some_and(|end| end.how != Ending::Truncated) {
+    if in_body && exchange.response_end.is_some_and(|end| end.how != Ending::Truncated && !ended_late(attempt, end)) {
         return None;
     }
     let answered = attempt.given.filter(|given| given.status.is_none_or(|status| status >= 500));
@@ -184,6 +178,9 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
     if let Some((closed, ..)) = closed.filter(|_| hardly_waited && attempt.given.is_none() && has_nothing) {
         return Some(let_go(attempt, closed, waited, in_body));
     }
+    if waited < SHORTEST_PATIENCE && visible {
+        return Some(too_soon(attempt, until, waited, in_body));
+    }
     let summary = if in_body {
         format!("{server} stopped sending in the middle of its response; the gateway gave up after {}", span(waited))
     } else {
@@ -223,48 +220,6 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
         );
     }
     Some(verdict)
-}
-
-/// The gateway closed although it had hardly waited, and its client's leg is not visible: most likely the client left.
-fn let_go(attempt: &Attempt<'_>, closed: Moment, waited: Duration, in_body: bool) -> Verdict {
-    let server = attempt.conversation.server;
-    let (other, doing) = match in_body {
-        true => (Cause::StalledBody, "was sending its response"),
-        false => (Cause::ResponseTimeout, "had the request"),
-    };
-    let verdict = Verdict::new(
-        Cause::ClientAbort,
-        Grade::Consistent,
-        format!("the gateway closed after no more than {}", span(waited)),
-        format!(
-            "{server} {doing}, and the gateway closed after no more than {}: most likely its client had left",
-            span(waited)
-        ),
-    )
-    .proof(attempt.exchange.started, Actor::Gateway, "the request begins")
-    .proof(closed, Actor::Gateway, "closes first")
-    .rules_out(Cause::ClosedWithoutResponse, "the upstream did not close first", Some(closed.frame))
-    .or_else(Some(other), "a time-out, if the gateway's is as short as that")
-    .or_else(None, "the gateway had no use for the rest of the answer: a copy of a request, a limit, a reload");
-    verdict.unknown("what the client did: its leg is not visible")
-}
-
-/// All that came was an interim response (RFC 9110 section 15.2), and the gateway gave up right behind it.
-fn dropped_on_interim(attempt: &Attempt<'_>, interim: Moment, until: Moment) -> Verdict {
-    let server = attempt.conversation.server;
-    let waited = span(until.at.since(interim.at));
-    Verdict::new(
-        Cause::Unknown,
-        Grade::Undetermined,
-        format!("an interim response (1xx), and the gateway gave up {waited} later"),
-        format!(
-            "{server} sent an interim response (1xx), and the gateway gave up {waited} later, before the final one came"
-        ),
-    )
-    .proof(attempt.exchange.started, Actor::Gateway, "the request begins")
-    .proof(interim, Actor::Upstream, "an interim response")
-    .or_else(None, "the gateway does not understand interim responses such as 103 (Early Hints)")
-    .or_else(None, "a reload or a limit of the gateway's: its error log tells")
 }
 
 /// The answer was whole, and the gateway said all the same that it had waited too long: its time had run out before it looked.
@@ -308,6 +263,14 @@ pub(super) fn or_ended(attempt: &Attempt<'_>, verdict: Verdict) -> Verdict {
         }
         Some(_) => verdict,
     }
+}
+
+/// Whether the rest of a response came only after the gateway had closed, which wanted none of it.
+fn ended_late(attempt: &Attempt<'_>, end: ResponseEnd) -> bool {
+    let closed = attempt.gateway_close().filter(|_| attempt.gateway_closed_first());
+    let unwanted =
+        attempt.conversation.reset(Side::Client).is_some() || attempt.given.is_some_and(|given| !given.whole);
+    unwanted && closed.is_some_and(|(_, closing, _)| closing.peer_sent < end.end)
 }
 
 /// Octets of a response that came after the gateway had given up.
@@ -469,6 +432,8 @@ const SMALLEST_FULL: u64 = 1000;
 const LONGEST_UNREAD: Duration = Duration::from_secs(1);
 /// A gateway that gives up sooner than this hardly does so for waiting.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+/// No gateway waits less than this for an answer.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(50);
 /// The status of a gateway that waited for too long.
 const GATEWAY_TIMEOUT: u16 = 504;
 /// Who answers within this span had not waited for the answer that came.

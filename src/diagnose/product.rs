@@ -10,6 +10,7 @@ mod limit;
 mod log_line;
 mod page;
 mod probe;
+mod reason;
 mod setting;
 
 pub use answer::{keeps_idle, likely_answer, likely_statuses, patience};
@@ -20,6 +21,7 @@ pub use limit::{
 };
 pub use log_line::log_line;
 pub use probe::probe;
+pub use reason::{Said, reason};
 pub use setting::setting;
 
 /// A gateway product.

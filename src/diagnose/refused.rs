@@ -1,5 +1,6 @@
 //! Responses that HTTP allows, or that the gateway began to pass on, and that it would not have for all that.
 
+use crate::correlate::conversation::SMALLEST_FIELD_LIMIT;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Verdict};
 use crate::diagnose::incident::{Actor, Grade, Leg};
@@ -71,7 +72,7 @@ pub(super) fn too_many_fields(attempt: &Attempt<'_>) -> Option<Verdict> {
     let response = exchange.response.as_ref().filter(|response| !response.cut)?;
     let start = exchange.response_start.as_ref()?.moment;
     let limit = attempt.product.and_then(|product| Some((product, product::response_field_limit(product)?)));
-    let most = limit.map_or(MOST_FIELDS, |(_, (most, _))| most);
+    let most = limit.map_or(SMALLEST_FIELD_LIMIT, |(_, (most, _))| most);
     let at_once = given.at.at.since(start.at) < AT_ONCE;
     if response.fields <= most || !at_once || attempt.was_passed_on() || !rejected(attempt) {
         return None;
@@ -94,6 +95,3 @@ pub(super) fn too_many_fields(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     Some(verdict)
 }
-
-/// More fields than this are more than the smallest limit in common use.
-const MOST_FIELDS: u16 = 100;

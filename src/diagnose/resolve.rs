@@ -10,6 +10,7 @@ use crate::correlate::{Case, Pairing};
 use crate::diagnose::cause::{Cause, Phase};
 use crate::diagnose::evidence::{Verdict, span};
 use crate::diagnose::incident::{self, Actor, Grade, Leg};
+use crate::diagnose::neighbour;
 use crate::diagnose::pools::Kind;
 use crate::event::Moment;
 use crate::event::lookup::{Code, Message, Rejected, reason};
@@ -35,6 +36,18 @@ pub fn judge(case: &Case<'_>, exchange: &Exchange) -> Option<Verdict> {
     verdict.evidence.sort_by_key(|proof| proof.moment.frame);
     lower(case, resolution, exchange, given, &mut verdict);
     Some(verdict)
+}
+
+/// Why a request was answered without an attempt: a name that led nowhere, or a neighbour that did not answer. A lookup that began
+/// before the request, of a name that it does not bear, says less than a search for a neighbour.
+pub(super) fn or_link(case: &Case<'_>) -> Option<Verdict> {
+    let name = judge(case, case.root.exchange);
+    let is_vague =
+        resolution(case, case.root.exchange).is_some_and(|resolution| resolution.shared && !resolution.named);
+    match name {
+        Some(name) if !is_vague => Some(name),
+        name => neighbour::judge(case).or(name),
+    }
 }
 
 /// When an exchange was answered, or its connection closed.

@@ -213,6 +213,10 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
             Some(close.frame),
         );
     }
+    if attempt.given.is_none() && hung_up_on && in_head {
+        // Some gateways take what others reject, and close since no connection can be kept behind it.
+        verdict.lower(Grade::Consistent, "what the client got: its leg is not in the capture");
+    }
     if attempt.given.is_none() && hung_up(attempt) {
         verdict = verdict.or_else(None, NO_USE);
     }

@@ -7,24 +7,10 @@ use crate::correlate::{Case, Pairing};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{Attempt, Given, Outside, Verdict};
-use crate::diagnose::incident::Grade;
+use crate::diagnose::incident::{Candidate, Grade};
 use crate::diagnose::{connect, http2, no_answer, request, response, tls, whole};
 use crate::event::{Endpoint, Moment, Side};
 use crate::time::Timestamp;
-
-/// Whether the attempts were ended by the gateway, and not long before the client closed.
-pub(super) fn ended_by_gateway(judged: &[Judged<'_>], given: Given) -> bool {
-    let Some(closed) = given.client_closed else { return false };
-    judged.iter().all(|judged| {
-        let view = &judged.view;
-        let before = view.gateway_close().is_some_and(|(moment, ..)| closed.at.since(moment.at) > WITH_CLIENT);
-        !before
-            && match view.server_close() {
-                Some((moment, ..)) => view.gateway_closed_first() || moment.frame > closed.frame,
-                None => true,
-            }
-    })
-}
 
 /// When the gateway gave up on an attempt, by what it did next.
 pub(super) fn judged_end(view: &Attempt<'_>) -> Option<Timestamp> {
@@ -129,9 +115,10 @@ pub(super) fn failed_before(judged: &[Judged<'_>], given: Given) -> Option<Momen
         let bare = judged.attempt.party.exchange.key.number == 0;
         bare && given.client_closed.is_some_and(|closed| closed.at.since(failed.at) > REACTION)
     };
-    let own = judged.iter().filter(|judged| judged.attempt.hop == 0);
-    let failed = own.filter_map(|judged| Some((judged, judged.verdict.as_ref()?.evidence.last()?.moment)));
-    failed.filter(|(judged, failed)| !goes_on(judged, *failed)).map(|(_, failed)| failed).next_back()
+    // While another attempt runs, nothing has come of those before it yet.
+    let last = judged.iter().rfind(|judged| judged.attempt.hop == 0)?;
+    let failed = last.verdict.as_ref()?.evidence.last()?.moment;
+    (!goes_on(last, failed)).then_some(failed)
 }
 
 /// Whether an attempt's failure is no work of a client that left: it was followed by another one, or never got as far as a
@@ -175,10 +162,17 @@ pub(super) fn leave_out_foreign(judged: &mut Vec<Judged<'_>>, is_foreign: impl F
 /// the one of the gateway that merely passed an error on.
 pub(super) fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verdict> {
     let failing = |judged: &Judged<'_>| judged.attempt.hop == 0 && judged.verdict.is_some();
-    let index = if last { judged.iter().rposition(failing)? } else { judged.iter().position(failing)? };
-    // What the gateway broke off itself, after a failure, was an answer to that.
-    let tells = |judged: &Judged<'_>| judged.verdict.is_some() || !no_answer::was_broken_off(&judged.view);
-    if last && judged.iter().rposition(|judged| judged.attempt.hop == 0 && tells(judged)) != Some(index) {
+    // What the gateway let go of at once, after a failure, was an answer to that.
+    let by_itself = |judged: &Judged<'_>| failing(judged) && !no_answer::was_let_go_at_once(&judged.view);
+    let index = match last {
+        true => judged.iter().rposition(by_itself).or_else(|| judged.iter().rposition(failing))?,
+        false => judged.iter().position(failing)?,
+    };
+    let is_last = |judged: &Judged<'_>| {
+        let let_go = no_answer::was_broken_off(&judged.view) || no_answer::was_let_go_at_once(&judged.view);
+        judged.attempt.hop == 0 && (judged.verdict.is_some() && by_itself(judged) || !let_go)
+    };
+    if last && judged.iter().rposition(is_last).is_some_and(|last| last != index) {
         // The last attempt is in order: what failed before it is not the reason.
         return None;
     }
@@ -202,11 +196,38 @@ pub(super) fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verd
             _ => break,
         }
     }
-    judged.get(chosen).and_then(|judged| judged.verdict.clone())
+    let mut verdict = judged.get(chosen)?.verdict.clone()?;
+    if last && let Some(own) = judged.get(index) {
+        doubt_among_several(&mut verdict, own, judged);
+    }
+    Some(verdict)
 }
 
-/// A gateway that ends an attempt because its client leaves does so no sooner than this before that is seen.
-const WITH_CLIENT: Duration = Duration::from_millis(50);
+/// With a doubt where the client's answer is not the one of the attempt that is taken for its reason, and others were made.
+fn doubt_among_several(verdict: &mut Verdict, own: &Judged<'_>, judged: &[Judged<'_>]) {
+    let Some(given) = own.view.given else { return };
+    let frame = own.view.exchange.started.frame;
+    let others =
+        || judged.iter().filter(|other| other.attempt.hop == 0 && other.view.exchange.key != own.view.exchange.key);
+    let is_followed = others().any(|other| other.view.exchange.started.frame > frame);
+    let as_it_came = !given.own_page && given.octets == own.view.exchange.response_octets();
+    if is_followed && !(own.view.was_passed_on() && as_it_came) {
+        verdict.lower(
+            Grade::Consistent,
+            "whether this is why the client got its error: the gateway went on to another attempt",
+        );
+    }
+    let status = given.status.filter(|status| *status >= 500 && !own.view.was_passed_on());
+    let answered =
+        |other: &&Judged<'_>| other.view.exchange.started.frame < frame && other.view.exchange.status() == status;
+    if let Some((status, before)) = status.zip(others().find(answered)) {
+        verdict.lower(Grade::Consistent, "which of the attempts the client's status comes from");
+        let what =
+            format!("{} had answered {status} before, which is what the client got", before.view.conversation.server);
+        verdict.candidates.push(Candidate { cause: Some(Cause::RelayedError), what });
+    }
+}
+
 /// A gateway that has its reason answers its client within this span.
 const REACTION: Duration = Duration::from_millis(10);
 

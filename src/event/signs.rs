@@ -31,6 +31,8 @@ impl Signs {
     pub const OTHER_HOP: Self = Self(1 << 11);
     /// `X-Forwarded-Host`.
     pub const FORWARDED_HOST: Self = Self(1 << 12);
+    /// The `User-Agent` of a health prober.
+    pub const PROBER: Self = Self(1 << 13);
 
     /// Whether all of `other` are among them.
     #[must_use]

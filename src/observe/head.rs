@@ -90,8 +90,13 @@ pub fn request(head: &RequestHead<'_, '_>, framing: Framing, length: usize, text
                 forwarded = true;
                 forwarded_for = forwarded_for.or_else(|| address(field.value));
             }
-            FieldName::Via | FieldName::XForwardedHost | FieldName::XForwardedServer | FieldName::XForwarded => {
+            FieldName::Via | FieldName::XForwardedHost | FieldName::XForwardedServer => forwarded = true,
+            FieldName::XForwarded => {
                 forwarded = true;
+                // X-Forwarded-Uri: who is asked whether a client may have something is told what.
+                if field.value.len() >= SHORTEST_MARK && field.value.starts_with(b"/") {
+                    note(mark(field.value), &mut marks);
+                }
             }
             FieldName::ContentLength
             | FieldName::Date

@@ -301,7 +301,9 @@ impl Http2 {
             }
             Side::Server if stream.response == Until::Content => {
                 stream.response = Until::Over;
-                tell(What::ResponseEnded { exchange, end, content: stream.content, how: Ending::Complete });
+                let content = stream.content;
+                let how = if content < stream.declared { Ending::Truncated } else { Ending::Complete };
+                tell(What::ResponseEnded { exchange, end, content, how });
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::event::{ForwardedFor, Signs};
+use crate::event::{ForwardedFor, Signs, prober};
 use crate::wire::http1::{Field, FieldName};
 
 /// What the fields of one request show so far.
@@ -30,6 +30,9 @@ impl Seen {
             FieldName::XOriginalHost => Signs::ORIGINAL_HOST,
             FieldName::XAppgwTraceId => Signs::APPGW_TRACE,
             FieldName::XForwardedHost => Signs::FORWARDED_HOST,
+            FieldName::UserAgent if std::str::from_utf8(field.value).is_ok_and(|agent| prober(agent).is_some()) => {
+                Signs::PROBER
+            }
             FieldName::CfConnectingIp => {
                 self.connecting = std::str::from_utf8(field.value).ok().and_then(|text| text.trim().parse().ok());
                 return;

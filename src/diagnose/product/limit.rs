@@ -17,6 +17,15 @@ pub fn usual_status(product: Product, cause: Cause) -> Option<u16> {
         // What was sent and not acknowledged is no answer that was waited for.
         Cause::RequestLost | Cause::IdleFlowDropped if matches!(product, Product::Cloudflare) => return Some(522),
         Cause::TlsCertificateRejected if matches!(product, Product::Cloudflare) => return Some(526),
+        // Envoy tells what breaks the protocol from what breaks off.
+        Cause::TruncatedHeader
+        | Cause::ResponseHeaderTooLarge
+        | Cause::UnsolicitedResponse
+        | Cause::H2ProtocolError
+            if matches!(product, Product::Envoy) =>
+        {
+            return Some(502);
+        }
         Cause::NoUpstreamAttempt => return no_attempt(product),
         Cause::FcgiNoOutput | Cause::FcgiProtocolError if matches!(product, Product::Apache | Product::H2o) => {
             return Some(503);

@@ -86,18 +86,21 @@ fn haproxy(cause: Cause, detail: Option<&str>, status: Option<u16>) -> Option<&'
     })
 }
 
-/// Envoy: the response flag and the response code details.
+/// Envoy: the response flag and the response code details, as 1.40 writes them. Where it tried several times `URX` stands before.
 fn envoy(cause: Cause) -> Option<&'static str> {
     Some(match cause {
         Cause::DnsNxdomain | Cause::DnsFailure | Cause::DnsTimeout => "UH no_healthy_upstream, or DF",
         Cause::ConnectRefused => {
-            "UF upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_111}"
+            "UF upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}"
+        }
+        Cause::ConnectReset => {
+            "UF upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_reset_by_peer}"
         }
         Cause::ConnectUnreachable | Cause::ConnectProhibited => {
             "UF upstream_reset_before_response_started{remote_connection_failure|…}"
         }
         Cause::ConnectTimeout | Cause::AcceptQueueFull | Cause::TlsHandshakeTimeout => {
-            "UF upstream_reset_before_response_started{connection_timeout}"
+            "UF upstream_reset_before_response_started{connection_timeout}, or UT response_timeout"
         }
         Cause::TlsCertificateRejected => {
             "UF upstream_reset_before_response_started{remote_connection_failure|TLS_error:…CERTIFICATE_VERIFY_FAILED…}"
@@ -108,25 +111,35 @@ fn envoy(cause: Cause) -> Option<&'static str> {
         | Cause::TlsAlpnMismatch
         | Cause::TlsToPlaintext
         | Cause::TlsAlert => "UF upstream_reset_before_response_started{remote_connection_failure|TLS_error:…}",
+        Cause::TlsClosed | Cause::TlsClientCertificateRequired => {
+            "UF upstream_reset_before_response_started{remote_connection_failure…}"
+        }
         Cause::KeepaliveRace
         | Cause::StaleReuse
         | Cause::MiddleboxReset
-        | Cause::ConnectReset
         | Cause::ClosedWithoutResponse
-        | Cause::ResetWithoutResponse
-        | Cause::TruncatedHeader => "UC upstream_reset_before_response_started{connection_termination}",
-        Cause::ResponseTimeout | Cause::ResponseLost | Cause::IdleFlowDropped | Cause::RequestLost => {
-            "UT response_timeout"
+        | Cause::ResetWithoutResponse => "UC upstream_reset_before_response_started{connection_termination}",
+        Cause::ResponseTimeout
+        | Cause::ResponseLost
+        | Cause::IdleFlowDropped
+        | Cause::RequestLost
+        | Cause::UpstreamNotReading => "UT response_timeout",
+        Cause::StalledBody => "UT response_timeout, or SI stream_idle_timeout",
+        Cause::ResponseHeaderTooLarge
+        | Cause::MalformedResponse
+        | Cause::TruncatedHeader
+        | Cause::UnsolicitedResponse
+        | Cause::H2ProtocolError => "UPE upstream_reset_before_response_started{protocol_error}",
+        Cause::H2RefusedStream | Cause::H2Goaway => {
+            "UR upstream_reset_before_response_started{remote_refused_stream_reset}"
         }
-        Cause::ResponseHeaderTooLarge | Cause::MalformedResponse | Cause::H2ProtocolError => {
-            "UPE upstream_reset_before_response_started{protocol_error}"
-        }
-        Cause::H2RefusedStream => "UR upstream_reset_before_response_started{remote_refused_stream_reset}",
         Cause::H2StreamError => "UR upstream_reset_before_response_started{remote_reset}",
-        Cause::TruncatedBody => "UC upstream_reset_after_response_started{connection_termination}",
+        Cause::TruncatedBody => {
+            "UPE upstream_reset_after_response_started{protocol_error}, or UC …{connection_termination} with HTTP/2"
+        }
         Cause::ClientAbort => "DC downstream_remote_disconnect",
-        Cause::NoUpstreamAttempt => "UH no_healthy_upstream, or UO …{overflow}",
-        Cause::RelayedError => "via_upstream",
+        Cause::NoUpstreamAttempt => "UH no_healthy_upstream, UO …{overflow}, NC cluster_not_found, RL or FI",
+        Cause::RelayedError | Cause::EarlyResponse => "via_upstream",
         _ => return None,
     })
 }

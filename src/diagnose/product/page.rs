@@ -116,6 +116,15 @@ fn short(response: &Response, text: &str) -> Option<Page> {
         (503, "no available server") => Some(said(Product::Traefik)),
         _ if text == format!("error code: {status}") => Some(said(Product::Cloudflare)),
         _ if response.reason() == "Gateway Error" && served_by("h2o") => Some(said(Product::H2o)),
+        // On what it passes on Envoy says how long the upstream took.
+        (500.., "")
+            if response.content_length == Some(0)
+                && served_by("envoy")
+                && field(response, "x-envoy-upstream-service-time").is_none() =>
+        {
+            let what = format!("an empty {status} without x-envoy-upstream-service-time");
+            Some(Page { product: Product::Envoy, version: None, what })
+        }
         (500.., "") if response.content_length == Some(0) && served_by("Caddy") => {
             let what = format!("an empty {status}, as its own are");
             Some(Page { product: Product::Caddy, version: None, what })

@@ -1,13 +1,13 @@
 //! Which health prober made this request. Probes are evidence, not users' requests, so a wrong guess here would hide a
 //! failure: probers without a mark of their own (Varnish, nginx Plus, Apache httpd) are not guessed at.
 
-use crate::event::RequestSection;
+use crate::event::{RequestSection, prober};
 
 /// The health prober that made the request, by name; `None` for everything that may come from a user.
 #[must_use]
 pub fn probe(request: &RequestSection) -> Option<&'static str> {
     match request.user_agent() {
-        Some(agent) => AGENTS.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name),
+        Some(agent) => prober(agent),
         None => anonymous(request),
     }
 }
@@ -23,19 +23,6 @@ fn anonymous(request: &RequestSection) -> Option<&'static str> {
         _ => None,
     }
 }
-
-/// What stands in the User-Agent of a prober.
-const AGENTS: &[(&str, &str)] = &[
-    ("ELB-HealthChecker/", "AWS load balancer health check"),
-    ("Amazon-Route53-Health-Check-Service", "Amazon Route 53 health check"),
-    ("GoogleHC/", "Google Cloud health check"),
-    ("kube-probe/", "Kubernetes probe"),
-    ("Edge Health Probe", "Azure Front Door health probe"),
-    ("Cloudflare-Healthchecks/", "Cloudflare health check"),
-    ("Cloudflare-Traffic-Manager/", "Cloudflare load balancing monitor"),
-    ("Envoy/HC", "Envoy health check"),
-    ("Consul Health Check", "Consul health check"),
-];
 
 #[cfg(test)]
 mod tests {

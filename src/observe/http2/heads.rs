@@ -91,6 +91,7 @@ impl Http2 {
         let exchange = stream.exchange;
         let mut cookies = Vec::new();
         let parts = Parts::of(lines, &mut cookies);
+        stream.is_bodiless = parts.method == b"HEAD";
         let framing = parts.framing(block.header.ends_stream());
         let (moment, context) = block.since;
         let [_, acknowledged] = context.acknowledged;
@@ -137,11 +138,13 @@ impl Http2 {
             let defect = Defect { exchange, sender: Side::Server, offset: block.start, within: within as u64, kind };
             tell(What::Defect(defect, Box::default()));
         }
-        let status = section.status;
+        let (status, length) = (section.status, section.content_length);
         tell(What::Response(place.response(request_sent, true, Arc::new(section))));
         if !(100..200).contains(&status) {
             stream.response = Until::Content;
             stream.wants_content = status >= 400;
+            let has_content = !stream.is_bodiless && !matches!(status, 204 | 304);
+            stream.declared = length.filter(|_| has_content).unwrap_or(0);
             self.ends(Side::Server, &block.header, end, tell);
         }
     }

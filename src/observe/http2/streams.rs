@@ -21,8 +21,12 @@ pub(super) struct Stream {
     /// The request is not complete.
     pub(super) request_open: bool,
     pub(super) response: Until,
+    /// Whether its answer has no content, whatever its fields say: that to HEAD.
+    pub(super) is_bodiless: bool,
     /// Octets of the response's content.
     pub(super) content: u64,
+    /// How many there must be, where that is declared (RFC 9113 section 8.1.1).
+    pub(super) declared: u64,
     /// The first of them are to be told.
     pub(super) wants_content: bool,
 }
@@ -67,8 +71,16 @@ impl Streams {
         self.open.last_mut()
     }
 
-    const NEW: Stream =
-        Stream { id: 0, exchange: 0, request_open: true, response: Until::Head, content: 0, wants_content: false };
+    const NEW: Stream = Stream {
+        id: 0,
+        exchange: 0,
+        request_open: true,
+        response: Until::Head,
+        is_bodiless: false,
+        content: 0,
+        declared: 0,
+        wants_content: false,
+    };
 
     pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Stream> {
         // Nearly always the latest one.

@@ -18,6 +18,9 @@ pub(super) fn line(product: Product, cause: Cause, detail: Option<&str>) -> Opti
 fn transport(cause: Cause, detail: Option<&str>) -> Option<&'static str> {
     let reset = detail == Some("rst");
     Some(match cause {
+        Cause::DnsNxdomain => "dial tcp: lookup … on …:53: no such host",
+        Cause::DnsFailure => "dial tcp: lookup … on …:53: server misbehaving",
+        Cause::DnsTimeout => "dial tcp: lookup …: read udp …:53: i/o timeout",
         Cause::ConnectRefused => "dial tcp …: connect: connection refused",
         Cause::ConnectTimeout | Cause::AcceptQueueFull => "dial tcp …: i/o timeout",
         Cause::ConnectUnreachable | Cause::ConnectProhibited => "dial tcp …: connect: no route to host",
@@ -34,12 +37,18 @@ fn transport(cause: Cause, detail: Option<&str>) -> Option<&'static str> {
             _ => "x509: …",
         },
         Cause::TlsToPlaintext => "tls: first record does not look like a TLS handshake",
-        Cause::TlsHandshakeTimeout => "read tcp …: i/o timeout",
+        Cause::TlsHandshakeTimeout => "net/http: TLS handshake timeout",
         Cause::TlsClosed | Cause::KeepaliveRace | Cause::StaleReuse if reset => READ_RESET,
         Cause::TlsClosed | Cause::KeepaliveRace | Cause::StaleReuse | Cause::ClosedWithoutResponse => "EOF",
         Cause::ResponseTimeout | Cause::ResponseLost | Cause::RequestLost | Cause::IdleFlowDropped => {
             "net/http: timeout awaiting response headers"
         }
+        Cause::TruncatedHeader => {
+            "net/http: HTTP/1.x transport connection broken: unexpected EOF, or within a field: malformed MIME header: missing colon: …"
+        }
+        Cause::ResponseHeaderTooLarge => "net/http: server response headers exceeded … bytes; aborted",
+        Cause::H2RefusedStream => "stream error: stream ID …; REFUSED_STREAM; received from peer",
+        Cause::H2Goaway => "http2: server sent GOAWAY and closed the connection; LastStreamID=…, ErrCode=…",
         Cause::EarlyResponse => "write tcp …: write: connection reset by peer",
         Cause::MalformedResponse => match detail? {
             "bad_status_line" => "net/http: HTTP/1.x transport connection broken: malformed HTTP …",

@@ -52,6 +52,9 @@ fn the_others_speak_their_own_languages() {
     check(Product::Gclb, Cause::NoUpstreamAttempt, None, Some(502), "failed_to_pick_backend");
     let closed = "UC upstream_reset_before_response_started{connection_termination}";
     check(Product::Envoy, Cause::KeepaliveRace, None, Some(503), closed);
+    let broken = "UPE upstream_reset_before_response_started{protocol_error}";
+    check(Product::Envoy, Cause::TruncatedHeader, None, Some(502), broken);
+    check(Product::Traefik, Cause::TlsHandshakeTimeout, None, Some(500), "net/http: TLS handshake timeout");
 }
 
 #[test]

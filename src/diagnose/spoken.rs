@@ -1,0 +1,84 @@
+//! What the gateway says itself of its reason, in its own page, weighed against what the packets show.
+
+use crate::correlate::{Case, Pairing};
+use crate::diagnose::cause::Cause;
+use crate::diagnose::evidence::Verdict;
+use crate::diagnose::incident::{Actor, Grade, Leg};
+use crate::diagnose::product::{self, Said};
+
+/// The verdict that the gateway decided by itself, where its page says so.
+pub(super) fn judge(case: &Case<'_>) -> Option<Verdict> {
+    match said(case)? {
+        (words, Said::ByItself(what)) => Some(by_itself(case, words, what)),
+        (_, Said::OneOf(_) | Said::NoneAlive) => None,
+    }
+}
+
+/// A verdict, unless the gateway's own page says something else, and nothing but time gave the exchange what that is about.
+pub(super) fn weigh(case: &Case<'_>, verdict: Verdict) -> Verdict {
+    let certain = case.attempts.iter().any(|attempt| attempt.pairing == Pairing::Certain);
+    let Some((words, said)) = said(case).filter(|_| !certain) else { return verdict };
+    let fits = match said {
+        Said::OneOf(causes) => {
+            let sent_nothing = verdict.cause == Cause::NoUpstreamAttempt && verdict.grade > Grade::Undetermined;
+            causes.contains(&verdict.cause) && !sent_nothing
+        }
+        Said::NoneAlive if verdict.cause == Cause::NoUpstreamAttempt => return none_alive(verdict, words),
+        Said::NoneAlive => matches!(verdict.cause, Cause::DnsNxdomain | Cause::DnsFailure | Cause::DnsTimeout),
+        Said::ByItself(what) => return by_itself(case, words, what),
+    };
+    let says_nothing = matches!(
+        verdict.cause,
+        Cause::RelayedError | Cause::UpstreamNotCaptured | Cause::GatewayCrash | Cause::ClientAbort | Cause::Unknown
+    );
+    if fits || says_nothing { verdict } else { otherwise(case, words, &verdict) }
+}
+
+fn said(case: &Case<'_>) -> Option<(&'static str, Said)> {
+    let exchange = case.root.exchange;
+    let relayed = case.attempts.iter().any(|attempt| attempt.party.exchange.status() == exchange.status());
+    exchange.response.as_ref().filter(|_| !relayed).and_then(product::reason)
+}
+
+fn by_itself(case: &Case<'_>, words: &str, what: &str) -> Verdict {
+    let verdict = Verdict::new(
+        Cause::NoUpstreamAttempt,
+        Grade::Consistent,
+        format!("its page says {words:?}"),
+        format!("the gateway answered by itself, as its page says ({words:?}): {what}"),
+    )
+    .rules_out(Cause::UpstreamNotCaptured, "the gateway names a reason of its own", None);
+    answered(case, verdict)
+}
+
+fn none_alive(mut verdict: Verdict, words: &str) -> Verdict {
+    if verdict.grade == Grade::Undetermined {
+        verdict.grade = Grade::Consistent;
+        verdict.why = format!("its page says {words:?}");
+        verdict.summary = format!(
+            "the gateway answered by itself: it has no upstream that it takes for alive, as its page says ({words:?})"
+        );
+        verdict = verdict.detail("no_live_upstreams").unknown("since when, and why: what failed is not in the capture");
+    }
+    verdict.candidates.clear();
+    verdict
+}
+
+fn otherwise(case: &Case<'_>, words: &str, found: &Verdict) -> Verdict {
+    let verdict = Verdict::new(
+        Cause::Unknown,
+        Grade::Undetermined,
+        format!("its page says {words:?}; nothing that can be told to be of this request fits that"),
+        format!("the gateway's page says {words:?}, and no attempt can be told that failed so"),
+    )
+    .or_else(Some(found.cause), format!("{}, although its page says otherwise", found.why))
+    .unknown("which attempt it made: its access log tells");
+    answered(case, verdict)
+}
+
+fn answered(case: &Case<'_>, verdict: Verdict) -> Verdict {
+    match &case.root.exchange.response_start {
+        Some(start) => verdict.proof_on(Leg::Downstream, start.moment, Actor::Gateway, "the gateway's own page"),
+        None => verdict,
+    }
+}
