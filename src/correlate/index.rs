@@ -1,5 +1,6 @@
 //! Exchanges by the address of one of their ends, in the order of time: what is asked for are always those of one gateway.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -23,6 +24,8 @@ struct Line {
     /// The spot of the first one.
     first: Spot,
     blanks: u32,
+    /// From which spot up to which there are none but those at a place, and blanks: what was found out when others were sought.
+    only: Cell<(Place, Spot, Spot)>,
 }
 
 /// Where an exchange was put. It stands elsewhere where others were put before it later on: then it is sought.
@@ -36,6 +39,12 @@ impl Spot {
 
     fn since(self, first: Self) -> usize {
         self.0.wrapping_sub(first.0) as usize
+    }
+
+    /// The same of one that may stand before the first one.
+    fn since_or_none(self, first: Self) -> usize {
+        let since = self.0.wrapping_sub(first.0);
+        if since > u32::MAX / 2 { 0 } else { since as usize }
     }
 }
 
@@ -108,7 +117,13 @@ impl Index {
         mut is_one: impl FnMut(&Entry) -> bool,
     ) -> bool {
         let Some(line) = self.lines.get(host.index()) else { return false };
-        let (start, (earlier, later)) = (line.start(from), line.entries.as_slices());
+        let first = line.first_elsewhere(elsewhere, from, until);
+        // Nearly always the first one began too late.
+        if line.entries.get(first).is_none_or(|entry| entry.started > until) {
+            return false;
+        }
+        let start = first.max(line.start(from));
+        let (earlier, later) = line.entries.as_slices();
         let rest = [earlier.get(start..), later.get(start.saturating_sub(earlier.len())..)];
         for entries in rest.into_iter().flatten() {
             for entry in entries {
@@ -171,7 +186,29 @@ impl Line {
             }
             _ => self.entries.insert(at, entry),
         }
+        self.forget_only();
         self.first.plus(at)
+    }
+
+    fn forget_only(&self) {
+        self.only.set((Place::NOWHERE, self.first, self.first));
+    }
+
+    /// The first one of those that began from `from` that is not at a place; of those that began up to `until`, or one behind.
+    fn first_elsewhere(&self, place: Place, from: Timestamp, until: Timestamp) -> usize {
+        let (known, lower, upper) = self.only.get();
+        let [mut lower, mut upper] = [lower, upper].map(|spot| spot.since_or_none(self.first));
+        let is_before = |entry: &Entry| entry.started < from;
+        if known != place || lower > 0 && !self.entries.get(lower).is_some_and(is_before) {
+            lower = self.start(from);
+            upper = lower;
+        }
+        let is_passed = |entry: &Entry| (entry.place == place || entry.is_blank) && entry.started <= until;
+        while self.entries.get(upper).is_some_and(is_passed) {
+            upper += 1;
+        }
+        self.only.set((place, self.first.plus(lower), self.first.plus(upper)));
+        upper
     }
 
     fn remove(&mut self, spot: Spot, place: (Timestamp, ExchangeKey)) {
@@ -187,6 +224,7 @@ impl Line {
         } else if self.blanks > MOST_BLANKS && self.blanks as usize * 2 > length {
             self.entries.retain(|entry| !entry.is_blank);
             self.blanks = 0;
+            self.forget_only();
         }
     }
 
@@ -202,6 +240,7 @@ impl Line {
     }
 
     fn trim_back(&mut self) {
+        self.forget_only();
         while self.entries.back().is_some_and(|last| last.is_blank) {
             self.entries.pop_back();
             self.blanks -= 1;
@@ -259,6 +298,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::correlate::places::Places;
+    use crate::event::Endpoint;
 
     const HOST: Host = Host::FIRST;
 
@@ -268,16 +309,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_taken_out_is_not_found(steps in prop::collection::vec((0_i64..40, 0_u32..4, any::<bool>()), 0..300)) {
+        fn what_was_taken_out_is_not_found(steps in prop::collection::vec((0_i64..40, 0_u32..4, any::<bool>(), 0_usize..2), 0..300)) {
             let mut index = Index::default();
             let mut expected = BTreeMap::new();
-            for (at, number, is_put) in steps {
+            let mut places = Places::default();
+            let places = [1, 2].map(|port| places.number(Endpoint::from(([10, 0, 0, 1], port))));
+            for (at, number, is_put, nth) in steps {
                 let (at, key) = (Timestamp::from_nanos(at), key(number));
+                // An exchange stays where it is.
+                let place = places[number as usize % 2];
                 if is_put {
-                    let spot = index.insert(HOST, Entry::new(at, key, Place::default()));
-                    expected.insert((at, key), spot);
+                    let spot = index.insert(HOST, Entry::new(at, key, place));
+                    expected.insert((at, key), (spot, place));
                 } else {
-                    let spot = expected.remove(&(at, key)).unwrap_or_default();
+                    let spot = expected.remove(&(at, key)).map(|(spot, _)| spot).unwrap_or_default();
                     index.remove(HOST, spot, (at, key));
                 }
                 let [from, until] = [10, 30].map(Timestamp::from_nanos);
@@ -286,6 +331,13 @@ mod tests {
                 let wanted: Vec<_> = expected.range(first..=(until, LAST)).map(|(place, _)| *place).collect();
                 prop_assert_eq!(&found, &wanted);
                 prop_assert_eq!(index.count(HOST, from, (until, LAST)), wanted.len());
+                for (from, until) in [(from, until), (at, until), (Timestamp::from_nanos(0), at)] {
+                    let is_one = |((started, _), (_, place)): (&(Timestamp, ExchangeKey), &(Spot, Place))| {
+                        *started >= from && *started <= until && *place != places[nth]
+                    };
+                    let has_one = index.has_one(HOST, from, until, places[nth], |_| true);
+                    prop_assert_eq!(has_one, expected.iter().any(is_one));
+                }
             }
         }
     }

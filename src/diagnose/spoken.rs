@@ -23,8 +23,7 @@ pub(super) fn weigh(case: &Case<'_>, verdict: Verdict) -> Verdict {
             let sent_nothing = verdict.cause == Cause::NoUpstreamAttempt && verdict.grade > Grade::Undetermined;
             causes.contains(&verdict.cause) && !sent_nothing
         }
-        Said::NoneAlive if verdict.cause == Cause::NoUpstreamAttempt => return none_alive(verdict, words),
-        Said::NoneAlive => matches!(verdict.cause, Cause::DnsNxdomain | Cause::DnsFailure | Cause::DnsTimeout),
+        Said::NoneAlive => return none_alive(case, words, verdict),
         Said::ByItself(what) => return by_itself(case, words, what),
     };
     let says_nothing = matches!(
@@ -51,17 +50,28 @@ fn by_itself(case: &Case<'_>, words: &str, what: &str) -> Verdict {
     answered(case, verdict)
 }
 
-fn none_alive(mut verdict: Verdict, words: &str) -> Verdict {
-    if verdict.grade == Grade::Undetermined {
-        verdict.grade = Grade::Consistent;
-        verdict.why = format!("its page says {words:?}");
-        verdict.summary = format!(
-            "the gateway answered by itself: it has no upstream that it takes for alive, as its page says ({words:?})"
-        );
-        verdict = verdict.detail("no_live_upstreams").unknown("since when, and why: what failed is not in the capture");
+fn none_alive(case: &Case<'_>, words: &str, found: Verdict) -> Verdict {
+    match found.cause {
+        // Whose name leads nowhere has none either.
+        Cause::DnsNxdomain | Cause::DnsFailure | Cause::DnsTimeout => return found,
+        Cause::RelayedError | Cause::UpstreamNotCaptured | Cause::GatewayCrash | Cause::ClientAbort => return found,
+        // What had failed before is told.
+        Cause::NoUpstreamAttempt if found.grade > Grade::Undetermined => {
+            return Verdict { candidates: Vec::new(), ..found };
+        }
+        _ => {}
     }
-    verdict.candidates.clear();
-    verdict
+    let verdict = Verdict::new(
+        Cause::NoUpstreamAttempt,
+        Grade::Consistent,
+        format!("its page says {words:?}"),
+        format!(
+            "the gateway answered by itself: it has no upstream that it takes for alive, as its page says ({words:?})"
+        ),
+    )
+    .detail("no_live_upstreams")
+    .unknown("since when, and why: what failed is not in the capture, or cannot be told to be of its upstreams");
+    answered(case, verdict)
 }
 
 fn otherwise(case: &Case<'_>, words: &str, found: &Verdict) -> Verdict {
