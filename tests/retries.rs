@@ -295,3 +295,18 @@ fn who_is_asked_whether_a_client_may_have_something_is_told_what() {
     let incident = scene.incident();
     assert_eq!(told(&incident), (Kind::GatewayError, Cause::ClosedWithoutResponse), "{}", summary(&incident));
 }
+
+#[test]
+fn what_goes_on_inside_http2_that_began_before_the_capture_cannot_be_seen() {
+    let mut scene = known();
+    let mut down = Talk::open(&mut scene, (CLIENT, 40_009), FRONT, 0);
+    down.ask(&mut scene, &get("/h2"));
+    let way = ((BACK, 50_008), APP);
+    scene.send(way, "PA", (7000, 9000), ask_stream('\u{b}').as_bytes());
+    let error = frame('\u{1}', '\u{5}', '\u{b}', &block(&[(":status", "503")]));
+    scene.send((way.1, way.0), "PA", (9000, 7000 + ask_stream('\u{b}').len() as u32), error.as_bytes());
+    down.answer(&mut scene, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\nno");
+    let incident = scene.incident();
+    assert_eq!(told(&incident), (Kind::GatewayError, Cause::Unknown), "{}", summary(&incident));
+    assert!(incident.summary.contains("not read"), "{}", incident.summary);
+}

@@ -111,6 +111,34 @@ pub fn is_server_preface(octets: &[u8]) -> Option<bool> {
     (!fits || octets.len() >= Header::OCTETS).then_some(fits)
 }
 
+/// Whether octets are frames from their first one to their last, as each of a client's segments may be of a connection whose
+/// preface was not seen.
+#[must_use]
+pub fn is_chain(octets: &[u8]) -> bool {
+    let mut rest = octets;
+    while let Some(header) = Header::parse(rest) {
+        let of_stream = header.stream % 2 == 1;
+        let fits = match (header.kind, header.length) {
+            (Kind::DATA | Kind::HEADERS | Kind::CONTINUATION, length) => of_stream && length <= LEAST_MOST,
+            (Kind::RST_STREAM, 4) => of_stream,
+            (Kind(WINDOW_UPDATE), 4) => of_stream || header.stream == 0,
+            (Kind::SETTINGS, length) => header.stream == 0 && length % 6 == 0 && length <= LEAST_MOST,
+            (Kind(PING), 8) => header.stream == 0,
+            _ => false,
+        };
+        let end = Header::OCTETS + header.length as usize;
+        let Some(behind) = rest.get(end..).filter(|_| fits) else { return false };
+        rest = behind;
+    }
+    rest.is_empty() && !octets.is_empty()
+}
+
+/// Kinds that nothing else asks for.
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+/// Who has not allowed more gets no longer payload (section 4.2).
+const LEAST_MOST: u32 = 16_384;
+
 /// What a payload of RST_STREAM says.
 #[must_use]
 pub fn reset(payload: &[u8]) -> Option<ErrorCode> {

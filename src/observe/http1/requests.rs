@@ -14,6 +14,7 @@ use crate::observe::http1::sections::{Asked, Sections};
 use crate::observe::http1::{Http1, Mode, Reader, State};
 use crate::observe::sniff::{self, Guess};
 use crate::wire::http1::{self, Framing};
+use crate::wire::http2;
 
 impl Http1 {
     pub(super) fn client_data(
@@ -127,7 +128,10 @@ impl Http1 {
         let [latest, _] = &mut self.latest;
         let known = if begins && searched == 0 { sections.requests.find(head, latest) } else { None };
         if begins {
-            let guess = if known.is_some() { Guess::Http1 } else { sniff::client(head) };
+            let guess = match known.is_some() {
+                true => Guess::Http1,
+                false => self.guess(head),
+            };
             match guess {
                 Guess::Undecided => return Taken::More,
                 Guess::Proxy(length, client) if self.mode == Mode::Sniffing => {
@@ -185,6 +189,17 @@ impl Http1 {
                 self.requests_begin(asked, limits, tell);
                 Taken::Some(end)
             }
+        }
+    }
+
+    /// What octets are that stand where a request must.
+    fn guess(&self, head: &[u8]) -> Guess {
+        match sniff::client(head) {
+            // From the middle of a connection on there is no preface.
+            Guess::Opaque(Opaque::Other) if self.unsure && self.mode == Mode::Sniffing && http2::is_chain(head) => {
+                Guess::Opaque(Opaque::Http2)
+            }
+            guess => guess,
         }
     }
 
