@@ -271,7 +271,7 @@ fn a_gateway_s_own_page_tells_what_the_packets_leave_open() {
     );
     assert_eq!(overflow.detail, None);
     let none_alive = own_page(nothing, "no healthy upstream");
-    assert_eq!(none_alive.detail.as_deref(), Some("no_live_upstreams"), "{}", summary(&none_alive));
+    assert_eq!(none_alive.detail, Some("no_live_upstreams"), "{}", summary(&none_alive));
     let agreed = own_page(refuse, &format!("{RESET}remote connection failure"));
     assert_eq!(agreed.cause, Cause::ConnectRefused, "{}", summary(&agreed));
     let unnamed = own_page(nothing, &format!("{RESET}connection termination"));
