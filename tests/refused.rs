@@ -54,6 +54,22 @@ fn a_tunnel_that_a_side_closes_is_no_failure_and_hides_none_before_it() {
 }
 
 #[test]
+fn a_gateway_may_refuse_to_switch_to_what_it_did_not_ask_for() {
+    let mut scene = Scene::default();
+    let [mut down, mut up] = Talk::pair(&mut scene, 1, UPGRADE);
+    up.answer(&mut scene, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n");
+    up.client_closes(&mut scene, "FA");
+    down.answer(&mut scene, "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 21\r\n\r\nInternal Server Error");
+    let incident = scene.incident();
+    assert_eq!(
+        (incident.cause, incident.grade),
+        (Cause::UnexpectedUpgrade, Grade::Consistent),
+        "{}",
+        summary(&incident)
+    );
+}
+
+#[test]
 fn a_reset_behind_the_upstream_s_own_acknowledgement_is_no_device_s_on_the_way() {
     let mut scene = Scene::default();
     let mut down = Talk::open(&mut scene, (CLIENT, 40_001), FRONT, 0);

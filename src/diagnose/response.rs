@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::correlate::conversation::SMALLEST_HEAD_LIMIT;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{self, Attempt, Coverage, Outside, Verdict};
-use crate::diagnose::incident::{Actor, Grade};
+use crate::diagnose::incident::{Actor, Grade, Leg};
 use crate::diagnose::{cut, fastcgi, inside, no_answer, product, refused};
 use crate::event::{Closing, DefectKind, Ending, Moment, Side};
 
@@ -383,15 +383,31 @@ fn too_large(attempt: &Attempt<'_>) -> Option<Verdict> {
 fn upgrade(attempt: &Attempt<'_>) -> Option<Verdict> {
     let start = attempt.exchange.response_start.as_ref()?.moment;
     let asked = attempt.exchange.request.as_ref().is_some_and(|request| request.upgrade);
-    if attempt.exchange.status() != Some(101) || asked || !rejected(attempt) {
+    if attempt.exchange.status() != Some(101) || !rejected(attempt) {
         return None;
+    }
+    let server = attempt.conversation.server;
+    if asked {
+        // What was asked for is not kept, and so not compared.
+        let given = attempt.given.filter(|given| given.at.at.since(start.at) < AT_ONCE)?;
+        return Some(
+            Verdict::new(
+                Cause::UnexpectedUpgrade,
+                Grade::Consistent,
+                "101, and the gateway would not switch",
+                format!("{server} switched protocols, as the request had asked, and the gateway would not have it: most likely it names another protocol"),
+            )
+            .proof(start, Actor::Upstream, "status 101")
+            .proof_on(Leg::Downstream, given.at, Actor::Gateway, "the gateway's answer")
+            .or_else(None, "the gateway is not set to pass upgrades on"),
+        );
     }
     Some(
         Verdict::new(
             Cause::UnexpectedUpgrade,
             Grade::Proven,
             "101 although the request asked for no upgrade",
-            format!("{} switched protocols although the request did not ask for that", attempt.conversation.server),
+            format!("{server} switched protocols although the request did not ask for that"),
         )
         .proof(start, Actor::Upstream, "status 101"),
     )
