@@ -196,3 +196,18 @@ fn no_time_limit_is_over_at_once() {
     let incident = scene.incident();
     assert_eq!((incident.cause, incident.kind), (Cause::RelayedError, Kind::GatewayError), "{}", summary(&incident));
 }
+
+#[test]
+fn a_gateway_that_goes_on_waiting_for_nobody_says_so_long_after_its_client_has_left() {
+    let mut scene = Scene::default();
+    let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/slow"));
+    up.receive(&mut scene);
+    scene.pause(400_000);
+    down.client_closes(&mut scene, "FA");
+    scene.pause(1_600_000);
+    up.client_closes(&mut scene, "FA");
+    down.answer(&mut scene, TIMEOUT);
+    down.client_closes(&mut scene, "R");
+    let incident = scene.incident();
+    assert_eq!((incident.kind, incident.cause), (Kind::ClientAbort, Cause::ClientAbort), "{}", summary(&incident));
+}

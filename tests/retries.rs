@@ -181,28 +181,43 @@ fn an_answer_of_too_many_fields_is_a_reason_to_try_again() {
     assert_eq!(told(&incident), (Kind::Masked, Cause::ResponseHeaderTooLarge), "{}", summary(&incident));
 }
 
+/// An attempt that ends so, a request for a page to say so with, that is answered or not, and the client's answer.
+fn with_page(end: impl FnOnce(&mut Scene, &mut Talk), page: Option<&str>, answer: &str) -> Incident {
+    let mut scene = Scene::default();
+    let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/asked"));
+    up.receive(&mut scene);
+    end(&mut scene, &mut up);
+    let mut other = Talk::open(&mut scene, (BACK, 50_002), OTHER, 0);
+    other.ask(&mut scene, "GET /page?502 HTTP/1.1\r\nHost: app.lab\r\nX-Request-ID: id-of--asked\r\n\r\n");
+    match page {
+        Some(page) => other.answer(&mut scene, page),
+        None => other.server_closes(&mut scene, "FA"),
+    }
+    down.answer(&mut scene, answer);
+    scene.incidents().into_iter().find(|incident| incident.kind == Kind::GatewayError).unwrap()
+}
+
 #[test]
 fn the_request_for_a_page_to_fail_with_is_no_retry() {
-    let error = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nok";
-    for page_fails in [false, true] {
-        let mut scene = Scene::default();
-        let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/asked"));
-        up.receive(&mut scene);
-        up.server_closes(&mut scene, "FA");
-        up.client_closes(&mut scene, "FA");
-        let mut page = Talk::open(&mut scene, (BACK, 50_002), OTHER, 0);
-        page.ask(&mut scene, "GET /page?502 HTTP/1.1\r\nHost: app.lab\r\nX-Request-ID: id-of--asked\r\n\r\n");
-        match page_fails {
-            true => page.server_closes(&mut scene, "RA"),
-            false => page.answer(&mut scene, OK),
-        }
-        down.answer(&mut scene, error);
-        let incidents = scene.incidents();
-        let failed = incidents.iter().find(|incident| incident.kind == Kind::GatewayError).unwrap();
-        assert_eq!(failed.cause, Cause::ClosedWithoutResponse, "{}", summary(failed));
-        let blamed = failed.attempts.last().and_then(|attempt| attempt.upstream);
-        assert_eq!(blamed.unwrap().ip().to_string(), "10.50.2.2");
-    }
+    let closes = |scene: &mut Scene, up: &mut Talk| {
+        up.server_closes(scene, "FA");
+        up.client_closes(scene, "FA");
+    };
+    let blamed = |incident: &Incident| incident.attempts.last().and_then(|attempt| attempt.upstream);
+    let fetched = with_page(closes, Some(OK), "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nok");
+    assert_eq!(fetched.cause, Cause::ClosedWithoutResponse, "{}", summary(&fetched));
+    assert_eq!(blamed(&fetched), Some(APP.into()));
+
+    // Where the page is not there, the status that was passed on tells.
+    let error = "HTTP/1.1 503 Service Unavailable\r\nServer: app/1\r\nContent-Length: 4\r\n\r\nbusy";
+    let bare = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 11\r\n\r\nBad Gateway";
+    let relayed = with_page(|scene, up| up.answer(scene, error), None, bare);
+    assert_eq!((relayed.cause, blamed(&relayed)), (Cause::RelayedError, Some(APP.into())), "{}", summary(&relayed));
+
+    // Or nothing does.
+    let either = with_page(closes, None, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 11\r\n\r\nBad Gateway");
+    assert!(either.grade < Grade::Proven, "{}", summary(&either));
+    assert!(either.candidates.iter().any(|candidate| candidate.cause == Some(Cause::ClosedWithoutResponse)));
 }
 
 #[test]
@@ -309,4 +324,71 @@ fn what_goes_on_inside_http2_that_began_before_the_capture_cannot_be_seen() {
     let incident = scene.incident();
     assert_eq!(told(&incident), (Kind::GatewayError, Cause::Unknown), "{}", summary(&incident));
     assert!(incident.summary.contains("not read"), "{}", incident.summary);
+}
+
+#[test]
+fn the_copy_for_a_mirror_is_made_for_nobody() {
+    let mut scene = known();
+    let mut down = Talk::open(&mut scene, (CLIENT, 40_009), FRONT, 0);
+    down.ask(&mut scene, &get("/copied"));
+    let mut copy = Talk::open(&mut scene, (BACK, 50_009), OTHER, 0);
+    copy.ask(&mut scene, &get("/copied").replace("Host: app.lab", "Host: app.lab-shadow"));
+    let mut up = Talk::open(&mut scene, (BACK, 50_008), APP, 0);
+    up.ask(&mut scene, &get("/copied"));
+    copy.server_closes(&mut scene, "FA");
+    copy.client_closes(&mut scene, "FA");
+    up.answer(&mut scene, OK);
+    down.answer(&mut scene, OK);
+    let told: Vec<_> = scene.incidents().iter().map(summary).collect();
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[test]
+fn what_a_gateway_falls_back_to_is_the_reason_for_what_it_passes_on() {
+    let mut scene = known();
+    let mut down = Talk::open(&mut scene, (CLIENT, 40_009), FRONT, 0);
+    down.ask(&mut scene, &get("/asked"));
+    let mut up = Talk::open(&mut scene, (BACK, 50_008), APP, 0);
+    up.ask(&mut scene, &get("/asked"));
+    up.receive(&mut scene);
+    up.server_closes(&mut scene, "FA");
+    up.client_closes(&mut scene, "FA");
+    let mut backup = Talk::open(&mut scene, (BACK, 50_009), OTHER, 0);
+    backup.ask(&mut scene, "GET /backup HTTP/1.1\r\nHost: app.lab\r\nX-Request-ID: id-of--asked\r\n\r\n");
+    let error = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy";
+    backup.answer(&mut scene, error);
+    down.answer(&mut scene, error);
+    let incident = scene.incident();
+    assert_eq!((incident.cause, incident.grade), (Cause::RelayedError, Grade::Proven), "{}", summary(&incident));
+    assert_eq!(incident.attempts.last().and_then(|attempt| attempt.upstream), Some(OTHER.into()));
+}
+
+#[test]
+fn a_page_of_the_gateway_s_own_was_not_passed_on_though_the_status_is_the_same() {
+    let mut scene = known();
+    let mut down = Talk::open(&mut scene, (CLIENT, 40_009), FRONT, 0);
+    down.ask(&mut scene, &get("/asked"));
+    let mut up = Talk::open(&mut scene, (BACK, 50_008), APP, 0);
+    up.ask(&mut scene, &get("/asked"));
+    up.answer(&mut scene, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy");
+    let page = format!("{RESET}remote connection failure");
+    let length = page.len();
+    down.answer(
+        &mut scene,
+        &format!("HTTP/1.1 503 Service Unavailable\r\nserver: envoy\r\ncontent-length: {length}\r\n\r\n{page}"),
+    );
+    let incident = scene.incident();
+    assert_eq!((incident.cause, incident.grade), (Cause::Unknown, Grade::Undetermined), "{}", summary(&incident));
+    assert!(incident.candidates.iter().any(|candidate| candidate.cause == Some(Cause::RelayedError)));
+}
+
+#[test]
+fn an_empty_answer_of_envoy_s_has_nothing_to_do_with_what_was_refused_meanwhile() {
+    let incident = own_page(|scene| refused(scene, 50_009), "");
+    assert_eq!(
+        (incident.cause, incident.grade),
+        (Cause::NoUpstreamAttempt, Grade::Consistent),
+        "{}",
+        summary(&incident)
+    );
 }

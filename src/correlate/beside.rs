@@ -79,22 +79,23 @@ fn decisive<'a>(front: &Exchange, attempts: &Tries<'a>) -> Option<Party<'a>> {
 }
 
 /// Whether a gateway that had failed asked for the page to say so with: a request of its own, for something else than its client's
-/// request and the attempts before.
+/// request and the attempts before, of which the client did not get the status.
 fn is_page(front: &Exchange, party: Party<'_>, attempts: &Tries<'_>) -> bool {
     let asks_else = target(front).zip(target(party.exchange)).is_some_and(|(wanted, asked)| wanted != asked);
-    let own = began(party);
-    let in_order = party.exchange.is_in_order();
-    let failed_before = |attempt: &Try<'_>| {
+    let error = front.status().filter(|status| *status >= 500);
+    if !asks_else || error.is_none() || party.exchange.status() == error {
+        return false;
+    }
+    let (own, in_order) = (began(party), party.exchange.is_in_order());
+    attempts.iter().filter(|attempt| attempt.hop == 0).any(|attempt| {
         let before = attempt.party;
         // Of a connection that carried no request nothing tells whether the gateway sends targets on as they come.
         let as_asked = target(before.exchange) == target(front) || before.exchange.key.number == 0 && in_order;
-        attempt.hop == 0
-            && began(before).frame < own.frame
-            && as_asked
-            && before.exchange.status().is_none_or(|status| status >= 500)
-            && gave_way(before, own)
-    };
-    asks_else && front.status().is_some_and(|status| status >= 500) && attempts.iter().any(failed_before)
+        let failed = before.exchange.status().is_none_or(|status| status >= 500) && gave_way(before, own);
+        // Where it failed as well, either may be the reason, unless the other one's status was passed on.
+        let explains = in_order || before.exchange.status() == error;
+        began(before).frame < own.frame && as_asked && failed && explains
+    })
 }
 
 /// Whether a request was made beside the decisive one.
@@ -107,6 +108,11 @@ fn is_beside(front: &Exchange, party: Party<'_>, decisive: Party<'_>) -> bool {
     if own.frame > other.frame {
         // What served the client gave no reason for another attempt.
         return served || !gave_way(decisive, own);
+    }
+    // Who tries again asks for the same.
+    let wanted = target(front).filter(|wanted| target(decisive.exchange) == Some(wanted));
+    if wanted.zip(target(party.exchange)).is_some_and(|(wanted, asked)| wanted != asked) {
+        return true;
     }
     let settled = party.exchange.response_end.is_some_and(|end| end.moment.frame < other.frame);
     settled && party.exchange.is_in_order() || !gave_way(party, other)

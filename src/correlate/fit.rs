@@ -43,9 +43,9 @@ pub(super) fn is_at_once(slack: Duration) -> bool {
     surprise(slack) <= TIGHT
 }
 
-/// Whether a request is the health check of who sent it, made for nobody.
+/// Whether a request was made for nobody, as a health check or a copy of another one for a mirror, and not passed on as such.
 pub(super) fn is_anothers_check(wanted: &Request, sent: &Request) -> bool {
-    sent.signs.has(Signs::PROBER) && !wanted.signs.has(Signs::PROBER)
+    sent.signs.has(Signs::ASIDE) && !wanted.signs.has(Signs::ASIDE)
 }
 
 /// What speaks against a candidate that may have given a reason for what follows; `None` where it cannot be.

@@ -123,7 +123,7 @@ struct Answer {
 /// What is compared of an exchange that was answered.
 #[derive(Clone, Copy, Debug)]
 struct Content {
-    /// The mark of the method; another one where it is a health prober's.
+    /// The mark of the method; another one where it was made for nobody.
     method: u64,
     target: u64,
     length: Option<u64>,
@@ -134,7 +134,7 @@ impl Content {
     fn of(exchange: &Exchange) -> Option<Self> {
         let request = exchange.request.as_ref()?;
         Some(Self {
-            method: request.method_mark ^ u64::from(request.signs.has(Signs::PROBER)),
+            method: request.method_mark ^ u64::from(request.signs.has(Signs::ASIDE)),
             target: request.target_mark,
             length: exchange.response.as_ref().and_then(|response| response.content_length),
             status: exchange.status()?,

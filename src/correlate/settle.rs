@@ -294,7 +294,11 @@ impl Correlator {
             return self.cut_short.iter().filter(with_it).count();
         }
         // Contents that stopped may be given up at one moment with others. Clients that have not been answered are told so.
-        let untold = |other: &&CutShort| is_at_once(other) && other.untold;
+        // Who dies lets go of all at once; who has to tell several things takes longer.
+        let untold = |other: &&CutShort| {
+            let span = other.at.since(over.at).max(over.at.since(other.at));
+            is_at_once(other) && span <= AT_DEATH && other.untold
+        };
         self.cut_short.iter().filter(untold).count()
     }
 }
@@ -321,6 +325,8 @@ const LONGEST_REASON: Duration = Duration::from_secs(10);
 /// How often, and for how long, an attempt without a downstream exchange waits for one that is still open.
 const HOPE_STEP: Duration = Duration::from_secs(1);
 const LONGEST_HOPE: Duration = Duration::from_secs(600);
+/// A process that dies lets go of all its connections within this span.
+const AT_DEATH: Duration = Duration::from_millis(5);
 /// Gateways behind gateways that are followed.
 pub(super) const MOST_HOPS: u8 = 4;
 /// Closes with requests in flight that are remembered.

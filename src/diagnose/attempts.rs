@@ -37,6 +37,7 @@ impl Diagnoser {
                         status: None,
                         whole: false,
                         octets: None,
+                        content: None,
                         own_page: false,
                         defect: None,
                         retried: true,

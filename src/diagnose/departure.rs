@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::correlate::Case;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::Judged;
-use crate::diagnose::evidence::{Given, Verdict, span};
+use crate::diagnose::evidence::{Attempt, Given, Verdict, span};
 use crate::diagnose::incident::Grade;
 use crate::diagnose::{local, verdicts};
-use crate::event::Moment;
+use crate::event::{Moment, Side};
 use crate::stats::Stats;
 use crate::stats::clusters::Cluster;
 
@@ -25,14 +25,21 @@ pub(super) fn judge(case: &Case<'_>, judged: &[Judged<'_>], given: Given, stats:
     // Who has said nothing yet may be about to try again.
     let was_told = case.root.exchange.response_start.is_some();
     let mut verdict = local::client_abort(case, given, failed.filter(|_| was_told))?;
-    if let Some(reason) = judged.last().and_then(|last| last.verdict.as_ref()).filter(|_| failed.is_some()) {
+    let before = |reason: &&Verdict| {
+        let seen = reason.evidence.last().map(|proof| proof.moment.frame);
+        seen.zip(given.client_closed).is_some_and(|(seen, closed)| seen < closed.frame)
+    };
+    let reason = judged.last().and_then(|last| last.verdict.as_ref()).filter(before);
+    if let Some(reason) = reason.filter(|_| failed.is_some()) {
         verdict.lower(Grade::Consistent, "whether the gateway would have tried again");
         verdict = verdict.or_else(Some(reason.cause), format!("the attempt had failed by then: {}", reason.why));
     }
     if let Some(limit) = stats.and_then(|stats| limit_reached(case, given, stats)) {
         verdict.lower(Grade::Consistent, "whether the gateway had given up by then");
         let what = format!("the gateway gave up at the same moment: it did so after {} before", span(limit));
-        verdict = verdict.or_else(Some(Cause::ResponseTimeout), what);
+        let has_begun = case.attempts.last().is_some_and(|last| last.party.exchange.response_start.is_some());
+        let cause = if has_begun { Cause::StalledBody } else { Cause::ResponseTimeout };
+        verdict = verdict.or_else(Some(cause), what);
     }
     Some(verdict)
 }
@@ -42,7 +49,7 @@ pub(super) fn doubt(given: Given, judged: &[Judged<'_>], mut verdict: Verdict) -
     if !matches!(verdict.cause, Cause::ResponseTimeout | Cause::StalledBody) {
         return verdict;
     }
-    let gave_up = judged.last().and_then(|last| last.view.gateway_close()).map(|(moment, ..)| moment);
+    let gave_up = judged.last().and_then(|last| let_go(&last.view));
     let Some((left, gave_up)) = given.client_closed.zip(gave_up) else { return verdict };
     let apart = gave_up.at.since(left.at).max(left.at.since(gave_up.at));
     if apart <= AT_ONCE {
@@ -59,21 +66,29 @@ pub(super) fn doubt(given: Given, judged: &[Judged<'_>], mut verdict: Verdict) -
 /// Whether the gateway says in an answer of its own that its patience ended: it does not say so to a client that it saw leave.
 fn said_so_itself(case: &Case<'_>, given: Given) -> bool {
     let relayed = case.attempts.last().is_some_and(|last| last.party.exchange.status() == given.status);
-    given.status == Some(504) && !relayed && !case.attempts.is_empty()
+    // One that goes on waiting for nobody says so in the end, too.
+    let at_once = given.client_closed.is_none_or(|closed| given.at.at.since(closed.at) <= REACTION);
+    given.status == Some(504) && !relayed && at_once && !case.attempts.is_empty()
 }
 
-/// Whether the attempts were ended by the gateway, and not before the client closed.
+/// Whether the last attempt was ended by the gateway, and not before the client closed.
 fn ended_by_gateway(judged: &[Judged<'_>], given: Given) -> bool {
     let Some(closed) = given.client_closed else { return false };
-    judged.iter().all(|judged| {
-        let view = &judged.view;
-        let before = view.gateway_close().is_some_and(|(moment, ..)| is_before(moment, closed));
+    judged.iter().rfind(|judged| judged.attempt.hop == 0).is_none_or(|last| {
+        let view = &last.view;
+        let before = let_go(view).is_some_and(|moment| is_before(moment, closed));
         !before
             && match view.server_close() {
                 Some((moment, ..)) => view.gateway_closed_first() || moment.frame > closed.frame,
                 None => true,
             }
     })
+}
+
+/// When the gateway let go of an attempt: of its stream, or of its connection.
+fn let_go(view: &Attempt<'_>) -> Option<Moment> {
+    let stream = view.exchange.reset_by(Side::Client).map(|(moment, _)| moment);
+    stream.or(view.gateway_close().map(|(moment, ..)| moment))
 }
 
 fn is_before(one: Moment, other: Moment) -> bool {
@@ -86,9 +101,9 @@ fn limit_reached(case: &Case<'_>, given: Given, stats: &Stats) -> Option<Duratio
     let last = case.attempts.last()?.party.exchange;
     let waited = closed.at.since(last.request_end.map_or(last.started, |(end, _)| end).at);
     let waited_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+    // Timers go off late, and hardly ever early.
     let reached = |cluster: &&Cluster| {
-        let near = cluster.max_us / NEAR;
-        cluster.min_us.saturating_sub(near) <= waited_us && waited_us <= cluster.max_us + near
+        cluster.min_us.saturating_sub(EARLY_US) <= waited_us && waited_us <= cluster.max_us + cluster.max_us / NEAR
     };
     let limits = stats.habits_of(last.client.ip())?.read_timeout.all();
     limits.iter().find(reached).map(|cluster| Duration::from_micros(cluster.median_us()))
@@ -96,7 +111,10 @@ fn limit_reached(case: &Case<'_>, given: Given, stats: &Stats) -> Option<Duratio
 
 /// Frames of two legs may stand in the wrong order if they were captured within this span.
 const SWAPPED: Duration = Duration::from_micros(50);
+/// A gateway acts on what it learns within this span.
+const REACTION: Duration = Duration::from_millis(10);
 /// Within this span either may be the reason for the other.
 const AT_ONCE: Duration = Duration::from_millis(1);
-/// A time limit is met to this part of it.
+/// A time limit is met no sooner than this before those that were seen, and no later than this part of it.
+const EARLY_US: u64 = 2000;
 const NEAR: u64 = 50;

@@ -50,6 +50,8 @@ pub struct Given {
     pub whole: bool,
     /// Octets of it, as far as they were seen.
     pub octets: Option<u64>,
+    /// Of these, those of its content.
+    pub content: Option<u64>,
     /// Whether it is a page that gateways write when they fail.
     pub own_page: bool,
     /// What of it is no HTTP: whoever passes that on did not write it.
@@ -132,8 +134,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The server's first FIN or RST after the exchange began (or at all, where the connection was closed before); `true`
-    /// for a RST.
+    /// The server's first FIN or RST, be it before the exchange began; `true` for a RST.
     #[must_use]
     pub fn server_close(&self) -> Option<(Moment, Closing, bool)> {
         self.conversation.close(Side::Server)
@@ -433,6 +434,7 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
         status: exchange.status(),
         whole: whole || exchange.status().is_some() && lacks_octets(party),
         octets: exchange.response_octets(),
+        content: exchange.response_end.map(|end| end.content),
         own_page: exchange.response.as_ref().is_some_and(product::is_own_page),
         defect: exchange.defect.filter(|(_, defect)| defect.sender == Side::Server).map(|(_, defect)| defect.kind),
         retried: false,

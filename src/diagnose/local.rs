@@ -434,12 +434,16 @@ pub(super) fn may_have_died(case: &Case<'_>, judged: &[Judged<'_>], at: Moment) 
         && own.all(|judged| {
             let closed = judged.view.gateway_close().map(|(close, ..)| close);
             let let_go = closed.is_some_and(|close| close.at <= at.at + AT_ONE_MOMENT);
-            let stalled = judged.verdict.as_ref().is_some_and(|verdict| verdict.cause == Cause::UpstreamNotReading);
+            let cause = judged.verdict.as_ref().map(|verdict| verdict.cause);
+            let stalled = cause == Some(Cause::UpstreamNotReading);
+            // Within an answer the upstream may have done something that was the end of it.
+            let has_begun = exchange.response_start.is_some();
+            let unharmed = !has_begun || cause.is_none_or(|cause| cause == Cause::StalledBody);
             // Who had all of an answer, and gave none of it, did not like it.
             let in_time = |end: Moment| closed.is_none_or(|close| end.frame < close.frame);
             let end = judged.view.exchange.response_end.filter(|end| end.how == Ending::Complete);
             let answered = end.is_some_and(|end| in_time(end.moment));
-            let_go && !stalled && !answered
+            let_go && !stalled && !answered && unharmed && judged.view.exchange.reset_by(Side::Server).is_none()
         })
 }
 

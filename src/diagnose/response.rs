@@ -422,11 +422,14 @@ fn relayed(attempt: &Attempt<'_>) -> Option<Verdict> {
     let server = attempt.conversation.server;
     let by = response.server().map_or(String::new(), |name| format!(" (Server: {name})"));
     let changed = attempt.given.and_then(|given| given.status).filter(|given| *given != status);
-    let passed_on = attempt.given.is_none_or(|given| given.status == Some(status));
+    // A page of the gateway's own is not what the upstream sent, though the status is the same.
+    let replaced = attempt.given.is_some_and(|given| given.own_page) && !product::is_own_page(response);
+    let passed_on = attempt.given.is_none_or(|given| given.status == Some(status)) && !replaced;
     let fate = match attempt.given {
         Some(given) if given.retried => "; the gateway tried again",
         Some(given) if given.status.is_none() => "; its client got no response",
         Some(_) if passed_on => "; the gateway passed it on",
+        Some(_) if replaced => "; the gateway answered with a page of its own",
         Some(_) | None => "",
     };
     // On one leg alone, who asked may be a client, and who answered a gateway: unless the request says that it was sent for

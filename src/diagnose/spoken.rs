@@ -1,6 +1,6 @@
 //! What the gateway says itself of its reason, in its own page, weighed against what the packets show.
 
-use crate::correlate::{Case, Pairing};
+use crate::correlate::Case;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::Verdict;
 use crate::diagnose::incident::{Actor, Grade, Leg};
@@ -14,37 +14,52 @@ pub(super) fn judge(case: &Case<'_>) -> Option<Verdict> {
     }
 }
 
-/// A verdict, unless the gateway's own page says something else, and nothing but time gave the exchange what that is about.
-pub(super) fn weigh(case: &Case<'_>, verdict: Verdict) -> Verdict {
-    let certain = case.attempts.iter().any(|attempt| attempt.pairing == Pairing::Certain);
-    let Some((words, said)) = said(case).filter(|_| !certain) else { return verdict };
-    let fits = match said {
+/// A verdict, unless the gateway's own page says something else.
+pub(super) fn weigh(case: &Case<'_>, mut verdict: Verdict) -> Verdict {
+    let Some((words, said)) = said(case) else { return verdict };
+    let says_nothing =
+        matches!(verdict.cause, Cause::UpstreamNotCaptured | Cause::GatewayCrash | Cause::ClientAbort | Cause::Unknown);
+    let identified = case.attempts.iter().any(|attempt| attempt.party.exchange.identified);
+    match said {
         Said::OneOf(causes) => {
             let sent_nothing = verdict.cause == Cause::NoUpstreamAttempt && verdict.grade > Grade::Undetermined;
-            causes.contains(&verdict.cause) && !sent_nothing
+            let fits = causes.contains(&verdict.cause) && !sent_nothing;
+            if fits || says_nothing { verdict } else { otherwise(case, words, &verdict) }
         }
-        Said::NoneAlive => return none_alive(case, words, verdict),
-        Said::ByItself(what) => return by_itself(case, words, what),
-    };
-    let says_nothing = matches!(
-        verdict.cause,
-        Cause::RelayedError | Cause::UpstreamNotCaptured | Cause::GatewayCrash | Cause::ClientAbort | Cause::Unknown
-    );
-    if fits || says_nothing { verdict } else { otherwise(case, words, &verdict) }
+        // What failed before may be why there is none, or why it went no further.
+        Said::NoneAlive | Said::ByItself(_) if identified => {
+            if !says_nothing {
+                verdict.lower(Grade::Consistent, "whether another attempt would have been made");
+                verdict = verdict.or_else(Some(Cause::NoUpstreamAttempt), quoted(words));
+            }
+            verdict
+        }
+        Said::NoneAlive => none_alive(case, words, verdict),
+        Said::ByItself(what) => by_itself(case, words, what),
+    }
 }
 
+/// What the page says. One that an attempt was answered with is none of the gateway's.
 fn said(case: &Case<'_>) -> Option<(&'static str, Said)> {
-    let exchange = case.root.exchange;
-    let relayed = case.attempts.iter().any(|attempt| attempt.party.exchange.status() == exchange.status());
-    exchange.response.as_ref().filter(|_| !relayed).and_then(product::reason)
+    let response = case.root.exchange.response.as_ref()?;
+    let relayed = case
+        .attempts
+        .iter()
+        .filter_map(|attempt| attempt.party.exchange.response.as_ref())
+        .any(|got| got.status == response.status && got.content() == response.content());
+    product::reason(response).filter(|_| !relayed)
+}
+
+fn quoted(words: &str) -> String {
+    if words.is_empty() { String::from("its page is empty") } else { format!("its page says {words:?}") }
 }
 
 fn by_itself(case: &Case<'_>, words: &str, what: &str) -> Verdict {
     let verdict = Verdict::new(
         Cause::NoUpstreamAttempt,
         Grade::Consistent,
-        format!("its page says {words:?}"),
-        format!("the gateway answered by itself, as its page says ({words:?}): {what}"),
+        quoted(words),
+        format!("the gateway answered by itself ({}): {what}", quoted(words)),
     )
     .rules_out(Cause::UpstreamNotCaptured, "the gateway names a reason of its own", None);
     answered(case, verdict)

@@ -166,7 +166,7 @@ pub(super) fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verd
     let by_itself = |judged: &Judged<'_>| failing(judged) && !no_answer::was_let_go_at_once(&judged.view);
     let index = match last {
         true => judged.iter().rposition(by_itself).or_else(|| judged.iter().rposition(failing))?,
-        false => judged.iter().position(failing)?,
+        false => judged.iter().position(by_itself).or_else(|| judged.iter().position(failing))?,
     };
     let is_last = |judged: &Judged<'_>| {
         let let_go = no_answer::was_broken_off(&judged.view) || no_answer::was_let_go_at_once(&judged.view);
@@ -210,16 +210,36 @@ fn doubt_among_several(verdict: &mut Verdict, own: &Judged<'_>, judged: &[Judged
     let others =
         || judged.iter().filter(|other| other.attempt.hop == 0 && other.view.exchange.key != own.view.exchange.key);
     let is_followed = others().any(|other| other.view.exchange.started.frame > frame);
-    let as_it_came = !given.own_page && given.octets == own.view.exchange.response_octets();
+    // Gateways change fields, and hardly ever the content.
+    let content = |exchange: &Exchange| exchange.response_end.map(|end| end.content);
+    let as_it_came = !given.own_page && given.content == content(own.view.exchange);
     if is_followed && !(own.view.was_passed_on() && as_it_came) {
         verdict.lower(
             Grade::Consistent,
             "whether this is why the client got its error: the gateway went on to another attempt",
         );
     }
+    // What was asked for instead may be a page to fail with.
+    let target = |judged: &Judged<'_>| judged.view.exchange.request.as_ref().map(|request| request.target().to_owned());
+    let instead = others().find(|other| {
+        let asks_else = target(other).zip(target(own)).is_some_and(|(one, other)| one != other);
+        other.view.exchange.started.frame < frame && asks_else
+    });
+    if let Some((before, failed)) = instead.and_then(|before| Some((before, before.verdict.as_ref()?)))
+        && !(own.view.was_passed_on() && as_it_came)
+    {
+        verdict.lower(
+            Grade::Consistent,
+            "which of the two things that the gateway asked for the client's status comes from",
+        );
+        let what = format!("{} had failed before: {}", before.view.conversation.server, failed.why);
+        verdict.candidates.push(Candidate { cause: Some(failed.cause), what });
+    }
     let status = given.status.filter(|status| *status >= 500 && !own.view.was_passed_on());
-    let answered =
-        |other: &&Judged<'_>| other.view.exchange.started.frame < frame && other.view.exchange.status() == status;
+    let answered = |other: &&Judged<'_>| {
+        let other = other.view.exchange;
+        other.started.frame < frame && other.status() == status && content(other) == given.content
+    };
     if let Some((status, before)) = status.zip(others().find(answered)) {
         verdict.lower(Grade::Consistent, "which of the attempts the client's status comes from");
         let what =

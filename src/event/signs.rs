@@ -31,8 +31,8 @@ impl Signs {
     pub const OTHER_HOP: Self = Self(1 << 11);
     /// `X-Forwarded-Host`.
     pub const FORWARDED_HOST: Self = Self(1 << 12);
-    /// The `User-Agent` of a health prober.
-    pub const PROBER: Self = Self(1 << 13);
+    /// Made for no client: the `User-Agent` is a health prober's, or the Host that of Envoy's copy for a mirror.
+    pub const ASIDE: Self = Self(1 << 13);
 
     /// Whether all of `other` are among them.
     #[must_use]

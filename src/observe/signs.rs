@@ -30,8 +30,9 @@ impl Seen {
             FieldName::XOriginalHost => Signs::ORIGINAL_HOST,
             FieldName::XAppgwTraceId => Signs::APPGW_TRACE,
             FieldName::XForwardedHost => Signs::FORWARDED_HOST,
+            FieldName::Host if is_of_copy(field.value) => Signs::ASIDE,
             FieldName::UserAgent if std::str::from_utf8(field.value).is_ok_and(|agent| prober(agent).is_some()) => {
-                Signs::PROBER
+                Signs::ASIDE
             }
             FieldName::CfConnectingIp => {
                 self.connecting = std::str::from_utf8(field.value).ok().and_then(|text| text.trim().parse().ok());
@@ -62,6 +63,12 @@ impl Seen {
         let same = self.connecting.zip(forwarded_for).is_some_and(|(client, last)| client == last.address);
         if same { self.signs.with(Signs::CF_LAST) } else { self.signs }
     }
+}
+
+/// Envoy marks the host of what it copies to a mirror (`request_mirror_policies`).
+fn is_of_copy(host: &[u8]) -> bool {
+    let name = host.iter().rposition(|octet| *octet == b':').and_then(|colon| host.get(..colon)).unwrap_or(host);
+    name.ends_with(b"-shadow")
 }
 
 fn has_root(value: &[u8]) -> bool {

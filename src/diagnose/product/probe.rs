@@ -1,15 +1,20 @@
 //! Which health prober made this request. Probes are evidence, not users' requests, so a wrong guess here would hide a
 //! failure: probers without a mark of their own (Varnish, nginx Plus, Apache httpd) are not guessed at.
 
-use crate::event::{RequestSection, prober};
+use crate::event::{RequestSection, Signs, prober};
 
 /// The health prober that made the request, by name; `None` for everything that may come from a user.
 #[must_use]
 pub fn probe(request: &RequestSection) -> Option<&'static str> {
     match request.user_agent() {
-        Some(agent) => prober(agent),
-        None => anonymous(request),
+        Some(agent) => prober(agent).or_else(|| copy(request)),
+        None => anonymous(request).or_else(|| copy(request)),
     }
+}
+
+/// What was made for no client, and is no prober's.
+fn copy(request: &RequestSection) -> Option<&'static str> {
+    request.signs.has(Signs::ASIDE).then_some("Envoy's copy for a mirror")
 }
 
 /// Probers that send no User-Agent, but a request that no browser and no library sends.
@@ -29,7 +34,6 @@ mod tests {
     use smallvec::SmallVec;
 
     use super::*;
-    use crate::event::Signs;
     use crate::texts::Texts;
 
     fn request(

@@ -1,6 +1,7 @@
 //! What a gateway's own page says of why it answers so, where a product's page says it.
 
 use crate::diagnose::cause::Cause;
+use crate::diagnose::product::fingerprint::field;
 use crate::event::Response;
 
 /// What a page says.
@@ -19,6 +20,11 @@ pub enum Said {
 pub fn reason(response: &Response) -> Option<(&'static str, Said)> {
     if response.status < 500 {
         return None;
+    }
+    // Envoy writes down what failed. It says nothing where it was not asked to send anything anywhere.
+    if response.content_length == Some(0) && response.server() == Some("envoy") {
+        let passed_on = field(response, "x-envoy-upstream-service-time").is_some();
+        return (!passed_on).then_some(("", Said::ByItself("it has no such cluster, or is set to answer so")));
     }
     let text = String::from_utf8_lossy(response.content());
     let text = text.trim_end();
@@ -80,8 +86,6 @@ const CONNECT: &[Cause] = &[
     Cause::TlsClosed,
     Cause::TlsAlert,
     Cause::TlsHandshakeTimeout,
-    Cause::ClosedWithoutResponse,
-    Cause::ResetWithoutResponse,
     Cause::NoUpstreamAttempt,
 ];
 
