@@ -91,9 +91,10 @@ fn is_page(front: &Exchange, party: Party<'_>, attempts: &Tries<'_>) -> bool {
         let before = attempt.party;
         // Of a connection that carried no request nothing tells whether the gateway sends targets on as they come.
         let as_asked = target(before.exchange) == target(front) || before.exchange.key.number == 0 && in_order;
-        let failed = before.exchange.status().is_none_or(|status| status >= 500) && gave_way(before, own);
+        let good = before.exchange.status().is_some_and(|status| status < 500) && before.exchange.defect.is_none();
+        let failed = !good && gave_way(before, own);
         // Where it failed as well, either may be the reason, unless the other one's status was passed on.
-        let explains = in_order || before.exchange.status() == error;
+        let explains = in_order || before.exchange.status() == error || before.exchange.defect.is_some();
         began(before).frame < own.frame && as_asked && failed && explains
     })
 }

@@ -76,6 +76,9 @@ fn ended_by_gateway(judged: &[Judged<'_>], given: Given) -> bool {
     let Some(closed) = given.client_closed else { return false };
     judged.iter().rfind(|judged| judged.attempt.hop == 0).is_none_or(|last| {
         let view = &last.view;
+        if last.verdict.as_ref().is_some_and(|verdict| is_upstreams(verdict.cause)) {
+            return false;
+        }
         let before = let_go(view).is_some_and(|moment| is_before(moment, closed));
         !before
             && match view.server_close() {
@@ -83,6 +86,19 @@ fn ended_by_gateway(judged: &[Judged<'_>], given: Given) -> bool {
                 None => true,
             }
     })
+}
+
+/// Whether it was something that the upstream sent: then it stands before whatever came of it.
+const fn is_upstreams(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::TruncatedBody
+            | Cause::MalformedResponse
+            | Cause::ResponseHeaderTooLarge
+            | Cause::H2RefusedStream
+            | Cause::H2Goaway
+            | Cause::H2StreamError
+    )
 }
 
 /// When the gateway let go of an attempt: of its stream, or of its connection.
