@@ -167,6 +167,20 @@ fn a_stream_that_ends_before_its_declared_length_is_cut_short() {
 }
 
 #[test]
+fn a_client_that_leaves_long_after_a_stream_was_cut_short_is_not_why() {
+    let mut scene = Scene::default();
+    let [mut down, mut up] = over_http2(&mut scene);
+    let head = block(&[(":status", "200"), ("content-length", "1000")]);
+    up.answer(&mut scene, &(frame('\u{1}', '\u{4}', '\u{1}', &head) + &frame('\0', '\u{1}', '\u{1}', "some")));
+    down.answer(&mut scene, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nsome");
+    scene.pause(500_000);
+    down.client_closes(&mut scene, "FA");
+    down.server_closes(&mut scene, "FA");
+    let incident = scene.incident();
+    assert_eq!(told(&incident), (Kind::BrokenSuccess, Cause::TruncatedBody), "{}", summary(&incident));
+}
+
+#[test]
 fn an_answer_of_too_many_fields_is_a_reason_to_try_again() {
     let mut scene = Scene::default();
     let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/many"));
@@ -213,6 +227,16 @@ fn the_request_for_a_page_to_fail_with_is_no_retry() {
     let bare = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 11\r\n\r\nBad Gateway";
     let relayed = with_page(|scene, up| up.answer(scene, error), None, bare);
     assert_eq!((relayed.cause, blamed(&relayed)), (Cause::RelayedError, Some(APP.into())), "{}", summary(&relayed));
+
+    // And what no gateway takes is why one asks for a page, whatever status stands in it.
+    let broken = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok";
+    let malformed = with_page(|scene, up| up.answer(scene, broken), None, bare);
+    assert_eq!(
+        (malformed.cause, blamed(&malformed)),
+        (Cause::MalformedResponse, Some(APP.into())),
+        "{}",
+        summary(&malformed)
+    );
 
     // Or nothing does.
     let either = with_page(closes, None, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 11\r\n\r\nBad Gateway");
