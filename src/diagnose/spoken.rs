@@ -6,9 +6,10 @@ use crate::diagnose::evidence::Verdict;
 use crate::diagnose::incident::{Actor, Grade, Leg};
 use crate::diagnose::product::{self, Said};
 
-/// The verdict that the gateway decided by itself, where its page says so.
+/// The verdict that the gateway decided by itself, where its page says so. Where its attempts cannot be seen, the page may be
+/// another gateway's behind it.
 pub(super) fn judge(case: &Case<'_>) -> Option<Verdict> {
-    match said(case)? {
+    match said(case).filter(|_| case.upstream_visible)? {
         (words, Said::ByItself(what)) => Some(by_itself(case, words, what)),
         (_, Said::OneOf(_) | Said::NoneAlive) => None,
     }
@@ -35,7 +36,8 @@ pub(super) fn weigh(case: &Case<'_>, mut verdict: Verdict) -> Verdict {
             verdict
         }
         Said::NoneAlive => none_alive(case, words, verdict),
-        Said::ByItself(what) => by_itself(case, words, what),
+        Said::ByItself(what) if !says_nothing || verdict.cause == Cause::Unknown => by_itself(case, words, what),
+        Said::ByItself(_) => verdict,
     }
 }
 
