@@ -30,6 +30,13 @@ fn silence(end: impl FnOnce(&mut Scene, &mut Talk, &mut Talk)) -> Scene {
     scene
 }
 
+/// It was the gateway that gave up, as far as can be told.
+fn gave_up_perhaps(incident: &Incident) {
+    let expected = (Kind::GatewayError, Cause::ResponseTimeout, Grade::Consistent);
+    assert_eq!(told(incident), expected, "{}", summary(incident));
+    assert!(names(incident, Cause::ClientAbort));
+}
+
 #[test]
 fn a_gateway_that_closes_first_has_given_up_though_its_client_leaves_at_that_moment() {
     let scene = silence(|scene, down, up| {
@@ -39,14 +46,7 @@ fn a_gateway_that_closes_first_has_given_up_though_its_client_leaves_at_that_mom
         down.answer(scene, TIMEOUT);
         down.client_closes(scene, "R");
     });
-    let incident = scene.incident();
-    assert_eq!(
-        told(&incident),
-        (Kind::GatewayError, Cause::ResponseTimeout, Grade::Consistent),
-        "{}",
-        summary(&incident)
-    );
-    assert!(names(&incident, Cause::ClientAbort));
+    gave_up_perhaps(&scene.incident());
 }
 
 #[test]
@@ -57,14 +57,7 @@ fn nobody_says_that_his_patience_has_ended_to_a_client_that_he_saw_leave() {
         down.answer(scene, TIMEOUT);
         down.client_closes(scene, "R");
     });
-    let incident = scene.incident();
-    assert_eq!(
-        told(&incident),
-        (Kind::GatewayError, Cause::ResponseTimeout, Grade::Consistent),
-        "{}",
-        summary(&incident)
-    );
-    assert!(names(&incident, Cause::ClientAbort));
+    gave_up_perhaps(&scene.incident());
 }
 
 #[test]

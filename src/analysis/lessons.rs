@@ -29,7 +29,7 @@ pub struct Learner<'r> {
 struct Shared<'r> {
     /// Whoever has these takes lessons, one after the other.
     findings: Mutex<Findings<'r>>,
-    desk: Mutex<Lectern>,
+    lectern: Mutex<Lectern>,
 }
 
 /// Lessons that wait.
@@ -49,7 +49,7 @@ pub(super) struct Lesson {
 
 impl<'r> Lessons<'r> {
     pub(super) fn new(findings: Findings<'r>) -> Self {
-        let shared = Shared { findings: Mutex::new(findings), desk: Mutex::default() };
+        let shared = Shared { findings: Mutex::new(findings), lectern: Mutex::default() };
         Self { shared: Arc::new(shared), lesson: Lesson::default() }
     }
 
@@ -103,11 +103,11 @@ impl<'r> Lessons<'r> {
             drop(self.learned());
             return;
         }
-        let mut desk = held(&self.shared.desk);
-        let next = desk.empty.pop().unwrap_or_default();
-        desk.waiting.push_back(std::mem::replace(&mut self.lesson, next));
-        let is_crowded = desk.waiting.len() > MOST_WAITING;
-        drop(desk);
+        let mut lectern = held(&self.shared.lectern);
+        let next = lectern.empty.pop().unwrap_or_default();
+        lectern.waiting.push_back(std::mem::replace(&mut self.lesson, next));
+        let is_crowded = lectern.waiting.len() > MOST_WAITING;
+        drop(lectern);
         if is_crowded {
             let mut findings = held(&self.shared.findings);
             self.shared.teach(&mut findings);
@@ -125,9 +125,9 @@ impl Learner<'_> {
 impl Shared<'_> {
     /// The next lesson is learned, if one waits.
     fn teach(&self, findings: &mut Findings<'_>) -> bool {
-        let Some(mut lesson) = held(&self.desk).waiting.pop_front() else { return false };
+        let Some(mut lesson) = held(&self.lectern).waiting.pop_front() else { return false };
         findings.learn(&mut lesson);
-        held(&self.desk).empty.push(lesson);
+        held(&self.lectern).empty.push(lesson);
         true
     }
 }

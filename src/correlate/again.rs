@@ -69,16 +69,20 @@ impl Correlator {
         is_same(one, other)
             && one.marks.iter().any(|mark| {
                 let is_shared = other.marks.contains(mark) && !asked.marks.contains(mark);
-                is_shared && !self.is_borne_beside(*mark, front.key, [candidate.key, follower.key])
+                is_shared && !self.is_borne_beside(*mark, front.key, [candidate, follower])
             })
     }
 
-    /// Whether a mark stands in any request but these two and others that were made for the same exchange.
-    fn is_borne_beside(&self, mark: u64, front: ExchangeKey, these: [ExchangeKey; 2]) -> bool {
-        let bears = |exchange: &Exchange| exchange.request.as_ref().is_some_and(|asked| asked.marks.contains(&mark));
+    /// Whether a mark stands in any request that the same servers were asked lately, but these two and others that were made for
+    /// the same exchange: what a gateway writes into all of its requests stands in most.
+    fn is_borne_beside(&self, mark: u64, front: ExchangeKey, these: [&Exchange; 2]) -> bool {
+        let lately = these.into_iter().flat_map(|one| self.unsettled.latest(one.hosts.server).take(MOST_COMPARED));
+        let others = lately.filter_map(|entry| self.books.exchange(entry.key));
         let mut others =
-            self.books.exchanges().filter(|other| other.parent != Some(front) && !these.contains(&other.key));
-        others.any(|other| bears(other) && !is_attempt_as(other, self.books.exchange(these[0])))
+            others.filter(|other| other.parent != Some(front) && these.iter().all(|one| one.key != other.key));
+        let bears = |exchange: &Exchange| exchange.request.as_ref().is_some_and(|asked| asked.marks.contains(&mark));
+        let [one, _] = these;
+        others.any(|other| bears(other) && !is_attempt_as(other, one))
     }
 
     fn others_with_same<'a>(
@@ -95,11 +99,12 @@ impl Correlator {
 }
 
 /// Whether a request may be one more attempt at the same: it bears the same request.
-fn is_attempt_as(other: &Exchange, one: Option<&Exchange>) -> bool {
-    one.is_some_and(|one| {
-        other.hosts.client == one.hosts.client && bear_same(one, other) == Some(true) && !has_content(other)
-    })
+fn is_attempt_as(other: &Exchange, one: &Exchange) -> bool {
+    other.hosts.client == one.hosts.client && bear_same(one, other) == Some(true) && !has_content(other)
 }
+
+/// Requests of each server that are looked through for what stands in most.
+const MOST_COMPARED: usize = 128;
 
 /// Whether an attempt was answered in a way that gives no reason to try again.
 fn has_content(attempt: &Exchange) -> bool {

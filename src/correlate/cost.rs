@@ -146,7 +146,7 @@ const LATE: Duration = Duration::from_millis(200);
 /// A connection that is given up is closed within this span.
 const LETTING_GO: Duration = Duration::from_millis(500);
 /// No gateway waits less than this for an answer.
-pub(super) const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
+pub(crate) const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
 /// What speaks against an attempt that failed otherwise than its exchange.
 const UNLIKELY: u32 = 3000;
 /// The cost of an end of which nothing is known.

@@ -50,6 +50,7 @@ use std::time::Duration;
 use crate::correlate::books::{Books, Noted, Page};
 pub use crate::correlate::case::{Case, ClosedIdle, Finding, Note, Party, Responded, Role, Try};
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Hosts, ResponseEnd, ResponseStart};
+pub(crate) use crate::correlate::cost::SHORTEST_PATIENCE;
 use crate::correlate::due::Due;
 use crate::correlate::gateway::Gateways;
 use crate::correlate::index::{Entry, Index};
@@ -57,6 +58,7 @@ use crate::correlate::lookups::Lookups;
 use crate::correlate::marks::Marks;
 use crate::correlate::neighbours::Neighbours;
 use crate::correlate::order::Answers;
+pub(crate) use crate::correlate::pair::CLOCK_SLACK;
 pub use crate::correlate::pairing::Pairing;
 use crate::correlate::places::Places;
 use crate::correlate::provisional::Provisional;
@@ -244,15 +246,14 @@ impl Correlator {
         }
         self.books.begin(conversation);
         let begins = matches!(opened.first, FirstSeen::Syn | FirstSeen::Quoted);
+        let key = ExchangeKey { connection, number: 0 };
         if begins
             && opened.server.port() != NAME_SERVER
-            && let Some(client) =
-                self.begin(ExchangeKey { connection, number: 0 }, moment).map(|begun| begun.hosts.client)
+            && let Some(client) = self.begin(key, moment).map(|begun| begun.hosts.client)
+            && self.has_one_open_front(client)
+            && let Some(begun) = self.books.exchange_mut(key)
         {
-            let for_one = self.has_one_open_front(client);
-            if let Some(begun) = self.books.exchange_mut(ExchangeKey { connection, number: 0 }) {
-                begun.for_one = for_one;
-            }
+            begun.for_one = true;
         }
     }
 

@@ -439,7 +439,7 @@ impl Correlator {
 /// Attempts of one exchange.
 const MOST_ATTEMPTS: usize = 32;
 /// Frames of one host may be captured out of order by this much.
-pub(super) const CLOCK_SLACK: Duration = Duration::from_micros(50);
+pub(crate) const CLOCK_SLACK: Duration = Duration::from_micros(50);
 /// Shorter stretches are the gateway's own time.
 const SHORTEST_WINDOW: Duration = Duration::from_micros(20);
 /// A gateway that tries again at once does so within this span.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
+use crate::correlate::cost::SHORTEST_PATIENCE;
 use crate::correlate::fit::surprise;
 use crate::correlate::index::LAST;
 use crate::correlate::lookup::{LONGEST_WAIT, Lookup, Outcome};
@@ -225,8 +226,6 @@ fn given(exchange: &Exchange) -> Option<Moment> {
 
 /// Who has heard nothing asks again sooner than this, or has given up: 5 s is what resolvers wait by default.
 const LONGEST_SILENCE: Duration = Duration::from_secs(11);
-/// No gateway waits less than this for an answer.
-const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
 /// The cost of an end at which nothing came.
 const UNRESOLVED: u32 = 1500;
 /// The cost of a beginning before the exchange.

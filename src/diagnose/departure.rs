@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::correlate::Case;
+use crate::correlate::{CLOCK_SLACK, Case};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{Attempt, Given, Verdict, span};
@@ -67,7 +67,7 @@ pub(super) fn doubt(given: Given, judged: &[Judged<'_>], mut verdict: Verdict) -
 fn said_so_itself(case: &Case<'_>, given: Given) -> bool {
     let relayed = case.attempts.last().is_some_and(|last| last.party.exchange.status() == given.status);
     // One that goes on waiting for nobody says so in the end, too.
-    let at_once = given.client_closed.is_none_or(|closed| given.at.at.since(closed.at) <= REACTION);
+    let at_once = given.client_closed.is_none_or(|closed| given.at.at.since(closed.at) <= verdicts::REACTION);
     given.status == Some(504) && !relayed && at_once && !case.attempts.is_empty()
 }
 
@@ -108,7 +108,7 @@ fn let_go(view: &Attempt<'_>) -> Option<Moment> {
 }
 
 fn is_before(one: Moment, other: Moment) -> bool {
-    one.frame < other.frame && other.at.since(one.at) > SWAPPED
+    one.frame < other.frame && other.at.since(one.at) > CLOCK_SLACK
 }
 
 /// The time limit that the gateway was seen to keep to, where the client left as it was reached.
@@ -125,10 +125,6 @@ fn limit_reached(case: &Case<'_>, given: Given, stats: &Stats) -> Option<Duratio
     limits.iter().find(reached).map(|cluster| Duration::from_micros(cluster.median_us()))
 }
 
-/// Frames of two legs may stand in the wrong order if they were captured within this span.
-const SWAPPED: Duration = Duration::from_micros(50);
-/// A gateway acts on what it learns within this span.
-const REACTION: Duration = Duration::from_millis(10);
 /// Within this span either may be the reason for the other.
 const AT_ONCE: Duration = Duration::from_millis(1);
 /// A time limit is met no sooner than this before those that were seen, and no later than this part of it.

@@ -63,7 +63,6 @@ use crate::diagnose::instants::Instants;
 use crate::diagnose::local::Failure;
 use crate::diagnose::patience::Patience;
 use crate::diagnose::pools::Pools;
-use crate::diagnose::probes::Sent;
 use crate::diagnose::product::Recognition;
 use crate::diagnose::recognition::Products;
 use crate::diagnose::verdicts::{judge_attempt, take_verdict};
@@ -314,8 +313,9 @@ impl Diagnoser {
                 None => local::unknown(case),
             },
         };
+        let verdict = spoken::weigh(case, verdict);
         self.remember_lookup(case, &verdict);
-        let verdict = departure::doubt(given, &judged, spoken::weigh(case, verdict));
+        let verdict = departure::doubt(given, &judged, verdict);
         let verdict = if kind == Kind::Masked { verdict } else { verdicts::doubt_twin(case, verdict) };
         Some(self.incident(kind, case, judged, verdict))
     }
@@ -351,7 +351,7 @@ impl Diagnoser {
     }
 
     fn without_attempt(&self, case: &Case<'_>, root: IpAddr) -> Verdict {
-        if let Some(verdict) = spoken::judge(case).or_else(|| resolve::or_link(case)) {
+        if let Some(verdict) = resolve::or_link(case) {
             return verdict;
         }
         if let Some(verdict) = self.idle.judge(case).filter(|_| case.upstream_visible) {
@@ -447,7 +447,7 @@ impl Diagnoser {
         let is_none = |cause| cause == Cause::Unknown || known && cause == Cause::ClientAbort;
         let verdict = verdict.filter(|verdict| !unheard && !is_none(verdict.cause));
         let cause = verdict.as_ref().map(|verdict| verdict.cause);
-        if !self.lone.note(&Sent::of(case), known, taken, cause) {
+        if !self.lone.note(&probes::Sent::of(case), known, taken, cause) {
             stats.take(exchange.server, &taken);
             cause.into_iter().for_each(|cause| self.count_failed(exchange.server, cause, 1));
         }

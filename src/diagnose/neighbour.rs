@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::correlate::conversation::Conversation;
 use crate::correlate::neighbours::Search;
-use crate::correlate::{Case, Pairing};
+use crate::correlate::{Case, Pairing, SHORTEST_PATIENCE};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Given, Verdict, span};
 use crate::diagnose::incident::{self, Actor, Grade};
@@ -138,8 +138,6 @@ pub(super) fn attempt(case: &Case<'_>, verdict: &Verdict) -> Option<incident::At
     })
 }
 
-/// No gateway gives a connection up sooner than this.
-const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
 /// A kernel asks this often before it gives a neighbour up, as Linux comes.
 const QUESTIONS: u32 = 3;
 /// Hardly less than the second that it waits after each question.

@@ -4,6 +4,7 @@ mod hasty;
 
 use std::time::Duration;
 
+use crate::correlate::SHORTEST_PATIENCE;
 use crate::correlate::conversation::ResponseEnd;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Coverage, Verdict, span};
@@ -432,8 +433,6 @@ const SMALLEST_FULL: u64 = 1000;
 const LONGEST_UNREAD: Duration = Duration::from_secs(1);
 /// A gateway that gives up sooner than this hardly does so for waiting.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
-/// No gateway waits less than this for an answer.
-const SHORTEST_PATIENCE: Duration = Duration::from_millis(50);
 /// The status of a gateway that waited for too long.
 const GATEWAY_TIMEOUT: u16 = 504;
 /// Who answers within this span had not waited for the answer that came.

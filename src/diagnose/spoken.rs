@@ -6,15 +6,6 @@ use crate::diagnose::evidence::Verdict;
 use crate::diagnose::incident::{Actor, Grade, Leg};
 use crate::diagnose::product::{self, Said};
 
-/// The verdict that the gateway decided by itself, where its page says so. Where its attempts cannot be seen, the page may be
-/// another gateway's behind it.
-pub(super) fn judge(case: &Case<'_>) -> Option<Verdict> {
-    match said(case).filter(|_| case.upstream_visible)? {
-        (words, Said::ByItself(what)) => Some(by_itself(case, words, what)),
-        (_, Said::OneOf(_) | Said::NoneAlive) => None,
-    }
-}
-
 /// A verdict, unless the gateway's own page says something else.
 pub(super) fn weigh(case: &Case<'_>, mut verdict: Verdict) -> Verdict {
     let Some((words, said)) = said(case) else { return verdict };
@@ -41,9 +32,9 @@ pub(super) fn weigh(case: &Case<'_>, mut verdict: Verdict) -> Verdict {
     }
 }
 
-/// What the page says. One that an attempt was answered with is none of the gateway's.
+/// What the page says. One that an attempt was answered with is none of the gateway's; nor may it be where attempts cannot be seen.
 fn said(case: &Case<'_>) -> Option<(&'static str, Said)> {
-    let response = case.root.exchange.response.as_ref()?;
+    let response = case.root.exchange.response.as_ref().filter(|_| case.upstream_visible)?;
     let relayed = case
         .attempts
         .iter()
@@ -81,7 +72,7 @@ fn none_alive(case: &Case<'_>, words: &str, found: Verdict) -> Verdict {
     let verdict = Verdict::new(
         Cause::NoUpstreamAttempt,
         Grade::Consistent,
-        format!("its page says {words:?}"),
+        quoted(words),
         format!(
             "the gateway answered by itself: it has no upstream that it takes for alive, as its page says ({words:?})"
         ),

@@ -249,7 +249,7 @@ fn doubt_among_several(verdict: &mut Verdict, own: &Judged<'_>, judged: &[Judged
 }
 
 /// A gateway that has its reason answers its client within this span.
-const REACTION: Duration = Duration::from_millis(10);
+pub(super) const REACTION: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::correlate::SHORTEST_PATIENCE;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::evidence::{Attempt, Verdict, span};
 use crate::diagnose::incident::{Actor, Grade};
-use crate::diagnose::no_answer::{SHORTEST_PATIENCE, SHORTEST_WAIT};
+use crate::diagnose::no_answer::SHORTEST_WAIT;
 use crate::event::{Moment, Side};
 
 /// Whether the gateway itself broke its request off, soon after it had begun it, and had heard nothing: as one does that cannot send

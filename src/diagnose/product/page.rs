@@ -117,11 +117,7 @@ fn short(response: &Response, text: &str) -> Option<Page> {
         _ if text == format!("error code: {status}") => Some(said(Product::Cloudflare)),
         _ if response.reason() == "Gateway Error" && served_by("h2o") => Some(said(Product::H2o)),
         // On what it passes on Envoy says how long the upstream took.
-        (500.., "")
-            if response.content_length == Some(0)
-                && served_by("envoy")
-                && field(response, "x-envoy-upstream-service-time").is_none() =>
-        {
+        (500.., "") if is_silent_envoy(response) => {
             let what = format!("an empty {status} without x-envoy-upstream-service-time");
             Some(Page { product: Product::Envoy, version: None, what })
         }
@@ -131,6 +127,12 @@ fn short(response: &Response, text: &str) -> Option<Page> {
         }
         _ => None,
     }
+}
+
+/// Whether Envoy answered by itself, and with nothing.
+pub(super) fn is_silent_envoy(response: &Response) -> bool {
+    let is_envoy = response.server().is_some_and(|server| server.starts_with("envoy"));
+    is_envoy && response.content_length == Some(0) && field(response, "x-envoy-upstream-service-time").is_none()
 }
 
 /// Squid names the reason in a field of its own.

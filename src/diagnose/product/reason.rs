@@ -1,7 +1,7 @@
 //! What a gateway's own page says of why it answers so, where a product's page says it.
 
 use crate::diagnose::cause::Cause;
-use crate::diagnose::product::fingerprint::field;
+use crate::diagnose::product::page::is_silent_envoy;
 use crate::event::Response;
 
 /// What a page says.
@@ -22,9 +22,8 @@ pub fn reason(response: &Response) -> Option<(&'static str, Said)> {
         return None;
     }
     // Envoy writes down what failed. It says nothing where it was not asked to send anything anywhere.
-    if response.content_length == Some(0) && response.server() == Some("envoy") {
-        let passed_on = field(response, "x-envoy-upstream-service-time").is_some();
-        return (!passed_on).then_some(("", Said::ByItself("it has no such cluster, or is set to answer so")));
+    if is_silent_envoy(response) {
+        return Some(("", Said::ByItself("it has no such cluster, or is set to answer so")));
     }
     let text = String::from_utf8_lossy(response.content());
     let text = text.trim_end();

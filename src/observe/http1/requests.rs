@@ -128,10 +128,7 @@ impl Http1 {
         let [latest, _] = &mut self.latest;
         let known = if begins && searched == 0 { sections.requests.find(head, latest) } else { None };
         if begins {
-            let guess = match known.is_some() {
-                true => Guess::Http1,
-                false => self.guess(head),
-            };
+            let guess = if known.is_some() { Guess::Http1 } else { self.guess(head) };
             match guess {
                 Guess::Undecided => return Taken::More,
                 Guess::Proxy(length, client) if self.mode == Mode::Sniffing => {
