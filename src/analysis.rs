@@ -118,11 +118,19 @@ impl<'r> Analysis<'r> {
         above.take(below.events().drain(..));
     }
 
-    /// Endpoints at which attempts were made, sorted.
+    /// Endpoints at which attempts were made, sorted; of those behind address translation also the names under which they are asked.
     #[must_use]
     pub fn upstreams(&self) -> Vec<Endpoint> {
-        let findings = self.above.lessons.findings();
-        findings.stats.upstreams.sorted().into_iter().map(|(endpoint, _)| *endpoint).collect()
+        let Above { lessons, seen, .. } = &self.above;
+        let findings = lessons.findings();
+        let mut upstreams: Vec<Endpoint> =
+            findings.stats.upstreams.sorted().into_iter().map(|(endpoint, _)| *endpoint).collect();
+        let asked = seen.translations().filter(|(_, own)| upstreams.binary_search(own).is_ok());
+        let asked: Vec<Endpoint> = asked.map(|(asked, _)| asked).collect();
+        upstreams.extend(asked);
+        upstreams.sort_unstable();
+        upstreams.dedup();
+        upstreams
     }
 
     /// All addresses of all gateways that are known, sorted.
@@ -314,6 +322,7 @@ impl<'r> Above<'r> {
             unlisted,
             episodes,
             upstreams: upstreams(&stats, &diagnoser),
+            translations: seen.translations().collect(),
             latency: latency(&stats),
         }
     }

@@ -224,6 +224,14 @@ pub enum What {
     Veiled(Veiled),
     /// A packet of the connection matched the focus expression for the first time.
     Focused,
+    /// A router on the way gives the connection's packets other addresses or ports.
+    Translated(Box<Translated>),
+    /// The capturing host passes the connection's packets on, with the addresses that they have: the receiving side, as named here, is
+    /// somebody else.
+    Forwarded {
+        /// Who received such a packet.
+        to: Side,
+    },
     /// The connection carries TLS, and its records are opened with the user's keys: what is told of messages stood in them.
     Decrypted,
     /// The connection speaks HTTP/2: its exchanges run side by side, and end in any order.
@@ -258,6 +266,17 @@ impl What {
             _ => None,
         }
     }
+}
+
+/// One end of a connection under two names (RFC 3022).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translated {
+    /// Which end.
+    pub side: Side,
+    /// How its peer knows it, and the packets that are followed.
+    pub from: Endpoint,
+    /// How it is known where its packets arrive.
+    pub to: Endpoint,
 }
 
 /// How a connection began.

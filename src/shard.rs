@@ -1,5 +1,7 @@
 //! One core's worth of reassembly and observation: the packets of some connections, or of all, go in, events come out.
 
+mod beyond;
+
 use std::time::Duration;
 
 use crate::event::{ConnectionId, Endpoint, Event, FirstSeen, GoneWhy, Moment, Side, Tls, Unreachable, What};
@@ -120,6 +122,7 @@ impl Shard {
                     self.packet(&packet, key, focused, moment, events);
                 }
             }
+            Held::Beyond(beyond) => self.beyond(&beyond, key, focused, moment, events),
         }
     }
 

@@ -76,6 +76,8 @@ stories! {
     bridge_haproxy_truncated_head
     bridge_nginx_reset_and_masked
     chain_haproxy_nginx_refused
+    contained_haproxy_truncated_head
+    contained_nginx_reset_and_masked
     haproxy_bad_status_line
     haproxy_connect_refused
     haproxy_h2_healthy
@@ -164,6 +166,20 @@ fn what_passes_a_bridge_is_no_retransmission() {
         assert!(report.coverage.duplicates > 30, "{name}: {:?}", report.coverage);
         let repeated: Vec<u64> = report.upstreams.iter().map(|upstream| upstream.retransmitted).collect();
         assert!(!repeated.is_empty() && repeated.iter().all(|repeated| *repeated == 0), "{name}: {repeated:?}");
+    }
+}
+
+/// A capture on the host of a container has each packet twice, and mostly under two names: servers have their own, in what is paired
+/// too, and the gateway has none but its own.
+#[test]
+fn a_container_goes_by_its_own_name() {
+    for name in story::names().iter().filter(|name| name.starts_with("contained-")) {
+        let report = packets::analyse(&story::packets(name), &Limits::default());
+        let told: Vec<String> = report.translations.iter().map(|(asked, own)| format!("{asked} is {own}")).collect();
+        assert_eq!(told, ["10.50.1.1:8080 is 10.50.3.2:8080", "10.50.9.1:80 is 10.50.2.2:9000"], "{name}");
+        let gateways: Vec<_> = report.gateways.iter().map(|gateway| gateway.addresses.clone()).collect();
+        assert_eq!(gateways, [vec!["10.50.3.2".parse::<std::net::IpAddr>().unwrap()]], "{name}");
+        assert_eq!(report.totals.exchanges, report.totals.responses.values().sum::<u64>(), "{name}");
     }
 }
 

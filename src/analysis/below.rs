@@ -64,6 +64,7 @@ impl Below {
                 }
                 shard.segment(sent, course.key, focused, moment, events);
             }
+            Taken::Beyond(beyond, course) => shard.beyond(&beyond, course.key, focused, moment, events),
             Taken::Copy => {}
             // Copied, what most frames need stays out of memory.
             Taken::Nothing => steer.take_other(&{ *captured }, move |held, course| {

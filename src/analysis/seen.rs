@@ -1,7 +1,9 @@
 //! What was seen, whatever came of it: connections, requests by method, responses by status, what is missing or not read.
 
+use std::collections::BTreeSet;
+
 use crate::analysis::Passed;
-use crate::event::{FirstSeen, GapJudged, Opaque, Request, Response, What};
+use crate::event::{Endpoint, FirstSeen, GapJudged, Opaque, Request, Response, Side, Translated, What};
 use crate::report::{Coverage, Totals};
 
 /// Counts of it.
@@ -19,6 +21,8 @@ pub(super) struct Seen {
     resets: u64,
     gaps: u64,
     opaque_tls: u64,
+    /// Under which names the servers behind address translation are asked, and their own.
+    translations: BTreeSet<(Endpoint, Endpoint)>,
     pub(super) decrypted_tls: u64,
     pub(super) lost_http2: u64,
 }
@@ -58,9 +62,21 @@ impl Seen {
             What::Gap { judged: GapJudged::Capture | GapJudged::Snaplen, .. } => self.gaps += 1,
             What::Opaque(Opaque::Tls) => self.opaque_tls += 1,
             What::Opaque(Opaque::Http2) => self.lost_http2 += 1,
+            What::Translated(translated) if translated.side == Side::Server => self.translated(translated),
             What::Decrypted => self.decrypted_tls += 1,
             _ => {}
         }
+    }
+
+    fn translated(&mut self, translated: &Translated) {
+        if self.translations.len() < MOST_TRANSLATIONS {
+            self.translations.insert((translated.from, translated.to));
+        }
+    }
+
+    /// Servers behind address translation: the name under which each is asked, and its own.
+    pub(super) fn translations(&self) -> impl Iterator<Item = (Endpoint, Endpoint)> {
+        self.translations.iter().copied()
     }
 
     fn request(&mut self, request: &Request) {
@@ -105,3 +121,5 @@ impl Seen {
 
 /// Methods that are counted each by its name.
 const MOST_METHODS: usize = 64;
+/// Names of servers behind address translation that are remembered.
+const MOST_TRANSLATIONS: usize = 1024;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::correlate::Correlator;
 use crate::correlate::conversation::{Exchange, ExchangeKey};
-use crate::correlate::fit::{Fit, gives_no_reason, is_at_once, mismatch, surprise};
+use crate::correlate::fit::{Fit, answers_otherwise, gives_no_reason, is_at_once, mismatch, surprise};
 use crate::correlate::pair::{AT_ONCE, CLOCK_SLACK, LONGEST_PAUSE, Opening, Window};
 use crate::event::{FirstSeen, Moment};
 
@@ -27,7 +27,7 @@ impl Correlator {
             return None;
         }
         // An answer that is another one than the front's, to a request that has nothing in common with its own, was given to another.
-        if candidate.is_answered() && candidate.status() != front.status() && self.is_unlike(front, candidate.key) {
+        if answers_otherwise(front, candidate) && self.is_unlike(front, candidate.key) {
             return None;
         }
         let again = match front.veiled {

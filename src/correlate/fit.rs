@@ -77,10 +77,11 @@ pub(super) fn mismatch(front: &Exchange, candidate: &Exchange, window: Window) -
     if (!success && front.status().is_some() || success && !front.attempts.is_empty()) && is_good(candidate, window) {
         return None;
     }
-    if candidate.is_answered() && candidate.status() != front.status() {
+    if answers_otherwise(front, candidate) {
         penalty += 4000;
     }
-    if let (Some(one), Some(other)) = (&front.response, &candidate.response)
+    if candidate.defect.is_none()
+        && let (Some(one), Some(other)) = (&front.response, &candidate.response)
         && let (Some(one), Some(other)) = (one.content_length, other.content_length)
         && one != other
     {
@@ -89,10 +90,16 @@ pub(super) fn mismatch(front: &Exchange, candidate: &Exchange, window: Window) -
     Some(penalty)
 }
 
+/// Whether a candidate's answer is another one than the front's. In the place of a malformed one the gateway gives its own.
+pub(super) fn answers_otherwise(front: &Exchange, candidate: &Exchange) -> bool {
+    candidate.is_answered() && candidate.defect.is_none() && candidate.status() != front.status()
+}
+
 /// Whether an attempt's answer, below 500, gave the gateway no reason to try again. Inside TLS nobody can tell.
 pub(super) fn gives_no_reason(front: &Exchange, candidate: &Exchange) -> bool {
     let in_clear = front.veiled.is_none() && candidate.veiled.is_none();
-    in_clear && candidate.status().is_some_and(|status| status < 500) && candidate.is_answered()
+    let is_well = in_clear && candidate.defect.is_none() && candidate.is_answered();
+    is_well && candidate.status().is_some_and(|status| status < 500)
 }
 
 /// Whether a candidate had a good answer soon, and by the end of a window.

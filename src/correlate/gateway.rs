@@ -209,6 +209,15 @@ impl Gateways {
         }
     }
 
+    /// The capturing host passed packets on to an address, which is not its own, though it came in with them.
+    pub(super) fn note_remote(&mut self, address: IpAddr) {
+        let Some(host) = self.find(address) else { return };
+        let Some(known) = self.known.get_mut(host.index()).filter(|known| known.is_local) else { return };
+        known.is_local = false;
+        self.local.retain(|other| *other != host);
+        self.strangers.retain(|other| *other != host);
+    }
+
     /// An address sent a request that names somebody else as its client.
     pub fn note_forwarder(&mut self, address: IpAddr) {
         if self.forwarders < MOST_FORWARDERS {

@@ -30,12 +30,14 @@ pub mod multiplexed;
 pub mod neighbours;
 mod nesting;
 pub(crate) mod numbering;
+mod openings;
 mod order;
 mod orphans;
 mod pair;
 mod pairing;
 mod places;
 mod provisional;
+mod relay;
 pub mod resolution;
 mod retry;
 pub mod served;
@@ -49,7 +51,7 @@ use std::time::Duration;
 
 use crate::correlate::books::{Books, Noted, Page};
 pub use crate::correlate::case::{Case, ClosedIdle, Finding, Note, Party, Responded, Role, Try};
-use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Hosts, ResponseEnd, ResponseStart};
+use crate::correlate::conversation::{Exchange, ExchangeKey, Hosts, ResponseEnd, ResponseStart};
 pub(crate) use crate::correlate::cost::SHORTEST_PATIENCE;
 use crate::correlate::due::Due;
 use crate::correlate::gateway::Gateways;
@@ -63,8 +65,7 @@ pub use crate::correlate::pairing::Pairing;
 use crate::correlate::places::Places;
 use crate::correlate::provisional::Provisional;
 use crate::correlate::settle::CutShort;
-use crate::event::lookup::NAME_SERVER;
-use crate::event::{ConnectionId, Event, FirstSeen, GapJudged, Moment, Opaque, Opened, Request, Side, What};
+use crate::event::{ConnectionId, Event, GapJudged, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
 
@@ -236,27 +237,6 @@ impl Correlator {
 
     // Events to records.
 
-    fn open_page(&mut self, connection: ConnectionId, moment: Moment, opened: &Opened) {
-        let place = self.places.number(opened.server);
-        let conversation = Conversation::new(connection, moment, opened, place);
-        for (endpoint, local) in [opened.client, opened.server].iter().zip(opened.local) {
-            if let Some(local) = local {
-                self.gateways.note_local(endpoint.ip(), local);
-            }
-        }
-        self.books.begin(conversation);
-        let begins = matches!(opened.first, FirstSeen::Syn | FirstSeen::Quoted);
-        let key = ExchangeKey { connection, number: 0 };
-        if begins
-            && opened.server.port() != NAME_SERVER
-            && let Some(client) = self.begin(key, moment).map(|begun| begun.hosts.client)
-            && self.has_one_open_front(client)
-            && let Some(begun) = self.books.exchange_mut(key)
-        {
-            begun.for_one = true;
-        }
-    }
-
     #[inline]
     fn page_event(&mut self, connection: ConnectionId, moment: Moment, what: What, sink: &mut dyn FnMut(Finding<'_>)) {
         if let What::Fin(closing) | What::Reset(closing) = &what {
@@ -389,6 +369,8 @@ impl Correlator {
             }
             What::Reset(_) => self.end_all(connection, moment),
             What::Unreachable(error) if error.quotes_syn => self.end_all(connection, moment),
+            What::Translated(translated) => self.translate(connection, &translated),
+            What::Forwarded { to } => self.forward(connection, to),
             What::Gone(_) => {
                 self.end_all(connection, moment);
                 self.forget_if_done(connection, sink);

@@ -266,6 +266,7 @@ impl Correlator {
         if made_again.is_some() || in_doubt {
             return made_again;
         }
+        self.leave_to_relays(&mut fits, window);
         fits.sort_unstable();
         let is_cut = orphans.next().is_some();
         let compared = || fits.first().map_or(0, |best| fits.len() * self.rivals(front, *best).len());
@@ -398,12 +399,14 @@ impl Correlator {
             })
     }
 
-    /// Other unsettled exchanges that lack an attempt, and that a candidate fits as well.
+    /// Other unsettled exchanges that lack an attempt, and that a candidate fits as well. The one that an exchange was itself made
+    /// for is none.
     pub(super) fn rivals(&self, front: &Exchange, fit: Fit) -> SmallVec<[Fit; 4]> {
         let Some(candidate) = self.books.exchange(fit.key) else { return SmallVec::new() };
         let until = (candidate.started.at + CLOCK_SLACK, fit.key);
         let since = candidate.started.at - LONGEST_EXCHANGE;
-        let rivals = self.fronts_of(candidate, since, until).filter(|key| *key != front.key);
+        let rivals =
+            self.fronts_of(candidate, since, until).filter(|key| *key != front.key && Some(*key) != front.parent);
         rivals
             .take(MOST_CANDIDATES)
             .filter_map(|key| {

@@ -17,13 +17,56 @@
 //!
 //! A host that gets two segments for a connection that it does not have answers with two RSTs that nothing tells apart.
 //! An interface doubles packets if it lately showed a copy that can be nothing else.
+//!
+//! What routes a packet may also translate its addresses and ports (RFC 3022: containers with published ports, services of a
+//! cluster, masquerading). All else of it stays, so that two packets of different connections are one where they agree in
+//! everything else, and the later one has passed a router more, is sent out by the host that did not send the earlier one, or has
+//! come to another interface with the same identification and timestamps.
 
-use std::net::{IpAddr, Ipv4Addr};
+mod invariants;
+
 use std::time::Duration;
 
+use crate::flow::duplicate::invariants::{NO_OPTIONS, invariants, segment_invariants};
 use crate::limits::Limits;
 use crate::time::Timestamp;
-use crate::wire::packet::{Content, Packet, Plain, Segment};
+use crate::wire::packet::{Content, Packet, Passage, Plain, Segment};
+
+/// What a packet is beside those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    /// It was not seen before.
+    First,
+    /// It is the copy of one that was.
+    Copy,
+    /// It is a copy that tells something of the connection.
+    Routed(Routed),
+}
+
+/// A packet that was seen before a router passed it on, and behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Routed {
+    /// Whose it was where it was seen first.
+    pub first: Whose,
+    /// Whether it was another connection's there, by its addresses and ports.
+    pub translated: bool,
+    /// Whether the capturing host is that router.
+    pub forwarded: bool,
+}
+
+/// Whose a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whose {
+    /// The key of its connection.
+    pub key: u64,
+    /// Whether the lesser one of the two ends sent it.
+    pub from_lesser: bool,
+}
+
+impl Whose {
+    /// Of what belongs to no connection.
+    pub const NOBODY: Self = Self { key: 0, from_lesser: false };
+}
 
 /// The packets of late, by what a copy cannot change. 37 octets a packet.
 #[derive(Debug)]
@@ -46,66 +89,92 @@ impl Duplicates {
             window: limits.duplicate_window,
             tags: vec![Tags::default(); sets].into_boxed_slice(),
             sets: vec![[Seen::NEVER; WAYS]; sets].into_boxed_slice(),
-            doubling: [Doubling { interface: (0, 0), at: Timestamp::from_nanos(i64::MIN) }; 16],
+            doubling: [Doubling { interface: 0, at: Timestamp::from_nanos(i64::MIN) }; 16],
         }
     }
 
     /// Whether `packet` is a copy of one that was seen before, on `interface` or another. Indices of interfaces of
     /// different inputs must differ. Packets whose content is [`Content::Other`] or
     /// [`Content::Neighbour`] are never copies.
-    pub fn is_copy(&mut self, at: Timestamp, interface: u32, packet: &Packet<'_>) -> bool {
+    pub fn see(&mut self, at: Timestamp, interface: u32, packet: &Packet<'_>, whose: Whose) -> Sighting {
         let Some((hash, options)) = invariants(packet) else {
-            return false;
+            return Sighting::First;
         };
-        self.was_seen(Seen {
+        self.compare(
             hash,
-            at,
-            interface: (interface, packet.interface.unwrap_or_default()),
-            options,
-            ttl: packet.ttl,
-            is_identified: is_identified(packet),
-            form: form(packet),
-            is_spent: false,
-        })
+            Seen {
+                hash: high(hash),
+                at,
+                whose,
+                interface: point(interface, packet.interface),
+                options,
+                ttl: packet.ttl,
+                is_identified: is_identified(packet),
+                form: form(packet),
+                passage: packet.passage,
+                is_spent: false,
+            },
+        )
     }
 
     /// The same of a packet that is plain.
     #[inline(always)] // It is asked of nearly every packet, from one place.
-    pub fn is_plain_copy(&mut self, at: Timestamp, interface: u32, plain: &Plain<'_>) -> bool {
-        let addresses = address_pair(plain.source, plain.destination);
-        let (hash, options) = segment_invariants(Hash::new(), addresses, plain.identification, &plain.segment);
-        self.was_seen(Seen {
+    pub fn see_plain(&mut self, at: Timestamp, interface: u32, plain: &Plain<'_>, whose: Whose) -> Sighting {
+        let (hash, options) = segment_invariants(plain.identification, &plain.segment);
+        self.compare(
             hash,
-            at,
-            interface: (interface, plain.interface.unwrap_or_default()),
-            options,
-            ttl: plain.ttl,
-            is_identified: plain.identification != 0,
-            form: segment_form(&plain.segment),
-            is_spent: false,
-        })
+            Seen {
+                hash: high(hash),
+                at,
+                whose,
+                interface: point(interface, plain.interface),
+                options,
+                ttl: plain.ttl,
+                is_identified: plain.identification != 0,
+                form: segment_form(&plain.segment),
+                passage: plain.passage,
+                is_spent: false,
+            },
+        )
     }
 
-    /// Whether a packet is a copy of one that was seen, and remembers it where it is none.
+    /// What a packet is beside those that were seen; remembers it where it is no copy.
     #[inline(always)] // Not inlined what is seen has to be laid down twice.
-    fn was_seen(&mut self, seen: Seen) -> bool {
-        let Seen { hash, .. } = seen;
+    fn compare(&mut self, hash: u64, seen: Seen) -> Sighting {
         let mask = self.sets.len().wrapping_sub(1);
-        let number = usize::try_from(hash >> 32).unwrap_or_default() & mask;
-        let (Some(tags), Some(set)) = (self.tags.get_mut(number), self.sets.get_mut(number)) else { return false };
+        let number = seen.hash as usize & mask;
+        let (Some(tags), Some(set)) = (self.tags.get_mut(number), self.sets.get_mut(number)) else {
+            return Sighting::First;
+        };
         // A retransmission takes the place of its original: the copies to come are its own. Anything else takes the place of what
         // was put there longest ago.
-        let known = tags.find(hash as u32).filter(|way| set.get(*way).is_some_and(|earlier| earlier.hash == hash));
-        if let Some(earlier) = known.and_then(|way| set.get_mut(way))
-            && seen.is_copy_of(earlier, self.window, &mut self.doubling)
+        let mut place = None;
+        if let Some(alike) =
+            tags.find(hash as u32).filter(|way| set.get(*way).is_some_and(|earlier| earlier.hash == seen.hash))
         {
-            return true;
+            let sighting = seen.beside(set, alike, self.window, &mut self.doubling, &mut place);
+            if sighting != Sighting::First {
+                return sighting;
+            }
         }
-        if let Some(earlier) = set.get_mut(known.unwrap_or_else(|| tags.replace_oldest(hash as u32))) {
+        if let Some(earlier) = set.get_mut(place.unwrap_or_else(|| tags.replace_oldest(hash as u32))) {
             *earlier = seen;
         }
-        false
+        Sighting::First
     }
+}
+
+/// The part of a hash that its tag does not hold.
+#[inline]
+fn high(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// Where a packet was captured: as the input numbers interfaces, and as the capturing host does, since a capture on `any` is one
+/// interface of the input.
+#[inline]
+fn point(interface: u32, of_host: Option<u32>) -> u32 {
+    interface.rotate_left(12) ^ of_host.unwrap_or_default()
 }
 
 /// Of each packet of a set a part of its hash.
@@ -137,7 +206,7 @@ impl Tags {
 /// An interface that showed a packet twice.
 #[derive(Clone, Copy, Debug)]
 struct Doubling {
-    interface: (u32, u32),
+    interface: u32,
     at: Timestamp,
 }
 
@@ -163,14 +232,16 @@ enum Likeness {
 /// A packet, or what is left to compare of it.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    hash: u64,
+    /// The half of it that is not the tag.
+    hash: u32,
+    interface: u32,
     at: Timestamp,
-    /// As the input numbers it, and as the capturing host does: a capture on `any` is one interface of the input.
-    interface: (u32, u32),
+    whose: Whose,
     options: u16,
     ttl: u8,
     is_identified: bool,
     form: Form,
+    passage: Passage,
     /// Whether a copy of it was found by the weakest of the rules, which finds one only.
     is_spent: bool,
 }
@@ -211,22 +282,39 @@ fn segment_form(segment: &Segment<'_>) -> Form {
 impl Seen {
     const NEVER: Self = Self {
         hash: 0,
+        interface: 0,
         at: Timestamp::from_nanos(i64::MIN),
-        interface: (0, 0),
+        whose: Whose::NOBODY,
         options: 0,
         ttl: 0,
         is_identified: false,
         form: Form::Bare,
+        passage: Passage::Unknown,
         is_spent: false,
     };
 
-    /// Whether it is a copy of an earlier packet with the same hash.
+    /// What it is beside the earlier ones of a set, one of which has the same hash; and in whose place it is to be put.
     #[cold]
-    fn is_copy_of(self, earlier: &mut Self, window: Duration, doubling: &mut [Doubling; 16]) -> bool {
-        let number = self.interface.0.wrapping_add(self.interface.1) & 15;
-        let doubling = doubling.get_mut(number as usize);
-        match self.likeness(earlier, window) {
+    fn beside(
+        self,
+        set: &mut [Self; WAYS],
+        alike: usize,
+        window: Duration,
+        doubling: &mut [Doubling; 16],
+        place: &mut Option<usize>,
+    ) -> Sighting {
+        // Of others that have the same hash each is remembered on its own.
+        let own = set.iter().position(|earlier| earlier.hash == self.hash && earlier.whose == self.whose);
+        let Some(own) = own else {
+            let translated = set.get(alike).filter(|earlier| self.is_translated(earlier, window));
+            return translated.map_or(Sighting::First, |earlier| Sighting::Routed(self.routed(earlier)));
+        };
+        *place = Some(own);
+        let Some(earlier) = set.get_mut(own) else { return Sighting::First };
+        let doubling = doubling.get_mut(self.interface as usize & 15);
+        let is_copy = match self.likeness(earlier, window) {
             Likeness::None => false,
+            Likeness::Elsewhere if self.ttl < earlier.ttl => return Sighting::Routed(self.routed(earlier)),
             Likeness::Elsewhere => true,
             Likeness::Twice => {
                 if let Some(doubling) = doubling {
@@ -239,7 +327,32 @@ impl Seen {
                 earlier.is_spent |= is_copy;
                 is_copy
             }
+        };
+        if is_copy { Sighting::Copy } else { Sighting::First }
+    }
+
+    fn routed(&self, earlier: &Self) -> Routed {
+        Routed {
+            first: earlier.whose,
+            translated: self.whose != earlier.whose,
+            forwarded: (earlier.passage, self.passage) == (Passage::Incoming, Passage::Outgoing),
         }
+    }
+
+    /// Whether it is an earlier packet with other addresses or ports. A host may begin all its connections alike, as generators of
+    /// traffic do; so what is like the packets of others has to have been passed on as well.
+    fn is_translated(&self, earlier: &Self, window: Duration) -> bool {
+        let is_stamped = self.options == earlier.options && self.options != NO_OPTIONS;
+        let passed_on = match earlier.ttl.checked_sub(self.ttl) {
+            // A bridge that is told to translate is no router, but the host sends out then what it did not send before.
+            Some(0) if earlier.passage != Passage::Outgoing && self.passage == Passage::Outgoing => true,
+            Some(0) => self.interface != earlier.interface && self.is_identified && is_stamped,
+            Some(hops) => hops <= HOPS,
+            None => false,
+        };
+        passed_on
+            && (self.is_identified || is_stamped)
+            && self.at.since(earlier.at).max(earlier.at.since(self.at)) <= window
     }
 
     fn likeness(&self, earlier: &Self, window: Duration) -> Likeness {
@@ -261,163 +374,6 @@ impl Seen {
         }
     }
 }
-
-/// Hashes of what a copy never changes, and of the TCP options.
-fn invariants(packet: &Packet<'_>) -> Option<(u64, u16)> {
-    let hash = Hash::new();
-    let addresses = match (packet.source, packet.destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => address_pair(source, destination),
-        (source, destination) => hash.addresses(source, destination),
-    };
-    match &packet.content {
-        Content::Tcp(segment) => Some(segment_invariants(hash, addresses, packet.identification, segment)),
-        _ => Some((other_invariants(hash, addresses, packet)?, 0)),
-    }
-}
-
-#[inline]
-fn address_pair(source: Ipv4Addr, destination: Ipv4Addr) -> u64 {
-    u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits())
-}
-
-#[inline(always)] // It is asked of nearly every packet.
-fn segment_invariants(mut hash: Hash, addresses: u64, identification: u16, segment: &Segment<'_>) -> (u64, u16) {
-    hash.add(
-        addresses,
-        u64::from(segment.source_port) << 48
-            | u64::from(segment.destination_port) << 32
-            | u64::from(identification) << 16
-            | u64::from(segment.flags.0) << 8
-            | KIND_TCP,
-    );
-    hash.add(
-        u64::from(segment.sequence) << 32 | u64::from(segment.acknowledgement),
-        u64::from(segment.window) << 32 | u64::from(segment.length),
-    );
-    // What stands at one place of a stream is the same each time: its beginning suffices.
-    hash.add_octets(segment.payload.get(..16).unwrap_or(segment.payload));
-    (hash.0, options_mark(segment.options))
-}
-
-/// A hash of TCP options.
-#[inline]
-fn options_mark(options: &[u8]) -> u16 {
-    // Mostly there are timestamps and nothing else.
-    let hash = match (options.len(), options.first_chunk::<4>(), options.last_chunk::<8>()) {
-        (12, Some(kinds), Some(stamps)) => {
-            (u64::from_le_bytes(*stamps) ^ u64::from(u32::from_le_bytes(*kinds))).wrapping_mul(Hash::KEY)
-        }
-        _ => {
-            let mut hash = Hash::new();
-            hash.add_many(options.get(..40).unwrap_or(options));
-            hash.0
-        }
-    };
-    (hash >> 48) as u16
-}
-
-/// The same of what is no TCP.
-fn other_invariants(mut hash: Hash, addresses: u64, packet: &Packet<'_>) -> Option<u64> {
-    let identification = u64::from(packet.identification) << 16;
-    let ports = |(source, destination): (u16, u16)| u64::from(source) << 48 | u64::from(destination) << 32;
-    match &packet.content {
-        Content::Udp(datagram) => {
-            let ports = ports((datagram.source_port, datagram.destination_port));
-            hash.add(addresses, ports | identification | KIND_UDP);
-            hash.add(u64::from(datagram.length), 0);
-            hash.add_octets(datagram.payload);
-        }
-        Content::IcmpError(error) => {
-            hash.add(addresses, ports(error.ports) | identification | u64::from(error.protocol) << 8 | KIND_ICMP);
-            hash.add(
-                u64::from(error.sequence.unwrap_or_default()) << 32
-                    | u64::from(error.icmp_type) << 8
-                    | u64::from(error.code),
-                hash.addresses(error.source, error.destination),
-            );
-        }
-        Content::Fragment(fragment) => {
-            hash.add(
-                addresses,
-                u64::from(fragment.identification) << 32
-                    | u64::from(fragment.protocol) << 16
-                    | u64::from(fragment.more) << 8
-                    | KIND_FRAGMENT,
-            );
-            hash.add(u64::from(fragment.offset), 0);
-            hash.add_octets(fragment.octets);
-        }
-        Content::Tcp(_) | Content::Neighbour(_) | Content::Other(_) => return None,
-    }
-    Some(hash.0)
-}
-
-/// Multiply and fold, two words at a time. The keys are fixed, so that the same capture gives the same report; somebody who makes
-/// two of his own packets collide hides one of them, which he could as well not have sent.
-#[derive(Clone, Copy)]
-struct Hash(u64);
-
-impl Hash {
-    const KEY: u64 = 0x9e37_79b9_7f4a_7c15;
-
-    #[inline]
-    const fn new() -> Self {
-        Self(0x243f_6a88_85a3_08d3)
-    }
-
-    #[inline]
-    fn add(&mut self, one: u64, other: u64) {
-        let product = u128::from(self.0 ^ one).wrapping_mul(u128::from(Self::KEY ^ other));
-        self.0 = (product as u64) ^ ((product >> 64) as u64).rotate_left(23);
-    }
-
-    /// Two addresses as one word.
-    #[cold]
-    fn addresses(mut self, source: IpAddr, destination: IpAddr) -> u64 {
-        for address in [source, destination] {
-            let bits = match address {
-                IpAddr::V4(address) => u128::from(address.to_bits()),
-                IpAddr::V6(address) => address.to_bits(),
-            };
-            self.add((bits >> 64) as u64, bits as u64);
-        }
-        self.0
-    }
-
-    /// The first 40 octets at most.
-    #[inline]
-    fn add_octets(&mut self, octets: &[u8]) {
-        if let (8..=16, Some(first), Some(last)) = (octets.len(), octets.first_chunk(), octets.last_chunk()) {
-            return self.add(u64::from_le_bytes(*first), u64::from_le_bytes(*last));
-        }
-        self.add_many(octets.get(..40).unwrap_or(octets));
-    }
-
-    fn add_many(&mut self, octets: &[u8]) {
-        let (pairs, rest) = octets.as_chunks::<16>();
-        for pair in pairs {
-            let (one, other) = (word(pair.first_chunk()), word(pair.last_chunk()));
-            self.add(one, other);
-        }
-        // What is left over is read from both of its ends.
-        let (one, other) = match rest {
-            [] => return,
-            [_, _, _, _, _, _, _, _, ..] => (word(rest.first_chunk()), word(rest.last_chunk())),
-            _ => (rest.iter().fold(1, |word, octet| word << 8 | u64::from(*octet)), 0),
-        };
-        self.add(one, other);
-    }
-}
-
-#[inline]
-fn word(octets: Option<&[u8; 8]>) -> u64 {
-    octets.map_or(0, |octets| u64::from_le_bytes(*octets))
-}
-
-const KIND_TCP: u64 = 1;
-const KIND_UDP: u64 = 2;
-const KIND_ICMP: u64 = 3;
-const KIND_FRAGMENT: u64 = 4;
 
 /// Two slots share a cache line.
 const WAYS: usize = 4;

@@ -9,3 +9,4 @@ pub mod pieces;
 pub mod share;
 pub mod steer;
 pub mod table;
+mod translation;

@@ -11,12 +11,13 @@ use hashbrown::{DefaultHashBuilder, HashSet};
 
 use crate::event::{Endpoint, Frame, Moment};
 use crate::flow::defrag::{Defragmenter, Reassembled};
-use crate::flow::duplicate::Duplicates;
+use crate::flow::duplicate::{Duplicates, Routed, Sighting, Whose};
+use crate::flow::translation::Translations;
 use crate::limits::Limits;
 use crate::time::Timestamp;
 use crate::wire::fastcgi;
 use crate::wire::link::LinkType;
-use crate::wire::packet::{self, Content, Packet, Passage, Plain, Segment, Undecodable};
+use crate::wire::packet::{self, Content, Datagram, Flags, IcmpError, Packet, Passage, Plain, Segment, Undecodable};
 
 /// A captured frame, as the rim hands it down.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,19 @@ pub enum Held<'p, 'a> {
     Other(&'p Packet<'a>),
     /// The last fragment of a packet.
     Reassembled(Box<Reassembled>),
+    /// A copy that tells something of the connection that it was first seen on.
+    Beyond(Beyond),
+}
+
+/// A packet that was seen again, behind a router.
+#[derive(Clone, Copy, Debug)]
+pub struct Beyond {
+    /// Whether the lesser one of the two ends sent it, as they were before.
+    pub from_lesser: bool,
+    /// To whom it goes on.
+    pub to: Endpoint,
+    /// Whether the capturing host is that router.
+    pub forwarded: bool,
 }
 
 /// A segment, and what its packet says of it.
@@ -96,6 +110,8 @@ impl<'a> Sent<'a> {
 pub enum Taken<'a> {
     /// It is this segment, and is to go there.
     Segment(Sent<'a>, Course),
+    /// It is a copy, and this of it is to go there.
+    Beyond(Beyond, Course),
     /// It is a copy.
     Copy,
     /// Its packet is not plain.
@@ -152,11 +168,19 @@ impl Keys {
     }
 }
 
+/// Whether the first one of two ends is the lesser one.
+#[inline]
+#[must_use]
+pub fn is_lesser([one, other]: [End; 2]) -> bool {
+    (one.1, one.0) < (other.1, other.0)
+}
+
 /// What steers.
 #[derive(Debug)]
 pub struct Steer {
     keys: Keys,
     duplicates: Duplicates,
+    translations: Translations,
     defragmenter: Defragmenter,
     servers: Servers,
     counters: Counters,
@@ -171,6 +195,7 @@ impl Steer {
         Self {
             keys: Keys::default(),
             duplicates: Duplicates::new(limits),
+            translations: Translations::new(limits),
             defragmenter: Defragmenter::new(limits),
             servers: Servers::new(limits.connections),
             counters: Counters::default(),
@@ -207,6 +232,7 @@ impl Steer {
     pub fn take(&mut self, captured: &Captured<'_>, give: impl FnOnce(Held<'_, '_>, Course)) {
         match self.take_plain(captured) {
             Taken::Segment(sent, course) => give(Held::Segment(sent), course),
+            Taken::Beyond(beyond, course) => give(Held::Beyond(beyond), course),
             Taken::Copy => {}
             Taken::Nothing => self.take_other(captured, give),
         }
@@ -217,12 +243,40 @@ impl Steer {
     pub fn take_plain<'a>(&mut self, captured: &Captured<'a>) -> Taken<'a> {
         let Some(plain) = packet::plain(captured.link, captured.octets) else { return Taken::Nothing };
         self.count(captured);
-        if self.duplicates.is_plain_copy(captured.at, point(captured), &plain) {
-            self.counters.duplicates += 1;
-            return Taken::Copy;
-        }
         let sent = Sent::plain(&plain);
-        Taken::Segment(sent, self.course_of(sent.between, &sent.segment))
+        let whose = self.whose(sent.between);
+        let sighting = match self.translations.is_known(whose.key, captured.at, sent.segment.flags) {
+            true => Sighting::Copy,
+            false => self.duplicates.see_plain(captured.at, point(captured), &plain, whose),
+        };
+        if sighting == Sighting::First {
+            return Taken::Segment(sent, self.course_of(whose.key, sent.between, &sent.segment));
+        }
+        match self.copy(sighting, sent.between, whose.key, captured.at) {
+            Some((beyond, course)) => Taken::Beyond(beyond, course),
+            None => Taken::Copy,
+        }
+    }
+
+    #[inline]
+    fn whose(&self, between: [End; 2]) -> Whose {
+        Whose { key: self.keys.of(between), from_lesser: is_lesser(between) }
+    }
+
+    /// Counts a copy. What it tells is given back.
+    #[cold]
+    fn copy(&mut self, sighting: Sighting, between: [End; 2], key: u64, at: Timestamp) -> Option<(Beyond, Course)> {
+        self.counters.duplicates += 1;
+        let Sighting::Routed(Routed { first, translated, forwarded }) = sighting else { return None };
+        let is_news = match translated {
+            true => self.translations.learn(key, at),
+            false => forwarded && self.translations.note_forwarded(key),
+        };
+        let [_, to] = between;
+        is_news.then(|| {
+            let beyond = Beyond { from_lesser: first.from_lesser, to: to.into(), forwarded };
+            (beyond, Course { key: first.key, serves: None })
+        })
     }
 
     /// Takes a frame whose packet is not plain.
@@ -238,8 +292,17 @@ impl Steer {
                 return;
             }
         };
-        if self.duplicates.is_copy(captured.at, point(captured), packet) {
-            self.counters.duplicates += 1;
+        let between = ends(packet);
+        let whose = between.map_or(Whose::NOBODY, |between| self.whose(between));
+        let sighting = match self.is_translated(packet, captured.at) {
+            true => Sighting::Copy,
+            false => self.duplicates.see(captured.at, point(captured), packet, whose),
+        };
+        if sighting != Sighting::First {
+            let told = between.and_then(|between| self.copy(sighting, between, whose.key, captured.at));
+            if let Some((beyond, course)) = told {
+                give(Held::Beyond(beyond), course);
+            }
             return;
         }
         let course = self.course(packet);
@@ -249,12 +312,27 @@ impl Steer {
                 let Some(whole) = self.defragmenter.push(captured.at, packet, fragment) else { return };
                 let course = match whole.packet() {
                     Ok(Packet { content: Content::Fragment(_), .. }) | Err(_) => return,
+                    Ok(packet) if self.is_translated(&packet, captured.at) => {
+                        self.counters.duplicates += 1;
+                        return;
+                    }
                     Ok(packet) => self.course(&packet),
                 };
                 give(Held::Reassembled(Box::new(whole)), course);
             }
             _ => give(Held::Other(packet), course),
         }
+    }
+
+    /// Whether a packet is of a connection that was another one before a router, or an error that quotes such a packet.
+    fn is_translated(&mut self, packet: &Packet<'_>, at: Timestamp) -> bool {
+        let (key, flags) = match &packet.content {
+            Content::Tcp(segment) => (self.keys.of(Sent::of(packet, *segment).between), segment.flags),
+            // The host will have told it of the connection as it was before, too.
+            Content::IcmpError(error) => (self.quoted(error), Flags(0)),
+            _ => return false,
+        };
+        self.translations.is_known(key, at, flags)
     }
 
     #[inline]
@@ -266,20 +344,36 @@ impl Steer {
     }
 
     #[inline(always)] // It is asked of nearly every packet.
-    fn course_of(&mut self, between: [End; 2], segment: &Segment<'_>) -> Course {
-        Course { key: self.keys.of(between), serves: self.servers.told_by(between, segment) }
+    fn course_of(&mut self, key: u64, between: [End; 2], segment: &Segment<'_>) -> Course {
+        Course { key, serves: self.servers.told_by(between, segment) }
     }
 
     #[inline(never)]
     fn course(&mut self, packet: &Packet<'_>) -> Course {
         match &packet.content {
-            Content::Tcp(segment) => self.course_of(Sent::of(packet, *segment).between, segment),
-            Content::IcmpError(error) => {
-                let ends = [(error.source, error.ports.0), (error.destination, error.ports.1)];
-                Course { key: self.keys.of(ends), serves: None }
+            Content::Tcp(segment) => {
+                let between = Sent::of(packet, *segment).between;
+                self.course_of(self.keys.of(between), between, segment)
             }
+            Content::IcmpError(error) => Course { key: self.quoted(error), serves: None },
             _ => Course { key: 0, serves: None },
         }
+    }
+
+    /// The key of the connection that an error quotes.
+    fn quoted(&self, error: &IcmpError) -> u64 {
+        self.keys.of([(error.source, error.ports.0), (error.destination, error.ports.1)])
+    }
+}
+
+/// The ends of what has ports.
+pub(super) fn ends(packet: &Packet<'_>) -> Option<[End; 2]> {
+    match &packet.content {
+        Content::Tcp(segment) => Some(Sent::of(packet, *segment).between),
+        Content::Udp(Datagram { source_port, destination_port, .. }) => {
+            Some([(packet.source, *source_port), (packet.destination, *destination_port)])
+        }
+        _ => None,
     }
 }
 

@@ -170,6 +170,15 @@ impl<T: Default> Table<T> {
         self.slots.get_mut(slot.0)
     }
 
+    /// The connection that has a key, and what is kept beside it.
+    #[must_use]
+    pub fn by_key(&mut self, key: u64) -> Option<&mut Place<T>> {
+        let Self { by_key, keys, slots, .. } = self;
+        let is_it = |at: &u32| slots.get(*at as usize).is_some_and(|place| keys.of(ends(place)) == key);
+        let at = *by_key.find(key, is_it)?;
+        slots.get_mut(at as usize)
+    }
+
     /// Finds the connection that an ICMP error quotes, and who sent the quoted packet.
     #[must_use]
     pub fn quoted(&self, error: &IcmpError, key: u64) -> Option<(Slot, Side)> {

@@ -52,6 +52,7 @@ pub(super) struct Document<'a> {
     coverage: &'a Coverage,
     totals: TotalsRecord<'a>,
     gateways: Vec<GatewayRecord<'a>>,
+    translations: Vec<TranslationRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     incidents: Option<Incidents<'a>>,
     episodes: Vec<EpisodeRecord<'a>>,
@@ -73,6 +74,11 @@ pub(super) fn summary<'a>(report: &'a Report, style: &Style) -> Document<'a> {
         coverage: &report.coverage,
         totals: totals(&report.totals),
         gateways: report.gateways.iter().map(gateway).collect(),
+        translations: report
+            .translations
+            .iter()
+            .map(|(asked, own)| TranslationRecord { asked: *asked, endpoint: *own })
+            .collect(),
         incidents: None,
         episodes: report.episodes.iter().map(|episode| record::episode(episode, style)).collect(),
         upstreams: report.upstreams.iter().map(upstream).collect(),
@@ -106,6 +112,13 @@ struct InputRecord<'a> {
     first: Option<Time>,
     last: Option<Time>,
     ended: &'a str,
+}
+
+/// A server behind address translation.
+#[derive(Serialize)]
+struct TranslationRecord {
+    asked: Endpoint,
+    endpoint: Endpoint,
 }
 
 #[derive(Serialize)]

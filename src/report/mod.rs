@@ -73,6 +73,8 @@ pub struct Report {
     pub totals: Totals,
     /// The gateways that were found.
     pub gateways: Vec<Gateway>,
+    /// Servers behind address translation: the name under which each is asked, and its own.
+    pub translations: Vec<(Endpoint, Endpoint)>,
     /// The failures, in the order of time.
     pub incidents: Vec<Incident>,
     /// Incidents beyond the bound: counted, not listed.

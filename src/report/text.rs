@@ -126,6 +126,15 @@ fn looked_at(report: &Report, style: &Style) -> Vec<String> {
         1 => said.push("1 copy of a packet left out".to_owned()),
         copies => said.push(format!("{} copies of packets left out", units::thousands(copies))),
     }
+    for (asked, own) in report.translations.iter().take(MOST_TRANSLATIONS) {
+        said.push(format!("{asked} is {own} behind address translation"));
+    }
+    if let Some(more @ 1..) = report.translations.len().checked_sub(MOST_TRANSLATIONS) {
+        said.push(format!(
+            "… and {} behind address translation (all: --format json)",
+            units::count(more as u64, "more server")
+        ));
+    }
     for gateway in &report.gateways {
         let product = match (&gateway.product, &gateway.product_evidence) {
             (Some(product), Some(evidence)) => format!(": {product} ({evidence})"),
@@ -229,3 +238,6 @@ fn share(part: u64, whole: u64) -> String {
         hundredths => format!("{}.{:02}%", hundredths / 100, hundredths % 100),
     }
 }
+
+/// Servers behind address translation that are named.
+const MOST_TRANSLATIONS: usize = 8;

@@ -19,7 +19,7 @@ use crate::analysis::{Above, Analysis, Joined, Learner, Part, Passed};
 use crate::capture::Stretch;
 use crate::event::{Endpoint, Moment};
 use crate::flow::defrag::Reassembled;
-use crate::flow::steer::{Captured, Held, Sent, Steer};
+use crate::flow::steer::{Beyond, Captured, Held, Sent, Steer};
 use crate::limits::{Limits, MOST_SHARDS};
 use crate::report::Report;
 use crate::run::dealing::Dealing;
@@ -72,6 +72,8 @@ enum Item {
     Frame(Frame),
     /// The last fragment of this.
     Reassembled(Box<Reassembled>, Steered),
+    /// A copy that tells this.
+    Beyond(Beyond, Steered),
 }
 
 /// A frame with a packet.
@@ -188,6 +190,7 @@ impl Worker<'_> {
                 match item {
                     Item::Serves(server) => self.shard.note_server(server),
                     Item::Reassembled(whole, steered) => self.take(Held::Reassembled(whole), steered),
+                    Item::Beyond(beyond, steered) => self.take(Held::Beyond(beyond), steered),
                     Item::Frame(frame) => {
                         let range = frame.octets.start as usize..frame.octets.end as usize;
                         let buffer = batch.buffers.get(frame.buffer as usize);
@@ -299,6 +302,7 @@ impl Feed for Deal<'_> {
             };
             let item = match held {
                 Held::Reassembled(whole) => Item::Reassembled(whole, steered),
+                Held::Beyond(beyond) => Item::Beyond(beyond, steered),
                 Held::Segment(_) | Held::Other(_) => Item::Frame(hand.batch.frame(captured, steered, stretch)),
             };
             hand.batch.items.push(item);

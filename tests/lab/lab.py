@@ -21,6 +21,8 @@ CLIENT = "10.50.1.2"
 GATEWAY = "10.50.1.1"
 APP = "10.50.2.2:9000"
 SECOND_APP = "10.50.2.3:9000"
+# What a gateway in a container calls the first one.
+SERVICE = "10.50.9.1:80"
 ROUTER_6 = "fd50:2::2"
 
 # What the account calls the programs that it ends.
@@ -73,8 +75,10 @@ def post(path, status=200, body_bytes=40, **rest):
 class Lab:
     """The world of one attempt at one story."""
 
-    def __init__(self, world, directory):
+    def __init__(self, world, directory, gateway_place="gateway"):
         self.world = world
+        # Where gateways run; their host is the place `gateway` in any case.
+        self.gateway_place = gateway_place
         self.directory = pathlib.Path(directory)
         self.processes = contextlib.ExitStack()
         self.gateways = []
@@ -225,9 +229,9 @@ class Lab:
         program = gateway.command[0]
         (self.directory / f"{program}.conf").write_text(gateway.configuration)
         process = self.gateway_process = self.start(
-            "gateway", gateway.command, self.directory / f"{program}.out"
+            self.gateway_place, gateway.command, self.directory / f"{program}.out"
         )
-        look = self.inside("gateway", ["ss", "-Hltn", f"sport = :{gateway.port}"])
+        look = self.inside(self.gateway_place, ["ss", "-Hltn", f"sport = :{gateway.port}"])
 
         def listens():
             if process.poll() is not None:

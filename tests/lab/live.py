@@ -168,8 +168,8 @@ class Watch:
         return problems
 
     def copies(self, name, report):
-        """Behind a bridge each packet is seen several times, and none of these is a retransmission."""
-        if not self.story.bridged:
+        """Each packet is seen several times behind a bridge, or where it is routed, and none of these is a retransmission."""
+        if not self.story.doubled:
             return []
         problems = [
             f"{name}: {upstream['retransmitted']} segments to {upstream['endpoint']} are called repeated"

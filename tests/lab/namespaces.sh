@@ -8,6 +8,15 @@
 #   client 10.50.1.2 ---- veth ---- 10.50.1.1 gateway 10.50.2.1 on a bridge
 #                                                             `---- veth ---- 10.50.2.3 second
 #
+# or, as where the gateway is a container too, with a published port, that reaches one upstream by a service's address and the
+# other one by masquerading (its host knows a route to each of them, and no bridge),
+#
+#   client 10.50.1.2 ---- veth ---- 10.50.1.1 host ---- veth ---- 10.50.2.2 upstream, as 10.50.9.1:80 too
+#                                              | `---- veth ---- 10.50.2.3 second
+#                                              `------ veth ---- 10.50.3.2 container, as 10.50.1.1:8080
+#
+# where the capture is taken on the host, which the lab calls the gateway all the same,
+#
 # and in a dual world by IPv6 too: fd50:1::2 ---- fd50:1::1, fd50:2::1 ---- fd50:2::2, fd50:2::3.
 #
 # No namespace has a way out: all traffic stays inside.
@@ -16,9 +25,10 @@
 # The prefix of the namespaces' names; empty while there is no world.
 world=
 
-places=(client gateway upstream second)
+places=(client gateway upstream second container)
 
-# Makes the namespaces and joins them. $1: whether the upstreams are `lined`, `bridged` or, for IPv6 too, `dual`. $2: one-way delay of the line, in
+# Makes the namespaces and joins them. $1: whether the upstreams are `lined`, `bridged`, for IPv6 too
+# `dual`, or the gateway is `contained`. $2: one-way delay of the line, in
 # milliseconds.
 make_world() {
     world=nw502-$$
@@ -79,6 +89,33 @@ make_bridged() {
     ip -n "$world-gateway" link set br0 up
     make_port upstream 10.50.2.2
     make_port second 10.50.2.3
+}
+
+# The gateway in a container, whose host translates addresses for it.
+make_contained() {
+    routed_place container 10.50.3.2
+    routed_place upstream 10.50.2.2
+    routed_place second 10.50.2.3
+    ip netns exec "$world-gateway" sysctl -qw net.ipv4.ip_forward=1
+    translate PREROUTING -p tcp -d 10.50.1.1 --dport 8080 -j DNAT --to-destination 10.50.3.2:8080
+    translate PREROUTING -p tcp -d 10.50.9.1 --dport 80 -j DNAT --to-destination 10.50.2.2:9000
+    translate POSTROUTING -s 10.50.3.0/24 -d 10.50.2.3 -p tcp -j MASQUERADE --random
+}
+
+translate() {
+    ip netns exec "$world-gateway" iptables -w 5 -t nat -A "$@"
+}
+
+# A place that reaches all others by way of the gateway's host. $1: which. $2: its address.
+routed_place() {
+    ip -n "$world-$1" link add to-gateway type veth peer name "to-$1" netns "$world-gateway"
+    ip -n "$world-$1" addr add "$2/32" dev to-gateway
+    ip -n "$world-$1" link set to-gateway up
+    ip -n "$world-gateway" addr add 169.254.1.1/32 dev "to-$1"
+    ip -n "$world-gateway" link set "to-$1" up
+    ip -n "$world-gateway" route add "$2/32" dev "to-$1"
+    ip -n "$world-$1" route add 169.254.1.1 dev to-gateway
+    ip -n "$world-$1" route add default via 169.254.1.1 dev to-gateway
 }
 
 # A port of the bridge. $1: which namespace is behind it. $2: its address.

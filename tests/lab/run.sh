@@ -6,9 +6,9 @@
 #   tests/lab/run.sh --live [story…]    runs stories, a choice of them if none is named, while netwatch502 and tcpdump
 #                                       watch, and compares what both saw; the program is $NETWATCH502, else the debug build
 #   tests/lab/run.sh --list             their names, with the one-way delay of the upstream's leg in milliseconds, and
-#                                       whether that leg is a line, a bridge, or a line with IPv6 too
+#                                       whether that leg is a line, a bridge, a line with IPv6 too, or a container's
 #
-# Needs root: each story runs in three network namespaces of its own, which are removed afterwards.
+# Needs root: each story runs in network namespaces of its own, which are removed afterwards.
 set -euo pipefail
 
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -28,7 +28,7 @@ chosen=(
     chain-haproxy-nginx-refused nginx-process-death nginx-healthy-idle-closes bridge-nginx-reset-and-masked
     bridge-haproxy-truncated-head nginx-tls-wrong-name haproxy-tls-client-certificate apache-plaintext-to-tls
     nginx-path-outage nginx-resolver-outage nginx-saturation nginx-ipv6-router-refuses nginx-ipv6-localhost
-    nginx-fastcgi-no-output
+    nginx-fastcgi-no-output contained-nginx-reset-and-masked contained-haproxy-truncated-head
 )
 
 # shellcheck source=tests/lab/namespaces.sh

@@ -49,7 +49,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="netwatch502-lab-") as directory:
         # Gateways drop their privileges, and need their files all the same.
         os.chmod(directory, 0o755)
-        lab = Lab(options.world, directory)
+        lab = Lab(options.world, directory, "container" if story.contained else "gateway")
         try:
             if options.command == "take":
                 return take(story, lab, options.into)
@@ -93,16 +93,7 @@ def tell(story, lab):
     """The text of story.md."""
     parts = [f"# {story.title}", inspect.cleandoc(story.run.__doc__)]
     parts.append("## What was set up")
-    upstreams = (
-        "behind a bridge of the gateway's host, each at a port of its own"
-        if story.bridged
-        else f"the way to it takes {story.one_way_ms} ms, and as long back"
-    )
-    other_family = OTHER_FAMILY if story.leg == "dual" else ""
-    parts.append(
-        f"Client 10.50.1.2, gateway 10.50.1.1 and 10.50.2.1, upstream 10.50.2.2 (and .3): {upstreams}. {other_family}Captured at the "
-        "gateway, on all its interfaces. All times are UTC."
-    )
+    parts.append(f"{set_up(story)}, on all its interfaces. All times are UTC.")
     for gateway in lab.gateways:
         parts += [f"Gateway: {gateway.version}, with", fenced(gateway.settings)]
     parts += ["## What was done", fenced("\n".join(sorted(lab.timeline)))]
@@ -116,6 +107,26 @@ def tell(story, lab):
         parts += [f"## What {program} logged", fenced(path.read_text())]
     parts += ["## What netwatch502 has to find", fenced("\n".join(lab.expected), "expect")]
     return "\n\n".join(parts) + "\n"
+
+
+def set_up(story):
+    """Who is where, up to whose interfaces were captured."""
+    if story.contained:
+        return (
+            "Client 10.50.1.2; the gateway is in a container, 10.50.3.2, and published by its host, 10.50.1.1, at port 8080; upstreams "
+            "10.50.2.2:9000, which the gateway knows as the service 10.50.9.1:80, and 10.50.2.3:9000, to which the host masquerades "
+            "(iptables: DNAT, DNAT, MASQUERADE). Captured on that host"
+        )
+    upstreams = (
+        "behind a bridge of the gateway's host, each at a port of its own"
+        if story.bridged
+        else f"the way to it takes {story.one_way_ms} ms, and as long back"
+    )
+    other_family = OTHER_FAMILY if story.leg == "dual" else ""
+    return (
+        f"Client 10.50.1.2, gateway 10.50.1.1 and 10.50.2.1, upstream 10.50.2.2 (and .3): {upstreams}. {other_family}Captured at the "
+        "gateway"
+    )
 
 
 def fenced(text, kind="text"):

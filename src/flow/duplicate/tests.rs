@@ -1,6 +1,7 @@
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::*;
+use crate::flow::steer::{Keys, ends, is_lesser};
 use crate::wire::packet::{Datagram, Flags, IcmpError, Passage, Segment};
 
 const OPTIONS: &[u8] = &[1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 7];
@@ -49,15 +50,21 @@ fn at(microseconds: i64) -> Timestamp {
 #[track_caller]
 fn check(packets: &[(i64, u32, Packet<'_>, bool)]) {
     for may_be_plain in [0, 1, 2] {
-        let mut duplicates = Duplicates::new(&Limits::default());
+        let (mut duplicates, keys) = (Duplicates::new(&Limits::default()), Keys::default());
         for (index, (microsecond, interface, packet, expected)) in packets.iter().enumerate() {
-            let is_copy = match plain(packet).filter(|_| index % 2 == may_be_plain) {
-                Some(plain) => duplicates.is_plain_copy(at(*microsecond), *interface, &plain),
-                None => duplicates.is_copy(at(*microsecond), *interface, packet),
+            let whose = whose(packet, &keys);
+            let sighting = match plain(packet).filter(|_| index % 2 == may_be_plain) {
+                Some(plain) => duplicates.see_plain(at(*microsecond), *interface, &plain, whose),
+                None => duplicates.see(at(*microsecond), *interface, packet, whose),
             };
-            assert_eq!(is_copy, *expected, "packet {index}");
+            assert_eq!(sighting != Sighting::First, *expected, "packet {index}");
         }
     }
+}
+
+fn whose(packet: &Packet<'_>, keys: &Keys) -> Whose {
+    let of = |ends| Whose { key: keys.of(ends), from_lesser: is_lesser(ends) };
+    ends(packet).map_or(Whose::NOBODY, of)
 }
 
 fn plain<'a>(packet: &Packet<'a>) -> Option<Plain<'a>> {
@@ -166,8 +173,6 @@ fn a_clamped_syn_on_another_interface_is_a_copy() {
 #[test]
 fn what_no_hop_changes_tells_packets_apart() {
     for other in [
-        Segment { source_port: 1, ..segment() },
-        Segment { destination_port: 1, ..segment() },
         Segment { sequence: 1, ..segment() },
         Segment { acknowledgement: 1, ..segment() },
         Segment { flags: Flags(1), ..segment() },
@@ -177,8 +182,12 @@ fn what_no_hop_changes_tells_packets_apart() {
     ] {
         check(&[(0, 0, tcp(), false), (4, 1, packet(Content::Tcp(other)), false)]);
     }
+    // Other addresses and ports are another connection's, unless it came further.
     let elsewhere = Packet { source: IpAddr::V4(Ipv4Addr::LOCALHOST), ..tcp() };
-    check(&[(0, 0, tcp(), false), (4, 1, elsewhere, false)]);
+    let ports = [Segment { source_port: 1, ..segment() }, Segment { destination_port: 1, ..segment() }];
+    for other in ports.map(|other| packet(Content::Tcp(other))).into_iter().chain([elsewhere]) {
+        check(&[(0, 0, tcp(), false), (4, 0, other, false)]);
+    }
 }
 
 #[test]
@@ -222,9 +231,65 @@ fn memory_is_bounded_and_the_oldest_are_forgotten() {
     let mut duplicates = Duplicates::new(&Limits { duplicate_memory: 64, ..Limits::default() });
     assert_eq!(duplicates.sets.len() * WAYS, 64);
     let numbered = |sequence| packet(Content::Tcp(Segment { sequence, ..segment() }));
+    let mut see = |microsecond, packet| duplicates.see(at(microsecond), 0, &packet, Whose::NOBODY);
     for sequence in 0..10_000 {
-        assert!(!duplicates.is_copy(at(i64::from(sequence) / 10), 0, &numbered(sequence)));
+        assert_eq!(see(i64::from(sequence) / 10, numbered(sequence)), Sighting::First);
     }
-    assert!(duplicates.is_copy(at(1000), 0, &numbered(9999)));
-    assert!(!duplicates.is_copy(at(1000), 0, &numbered(0)));
+    assert_eq!(see(1000, numbered(9999)), Sighting::Copy);
+    assert_eq!(see(1000, numbered(0)), Sighting::First);
+}
+
+/// A packet that is on its way to somebody else now, as one hop less shows.
+fn translated(packet: Packet<'_>) -> Packet<'_> {
+    Packet { destination: IpAddr::V4(Ipv4Addr::new(10, 9, 0, 9)), ttl: packet.ttl - 1, ..packet }
+}
+
+#[test]
+fn a_packet_behind_a_router_that_translates_is_a_copy() {
+    check(&[(0, 0, tcp(), false), (40, 0, translated(tcp()), true)]);
+    check(&[(0, 0, tcp(), false), (40, 1, translated(tcp()), true), (60, 2, translated(translated(tcp())), true)]);
+    // Too late, too early, too far away.
+    check(&[(0, 0, tcp(), false), (6000, 0, translated(tcp()), false)]);
+    check(&[(0, 0, translated(tcp()), false), (40, 0, tcp(), false)]);
+    check(&[(0, 0, tcp(), false), (40, 0, Packet { ttl: 50, ..translated(tcp()) }, false)]);
+    // The port alone.
+    let masqueraded = Segment { source_port: 1024, ..segment() };
+    check(&[(0, 0, tcp(), false), (40, 0, Packet { ttl: 63, ..packet(Content::Tcp(masqueraded)) }, true)]);
+    let datagram = Datagram { source_port: 5353, destination_port: 53, length: 3, payload: b"abc" };
+    check(&[(0, 0, packet(Content::Udp(datagram)), false), (40, 0, translated(packet(Content::Udp(datagram))), true)]);
+}
+
+#[test]
+fn connections_that_begin_alike_are_none() {
+    let other = |packet| Packet { ttl: 64, ..translated(packet) };
+    check(&[(0, 0, tcp(), false), (1, 0, other(tcp()), false), (2, 0, tcp(), true), (3, 0, other(tcp()), true)]);
+    // Nothing but the numbers of the stream, which anybody may choose.
+    let bare = Segment { options: &[], ..segment() };
+    let bare = unidentified(Content::Tcp(bare));
+    check(&[(0, 0, bare.clone(), false), (1, 0, translated(bare), false)]);
+}
+
+#[test]
+fn a_bridge_that_translates_sends_out_what_came_in() {
+    let [incoming, outgoing] =
+        [Passage::Incoming, Passage::Outgoing].map(|passage| move |packet| Packet { passage, ..packet });
+    let other = |packet| Packet { ttl: 64, ..translated(packet) };
+    check(&[(0, 0, incoming(tcp()), false), (5, 0, outgoing(other(tcp())), true)]);
+    check(&[(0, 0, outgoing(tcp()), false), (5, 0, outgoing(other(tcp())), false)]);
+    check(&[(0, 0, outgoing(tcp()), false), (5, 0, incoming(other(tcp())), false)]);
+    check(&[(0, 0, tcp(), false), (5, 1, other(tcp()), true)]);
+    let unstamped = packet(Content::Tcp(Segment { options: &[], ..segment() }));
+    check(&[(0, 0, unstamped.clone(), false), (5, 1, other(unstamped), false)]);
+}
+
+#[test]
+fn what_the_host_passes_on_is_told() {
+    let (mut duplicates, keys) = (Duplicates::new(&Limits::default()), Keys::default());
+    let first = Packet { passage: Passage::Incoming, interface: Some(1), ..tcp() };
+    let routed = Packet { passage: Passage::Outgoing, interface: Some(2), ttl: 63, ..tcp() };
+    let seen = [&first, &routed, &translated(routed.clone())]
+        .map(|packet| duplicates.see(at(0), 0, packet, whose(packet, &keys)));
+    let first = whose(&first, &keys);
+    let beyond = |translated| Sighting::Routed(Routed { first, translated, forwarded: true });
+    assert_eq!(seen, [Sighting::First, beyond(false), beyond(true)]);
 }

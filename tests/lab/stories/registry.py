@@ -23,6 +23,16 @@ class Story:
         """Whether the upstreams are behind a bridge of the gateway's host, each with a port of its own."""
         return self.leg == "bridged"
 
+    @property
+    def contained(self):
+        """Whether the gateway is in a container, whose host translates addresses."""
+        return self.leg == "contained"
+
+    @property
+    def doubled(self):
+        """Whether a capture on all interfaces of the gateway's host sees packets more than once."""
+        return self.bridged or self.contained
+
 
 def story(title, one_way_ms=3, leg="lined"):
     """Makes a function a story."""
