@@ -65,11 +65,12 @@ def pages(www, sizes):
         path.chmod(0o644)
 
 
-def lua(count, has_ids=False):
-    """A script for wrk: one page after the other, each request with an id of its own or not."""
+def lua(count, has_ids=False, pause_ms=0):
+    """A script for wrk: one page after the other, each request with an id of its own or not, with a pause before it."""
     headers = ', {["X-Request-Id"] = string.format("%016x", n * 40503)}' if has_ids else ""
     asked = f'wrk.format("GET", "/" .. (n % {count}) .. ".html"{headers})'
-    return f"local n = 0\nfunction request()\n n = n + 1\n return {asked}\nend\n"
+    paused = f"function delay()\n return {pause_ms}\nend\n" if pause_ms else ""
+    return f"local n = 0\nfunction request()\n n = n + 1\n return {asked}\nend\n{paused}"
 
 
 def wait_until(true, process, log):

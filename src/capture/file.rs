@@ -6,12 +6,16 @@
 //!                      ^ position      ^ received
 //! ```
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::num::NonZero;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread;
 
-use super::ahead::{Ahead, HEADROOM, Readers};
+use super::ahead::{Ahead, Chunks, HEADROOM, Readers};
+use super::beside::Beside;
 
 /// A window over a stream. Memory: [`READ_BYTES`], or what is read ahead; more only while an item that is larger arrives, and
 /// as long as others keep buffers.
@@ -27,14 +31,18 @@ pub(super) struct Window {
     /// Octets that came out of the stream.
     received: u64,
     end: Option<io::Result<()>>,
+    /// The file that the stream reads, where it is one as it stands, and what counts its octets.
+    file: Option<(File, Arc<AtomicU64>)>,
+    /// Whether packets were large so far.
+    is_large: bool,
 }
 
 /// Where octets come from.
 enum Stream {
     /// They are read as they are asked for.
     AtHand(Box<dyn Read + Send>),
-    /// A thread reads them.
-    Ahead(Ahead),
+    /// Another thread reads them, or a part of them.
+    Chunks(Box<dyn Chunks>),
 }
 
 impl Window {
@@ -50,7 +58,19 @@ impl Window {
             behind: 0,
             received: 0,
             end: None,
+            file: None,
+            is_large: false,
         }
+    }
+
+    /// The stream is a file, as it stands, whose octets are counted.
+    pub(super) fn reads_file(&mut self, file: File, counted: Arc<AtomicU64>) {
+        self.file = Some((file, counted));
+    }
+
+    /// So large were packets on average so far.
+    pub(super) const fn expect(&mut self, octets: u64) {
+        self.is_large = octets >= LARGE;
     }
 
     /// The stream takes work to read: it is read ahead from its beginning.
@@ -143,8 +163,11 @@ impl Window {
 
     /// Puts the next octets behind those at hand, and tells how many they are.
     fn read(&mut self) -> io::Result<usize> {
-        if self.received > 0 && self.buffer.len() == FIRST_READ_BYTES && has_processors() {
+        if self.received > 0 && self.buffer.len() == FIRST_READ_BYTES && processors() > 2 {
             self.read_ahead();
+        }
+        if self.is_large && self.file.is_some() && processors() == 2 && !self.readers.is_crowded() {
+            self.read_beside();
         }
         let left = self.filled.len();
         match &mut self.stream {
@@ -156,8 +179,8 @@ impl Window {
                 make_room(buffer, &mut self.filled, self.received > 0);
                 stream.read(buffer.get_mut(self.filled.end..).unwrap_or_default())
             }
-            Stream::Ahead(ahead) => {
-                let Some(mut chunk) = ahead.next()? else { return Ok(0) };
+            Stream::Chunks(chunks) => {
+                let Some(mut chunk) = chunks.next(self.is_large)? else { return Ok(0) };
                 let octets = chunk.end - HEADROOM;
                 if left <= HEADROOM {
                     let begin = HEADROOM - left;
@@ -169,7 +192,7 @@ impl Window {
                     self.kept.push(std::mem::replace(&mut self.buffer, Arc::new(chunk.buffer)));
                     for buffer in std::mem::take(&mut self.kept) {
                         match Arc::try_unwrap(buffer) {
-                            Ok(buffer) => ahead.give_back(buffer),
+                            Ok(buffer) => chunks.give_back(buffer),
                             Err(kept) => self.kept.push(kept),
                         }
                     }
@@ -179,7 +202,7 @@ impl Window {
                     buffer.drain(..self.filled.start);
                     self.filled = 0..left;
                     buffer.extend_from_slice(chunk.buffer.get(HEADROOM..chunk.end).unwrap_or_default());
-                    ahead.give_back(chunk.buffer);
+                    chunks.give_back(chunk.buffer);
                 }
                 Ok(octets)
             }
@@ -190,7 +213,17 @@ impl Window {
     fn read_ahead(&mut self) {
         if let Stream::AtHand(stream) = &mut self.stream {
             let stream = std::mem::replace(stream, Box::new(io::empty()));
-            self.stream = Ahead::begin(stream, &self.readers).map_or_else(Stream::AtHand, Stream::Ahead);
+            let begun = Ahead::begin(stream, &self.readers);
+            self.stream = begun.map_or_else(Stream::AtHand, |ahead| Stream::Chunks(Box::new(ahead)));
+        }
+    }
+
+    /// From now on another thread reads every second chunk.
+    fn read_beside(&mut self) {
+        if let (Stream::AtHand(_), Some((file, counted))) = (&self.stream, self.file.take())
+            && let Some(beside) = Beside::begin(file, self.received, counted, &self.readers)
+        {
+            self.stream = Stream::Chunks(Box::new(beside));
         }
     }
 }
@@ -224,13 +257,15 @@ fn make_room(buffer: &mut Vec<u8>, filled: &mut Range<usize>, has_begun: bool) {
     }
 }
 
-/// Whether a thread that reads has a processor to itself. With two, who takes frames apart has one and who judges the other;
-/// and octets that another processor copied are slower to get at than to copy.
-fn has_processors() -> bool {
-    thread::available_parallelism().is_ok_and(|processors| processors.get() > 2)
+/// With more than two, a thread that reads has one to itself. With two, who takes frames apart has one and who judges the other;
+/// and octets that another processor copied are slower to get at than to copy, where they are looked at.
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Octets read at once: larger buffers fall out of the second-level cache, smaller ones cost system calls.
 const READ_BYTES: usize = 256 << 10;
 
 const FIRST_READ_BYTES: usize = 4 << 10;
+/// Packets of which so many octets or more are captured are mostly copied, and hardly looked at.
+const LARGE: u64 = 1000;

@@ -1,6 +1,7 @@
 //! One input: in comes a stream of octets, plain or compressed, out come its packets in the order of the file.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
@@ -118,6 +119,13 @@ impl Input {
         Ok(input)
     }
 
+    /// The stream is this file.
+    pub(super) fn reads_file(&mut self, file: File) {
+        if self.compression.is_empty() {
+            self.window.reads_file(file, Arc::clone(&self.raw_bytes));
+        }
+    }
+
     /// Moves to the next packet. False at the end.
     pub(super) fn advance(&mut self) -> bool {
         let moved = self.end.is_none()
@@ -126,11 +134,14 @@ impl Input {
                     self.take(located);
                     true
                 }
-                None => match &self.records {
-                    Records::Pcapng(_) => self.advance_pcapng(),
-                    Records::Pcap(header) => self.advance_pcap(*header),
-                    Records::Unknown => false,
-                },
+                None => {
+                    self.window.expect(self.window.position() / self.packets.max(1));
+                    match &self.records {
+                        Records::Pcapng(_) => self.advance_pcapng(),
+                        Records::Pcap(header) => self.advance_pcap(*header),
+                        Records::Unknown => false,
+                    }
+                }
             };
         if !moved {
             self.current = Current::NONE;

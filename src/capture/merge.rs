@@ -136,7 +136,15 @@ impl Source {
     /// The secrets of TLS connections that stood in the inputs before the frame at hand (Decryption Secrets Blocks of pcapng),
     /// but for those that were given before.
     pub fn take_secrets(&mut self) -> Vec<Entry> {
+        if self.has_secrets() {
+            self.leave_processors();
+        }
         std::mem::take(&mut self.secrets)
+    }
+
+    /// Who takes the frames has work for all processors: plain files are read by nobody else.
+    pub fn leave_processors(&self) {
+        self.readers.crowd();
     }
 
     /// What is known of each input, in the order of the names; all that can be known after the end.
@@ -220,9 +228,10 @@ impl Source {
 
 impl Merged {
     fn open(named: Named, readers: &Readers) -> Result<Self, Error> {
-        let (stream, size) = stream(&named).map_err(|error| Error::from_io(&named.display(), error))?;
+        let Octets { stream, size, file } = octets(&named).map_err(|error| Error::from_io(&named.display(), error))?;
         match Input::open(stream, readers) {
-            Ok(input) => {
+            Ok(mut input) => {
+                file.into_iter().for_each(|file| input.reads_file(file));
                 Ok(Self { named, size, state: State::Open(Box::new(input)), latest: Timestamp::from_nanos(i64::MIN) })
             }
             Err(Refused::Io(error)) => Err(Error::from_io(&named.display(), error)),
@@ -272,13 +281,15 @@ impl Merged {
 
     fn reopen(&mut self, readers: &Readers) {
         self.latest = Timestamp::from_nanos(i64::MIN);
-        let failure = match stream(&self.named).map(|(stream, _)| Input::open(stream, readers)) {
-            Ok(Ok(input)) => {
+        let opened = octets(&self.named).map(|Octets { stream, file, .. }| (Input::open(stream, readers), file));
+        let failure = match opened {
+            Ok((Ok(mut input), file)) => {
+                file.into_iter().for_each(|file| input.reads_file(file));
                 self.state = State::Open(Box::new(input));
                 return;
             }
-            Ok(Err(Refused::NotACapture(found))) => format!("it was overwritten: {found}"),
-            Ok(Err(Refused::Io(error))) | Err(error) => error.to_string(),
+            Ok((Err(Refused::NotACapture(found)), _)) => format!("it was overwritten: {found}"),
+            Ok((Err(Refused::Io(error)), _)) | Err(error) => error.to_string(),
         };
         let mut summary = self.summary();
         summary.described.packets = 0;
@@ -304,10 +315,18 @@ impl Merged {
     }
 }
 
-/// The octets of an input, and how many they are where it is a file.
-fn stream(named: &Named) -> io::Result<(Box<dyn Read + Send>, Option<u64>)> {
+/// The octets of an input.
+struct Octets {
+    stream: Box<dyn Read + Send>,
+    /// How many they are where it is a file.
+    size: Option<u64>,
+    /// That file.
+    file: Option<File>,
+}
+
+fn octets(named: &Named) -> io::Result<Octets> {
     match named {
-        Named::StandardInput => Ok((Box::new(io::stdin()), None)),
+        Named::StandardInput => Ok(Octets { stream: Box::new(io::stdin()), size: None, file: None }),
         Named::File(path) => {
             let file = File::open(path)?;
             let metadata = file.metadata()?;
@@ -315,7 +334,8 @@ fn stream(named: &Named) -> io::Result<(Box<dyn Read + Send>, Option<u64>)> {
                 return Err(io::ErrorKind::IsADirectory.into());
             }
             let size = metadata.is_file().then_some(metadata.len());
-            Ok((Box::new(file), size))
+            let same = size.and_then(|_| file.try_clone().ok());
+            Ok(Octets { stream: Box::new(file), size, file: same })
         }
     }
 }

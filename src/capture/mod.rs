@@ -13,6 +13,7 @@
 //! Packets as they pass come from [`live`], in batches.
 
 mod ahead;
+mod beside;
 mod content;
 mod decompress;
 mod error;

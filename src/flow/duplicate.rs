@@ -105,7 +105,8 @@ impl Duplicates {
             Seen {
                 hash: high(hash),
                 at,
-                whose,
+                key: whose.key,
+                from_lesser: whose.from_lesser,
                 interface: point(interface, packet.interface),
                 options,
                 ttl: packet.ttl,
@@ -126,7 +127,8 @@ impl Duplicates {
             Seen {
                 hash: high(hash),
                 at,
-                whose,
+                key: whose.key,
+                from_lesser: whose.from_lesser,
                 interface: point(interface, plain.interface),
                 options,
                 ttl: plain.ttl,
@@ -236,9 +238,10 @@ struct Seen {
     hash: u32,
     interface: u32,
     at: Timestamp,
-    whose: Whose,
+    key: u64,
     options: u16,
     ttl: u8,
+    from_lesser: bool,
     is_identified: bool,
     form: Form,
     passage: Passage,
@@ -284,9 +287,10 @@ impl Seen {
         hash: 0,
         interface: 0,
         at: Timestamp::from_nanos(i64::MIN),
-        whose: Whose::NOBODY,
+        key: Whose::NOBODY.key,
         options: 0,
         ttl: 0,
+        from_lesser: Whose::NOBODY.from_lesser,
         is_identified: false,
         form: Form::Bare,
         passage: Passage::Unknown,
@@ -304,7 +308,7 @@ impl Seen {
         place: &mut Option<usize>,
     ) -> Sighting {
         // Of others that have the same hash each is remembered on its own.
-        let own = set.iter().position(|earlier| earlier.hash == self.hash && earlier.whose == self.whose);
+        let own = set.iter().position(|earlier| earlier.hash == self.hash && earlier.whose() == self.whose());
         let Some(own) = own else {
             let translated = set.get(alike).filter(|earlier| self.is_translated(earlier, window));
             return translated.map_or(Sighting::First, |earlier| Sighting::Routed(self.routed(earlier)));
@@ -331,10 +335,14 @@ impl Seen {
         if is_copy { Sighting::Copy } else { Sighting::First }
     }
 
+    fn whose(&self) -> Whose {
+        Whose { key: self.key, from_lesser: self.from_lesser }
+    }
+
     fn routed(&self, earlier: &Self) -> Routed {
         Routed {
-            first: earlier.whose,
-            translated: self.whose != earlier.whose,
+            first: earlier.whose(),
+            translated: self.whose() != earlier.whose(),
             forwarded: (earlier.passage, self.passage) == (Passage::Incoming, Passage::Outgoing),
         }
     }
