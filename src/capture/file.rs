@@ -166,7 +166,7 @@ impl Window {
         if self.received > 0 && self.buffer.len() == FIRST_READ_BYTES && processors() > 2 {
             self.read_ahead();
         }
-        if self.is_large && self.file.is_some() && processors() == 2 && !self.readers.is_crowded() {
+        if self.is_large && !self.readers.is_crowded() {
             self.read_beside();
         }
         let left = self.filled.len();
@@ -218,9 +218,10 @@ impl Window {
         }
     }
 
-    /// From now on another thread reads every second chunk.
+    /// From now on another thread reads every second chunk, where that is of use. It is asked for once.
     fn read_beside(&mut self) {
-        if let (Stream::AtHand(_), Some((file, counted))) = (&self.stream, self.file.take())
+        if let (Some((file, counted)), Stream::AtHand(_)) = (self.file.take(), &self.stream)
+            && processors() == 2
             && let Some(beside) = Beside::begin(file, self.received, counted, &self.readers)
         {
             self.stream = Stream::Chunks(Box::new(beside));
