@@ -6,7 +6,7 @@ mod packets;
 mod scene;
 
 use netwatch502::diagnose::cause::Cause;
-use netwatch502::diagnose::incident::{Grade, Incident};
+use netwatch502::diagnose::incident::{Grade, Incident, Kind};
 use packets::End;
 use scene::{APP, BACK, CLIENT, FRONT, OK, Scene, Talk, get, summary};
 
@@ -171,4 +171,38 @@ fn who_gives_up_and_is_refused_at_the_next_one_answers_for_the_refusal() {
     let incident = scene.incident();
     assert_eq!(incident.attempts.len(), 2, "{}", summary(&incident));
     assert_eq!(incident.cause, Cause::ConnectRefused, "{}", summary(&incident));
+}
+
+#[test]
+fn what_a_relay_on_the_gateway_s_host_was_refused_is_told_once_and_as_the_relay_s() {
+    const LOCALHOST: [u8; 4] = [127, 0, 0, 1];
+    let mut scene = Scene::default();
+    // An exchange by way of another relay tells which addresses are the gateway's host.
+    let mut down = Talk::open(&mut scene, (CLIENT, 40_001), FRONT, 0);
+    let mut inner = Talk::open(&mut scene, (LOCALHOST, 50_001), (LOCALHOST, 9001), 0);
+    let mut outer = Talk::open(&mut scene, (BACK, 50_001), APP, 0);
+    for talk in [&mut down, &mut inner, &mut outer] {
+        talk.ask(&mut scene, &get("/before"));
+    }
+    for talk in [&mut outer, &mut inner, &mut down] {
+        talk.answer(&mut scene, OK);
+    }
+    let mut down = Talk::open(&mut scene, (CLIENT, 40_002), FRONT, 0);
+    down.ask(&mut scene, "GET /shop/cart HTTP/1.1\r\nHost: shop.lab\r\n\r\n");
+    scene.pause(300);
+    let mut inner = Talk::open(&mut scene, (LOCALHOST, 50_002), (LOCALHOST, 9002), 0);
+    inner.ask(&mut scene, "GET /cart HTTP/1.1\r\nHost: localhost:9002\r\n\r\n");
+    inner.receive(&mut scene);
+    scene.pause(1500);
+    let gone = (APP.0, 9009);
+    scene.send(((BACK, 50_002), gone), "S", (999, 0), b"");
+    scene.send((gone, (BACK, 50_002)), "RA", (0, 1000), b"");
+    inner.server_closes(&mut scene, "RA");
+    scene.pause(100);
+    down.answer(&mut scene, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad");
+    let incident = scene.incident();
+    assert_eq!((incident.kind, incident.cause), (Kind::GatewayError, Cause::ConnectRefused), "{}", summary(&incident));
+    let upstreams: Vec<_> =
+        incident.attempts.iter().map(|attempt| (attempt.upstream.unwrap().port(), attempt.hop)).collect();
+    assert_eq!(upstreams, [(9002, 0), (9009, 1)]);
 }

@@ -310,3 +310,25 @@ fn a_client_that_left_before_a_failure_was_made_good_is_no_success() {
     let found = (incident.kind, incident.grade);
     assert_eq!(found, (Kind::ClientAbort, Grade::Consistent), "{}", summary(&incident));
 }
+
+#[test]
+fn a_malformed_answer_explains_an_error_also_of_another_target() {
+    let mut scene = Scene::default();
+    let [mut down, mut up] = Talk::pair(&mut scene, 1, &get("/before"));
+    up.answer(&mut scene, OK);
+    down.answer(&mut scene, OK);
+    let mut other = Talk::open(&mut scene, (CLIENT, 40_002), FRONT, 0);
+    other.ask(&mut scene, "GET /shop/cart HTTP/1.1\r\nHost: shop.lab\r\n\r\n");
+    up.ask(&mut scene, "GET /cart HTTP/1.1\r\nHost: app\r\n\r\n");
+    scene.pause(20_000);
+    up.answer(&mut scene, "HTTP/1.1 200 OK\r\nX-Trace: a\0b\r\nContent-Length: 2\r\n\r\nok");
+    up.client_closes(&mut scene, "FA");
+    other.answer(&mut scene, BAD_GATEWAY);
+    let incident = scene.incident();
+    assert_eq!(
+        (incident.kind, incident.cause),
+        (Kind::GatewayError, Cause::MalformedResponse),
+        "{}",
+        summary(&incident)
+    );
+}

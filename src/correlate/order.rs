@@ -292,7 +292,9 @@ impl Correlator {
             self.note_guess(key, window);
             self.adopt_orphan(key, attempt, pairing, Some(at));
         }
-        let may_be_passed_on = |exchange: &Exchange| exchange.parent.is_none() && self.may_attempt(exchange);
+        // Most gateways do not pass on what is malformed: who did is found later.
+        let may_be_passed_on =
+            |exchange: &Exchange| exchange.parent.is_none() && exchange.defect.is_none() && self.may_attempt(exchange);
         if self.books.exchange(key).is_some_and(may_be_passed_on) {
             self.offer(key);
         }

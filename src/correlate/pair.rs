@@ -76,6 +76,7 @@ impl Correlator {
                 break;
             }
             self.believe(key, fit, pairing, attempts.is_empty());
+            self.note_relay(fit);
             attempts.push((fit, pairing));
             attempts.sort_by_key(|(attempt, _)| self.books.exchange(*attempt).map(|attempt| attempt.started.at));
         }

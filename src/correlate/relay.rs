@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use crate::correlate::Correlator;
 use crate::correlate::conversation::ExchangeKey;
 use crate::correlate::fit::{Fit, is_at_once};
-use crate::correlate::pair::{CLOCK_SLACK, Window};
+use crate::correlate::pair::{CLOCK_SLACK, MOST_LOOKED_AT, Window};
 
 impl Correlator {
     /// Leaves to relays the connections that they made for what the gateway asked them: of two candidates the outer one, whose
@@ -15,6 +15,21 @@ impl Correlator {
         if fits.len() > 1 && fits.iter().any(|fit| fit.key.number == 0) {
             let all = fits.clone();
             fits.retain(|inner| !all.iter().any(|outer| self.is_relays(inner.key, outer.key, window)));
+        }
+    }
+
+    /// An attempt went to an endpoint on the gateway's own host that was never seen to ask others. It does, if a connection of that
+    /// host's failed meanwhile, and the attempt right behind.
+    pub(super) fn note_relay(&mut self, attempt: ExchangeKey) {
+        let Some(outer) = self.books.exchange(attempt).filter(|outer| self.is_own_upstream(outer)) else { return };
+        let window = self.whole(outer);
+        let inner = self
+            .orphans_within(outer, window)
+            .take(MOST_LOOKED_AT)
+            .find(|inner| self.is_relays(*inner, attempt, window))
+            .and_then(|inner| self.books.exchange(inner));
+        if let Some([outer, inner]) = inner.map(|inner| [outer.place, inner.place]) {
+            self.places.note_attempt(outer, inner);
         }
     }
 
