@@ -177,26 +177,28 @@ fn who_gives_up_and_is_refused_at_the_next_one_answers_for_the_refusal() {
 fn what_a_relay_on_the_gateway_s_host_was_refused_is_told_once_and_as_the_relay_s() {
     const LOCALHOST: [u8; 4] = [127, 0, 0, 1];
     let mut scene = Scene::default();
-    // An exchange by way of another relay tells which addresses are the gateway's host.
-    let mut down = Talk::open(&mut scene, (CLIENT, 40_001), FRONT, 0);
-    let mut inner = Talk::open(&mut scene, (LOCALHOST, 50_001), (LOCALHOST, 9001), 0);
-    let mut outer = Talk::open(&mut scene, (BACK, 50_001), APP, 0);
-    for talk in [&mut down, &mut inner, &mut outer] {
-        talk.ask(&mut scene, &get("/before"));
+    // Exchanges by way of two relays: they tell which addresses are the gateway's host. What the second one asked for was not seen.
+    for (nth, port) in [(1, 9001), (2, 9002)] {
+        let mut down = Talk::open(&mut scene, (CLIENT, 40_000 + nth), FRONT, 0);
+        let inner = Talk::open(&mut scene, (LOCALHOST, 50_000 + nth), (LOCALHOST, port), 0);
+        let outer = (nth == 1).then(|| Talk::open(&mut scene, (BACK, 50_000 + nth), APP, 0));
+        let request = get(&format!("/before/{nth}"));
+        down.ask(&mut scene, &request);
+        let mut behind: Vec<Talk> = [inner].into_iter().chain(outer).collect();
+        behind.iter_mut().for_each(|talk| talk.ask(&mut scene, &request));
+        behind.iter_mut().rev().for_each(|talk| talk.answer(&mut scene, OK));
+        down.answer(&mut scene, OK);
     }
-    for talk in [&mut outer, &mut inner, &mut down] {
-        talk.answer(&mut scene, OK);
-    }
-    let mut down = Talk::open(&mut scene, (CLIENT, 40_002), FRONT, 0);
+    let mut down = Talk::open(&mut scene, (CLIENT, 40_003), FRONT, 0);
     down.ask(&mut scene, "GET /shop/cart HTTP/1.1\r\nHost: shop.lab\r\n\r\n");
-    scene.pause(300);
-    let mut inner = Talk::open(&mut scene, (LOCALHOST, 50_002), (LOCALHOST, 9002), 0);
+    scene.pause(900);
+    let mut inner = Talk::open(&mut scene, (LOCALHOST, 50_003), (LOCALHOST, 9002), 0);
     inner.ask(&mut scene, "GET /cart HTTP/1.1\r\nHost: localhost:9002\r\n\r\n");
     inner.receive(&mut scene);
-    scene.pause(1500);
+    scene.pause(200);
     let gone = (APP.0, 9009);
-    scene.send(((BACK, 50_002), gone), "S", (999, 0), b"");
-    scene.send((gone, (BACK, 50_002)), "RA", (0, 1000), b"");
+    scene.send(((BACK, 50_003), gone), "S", (999, 0), b"");
+    scene.send((gone, (BACK, 50_003)), "RA", (0, 1000), b"");
     inner.server_closes(&mut scene, "RA");
     scene.pause(100);
     down.answer(&mut scene, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad");
