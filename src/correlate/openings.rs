@@ -2,9 +2,8 @@
 
 use crate::correlate::Correlator;
 use crate::correlate::conversation::{Conversation, ExchangeKey};
-use crate::event::{ConnectionId, FirstSeen, Moment, Opened, Side, Translated};
-
 use crate::event::lookup::NAME_SERVER;
+use crate::event::{ConnectionId, FirstSeen, Moment, Opened, Side, Translated};
 
 impl Correlator {
     pub(super) fn open_page(&mut self, connection: ConnectionId, moment: Moment, opened: &Opened) {

@@ -292,31 +292,34 @@ impl Steer {
                 return;
             }
         };
-        let between = ends(packet);
-        let whose = between.map_or(Whose::NOBODY, |between| self.whose(between));
-        let sighting = match self.is_translated(packet, captured.at) {
+        let (between, key) = (ends(packet), self.key(packet));
+        let whose = between.map_or(Whose::NOBODY, |between| Whose { key, from_lesser: is_lesser(between) });
+        let sighting = match self.is_translated(packet, key, captured.at) {
             true => Sighting::Copy,
             false => self.duplicates.see(captured.at, point(captured), packet, whose),
         };
         if sighting != Sighting::First {
-            let told = between.and_then(|between| self.copy(sighting, between, whose.key, captured.at));
+            let told = between.and_then(|between| self.copy(sighting, between, key, captured.at));
             if let Some((beyond, course)) = told {
                 give(Held::Beyond(beyond), course);
             }
             return;
         }
-        let course = self.course(packet);
+        let course = self.course(packet, key);
         match &packet.content {
             Content::Tcp(segment) => give(Held::Segment(Sent::of(packet, *segment)), course),
             Content::Fragment(fragment) => {
                 let Some(whole) = self.defragmenter.push(captured.at, packet, fragment) else { return };
                 let course = match whole.packet() {
                     Ok(Packet { content: Content::Fragment(_), .. }) | Err(_) => return,
-                    Ok(packet) if self.is_translated(&packet, captured.at) => {
-                        self.counters.duplicates += 1;
-                        return;
+                    Ok(packet) => {
+                        let key = self.key(&packet);
+                        if self.is_translated(&packet, key, captured.at) {
+                            self.counters.duplicates += 1;
+                            return;
+                        }
+                        self.course(&packet, key)
                     }
-                    Ok(packet) => self.course(&packet),
                 };
                 give(Held::Reassembled(Box::new(whole)), course);
             }
@@ -324,12 +327,21 @@ impl Steer {
         }
     }
 
+    /// The key of what a packet belongs to: of its connection, or of the one whose packet it quotes.
+    fn key(&self, packet: &Packet<'_>) -> u64 {
+        let quoted = |error: &IcmpError| [(error.source, error.ports.0), (error.destination, error.ports.1)];
+        match &packet.content {
+            Content::IcmpError(error) => self.keys.of(quoted(error)),
+            _ => ends(packet).map_or(0, |between| self.keys.of(between)),
+        }
+    }
+
     /// Whether a packet is of a connection that was another one before a router, or an error that quotes such a packet.
-    fn is_translated(&mut self, packet: &Packet<'_>, at: Timestamp) -> bool {
-        let (key, flags) = match &packet.content {
-            Content::Tcp(segment) => (self.keys.of(Sent::of(packet, *segment).between), segment.flags),
+    fn is_translated(&mut self, packet: &Packet<'_>, key: u64, at: Timestamp) -> bool {
+        let flags = match &packet.content {
+            Content::Tcp(segment) => segment.flags,
             // The host will have told it of the connection as it was before, too.
-            Content::IcmpError(error) => (self.quoted(error), Flags(0)),
+            Content::IcmpError(_) => Flags(0),
             _ => return false,
         };
         self.translations.is_known(key, at, flags)
@@ -349,20 +361,12 @@ impl Steer {
     }
 
     #[inline(never)]
-    fn course(&mut self, packet: &Packet<'_>) -> Course {
+    fn course(&mut self, packet: &Packet<'_>, key: u64) -> Course {
         match &packet.content {
-            Content::Tcp(segment) => {
-                let between = Sent::of(packet, *segment).between;
-                self.course_of(self.keys.of(between), between, segment)
-            }
-            Content::IcmpError(error) => Course { key: self.quoted(error), serves: None },
+            Content::Tcp(segment) => self.course_of(key, Sent::of(packet, *segment).between, segment),
+            Content::IcmpError(_) => Course { key, serves: None },
             _ => Course { key: 0, serves: None },
         }
-    }
-
-    /// The key of the connection that an error quotes.
-    fn quoted(&self, error: &IcmpError) -> u64 {
-        self.keys.of([(error.source, error.ports.0), (error.destination, error.ports.1)])
     }
 }
 
