@@ -254,8 +254,8 @@ impl<'r> Above<'r> {
             ..
         } = lessons.end();
         incidents.sort_by_key(|incident| {
-            let frame = incident.evidence.last().map(|proof| proof.moment.frame);
-            (incident.time, frame)
+            let last = incident.evidence.last().map(|proof| proof.moment);
+            (incident.time, last)
         });
         if desk.is_none() {
             for (index, incident) in incidents.iter_mut().enumerate() {

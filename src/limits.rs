@@ -91,6 +91,16 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// With as much as is of use where there are several inputs: what passes from host to host is on its way for longer than what
+    /// passes through one.
+    #[must_use]
+    pub const fn of_inputs(self, several: bool) -> Self {
+        let duplicate_memory = if several { self.duplicate_memory.saturating_mul(16) } else { self.duplicate_memory };
+        Self { duplicate_memory, ..self }
+    }
+}
+
 /// Shards at most. More would wait for the thread that deals out, and for the one that judges.
 pub const MOST_SHARDS: u8 = 16;
 

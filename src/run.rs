@@ -160,7 +160,7 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     let mut write_row = table.as_mut().map(|table| |row: &ExchangeRow| table.row(row));
     let take_row = write_row.as_mut().map(|write| -> TakeRow<'_> { write });
     let began = Instant::now();
-    let limits = cli.limits();
+    let limits = cli.limits().of_inputs(style.several_inputs);
     let analysis = Analysis::new(&limits, Gateways::told(&cli.proxy), question, take_row);
     let mut reading = Reading { cli, source: &mut source, key_logs: &mut key_logs, filter: filter.as_mut(), frames: 0 };
     let processors = thread::available_parallelism().map_or(1, NonZero::get);

@@ -459,8 +459,7 @@ pub fn half_closed(conversation: &Conversation) -> Option<(Side, Duration, u64)>
     let other = conversation.close(closing.by.other());
     // Who closed may end it by a RST as well.
     let reset = conversation.reset(closing.by).map(|(moment, _)| moment);
-    let until =
-        other.map(|(moment, ..)| moment).into_iter().chain(reset).min_by_key(|moment| moment.frame).unwrap_or(end);
+    let until = other.map(|(moment, ..)| moment).into_iter().chain(reset).min().unwrap_or(end);
     let lasted = until.at.since(first.at);
     let octets = gone.after_fin.get(closing.by.other().index()).copied().unwrap_or(0);
     (lasted >= HALF_CLOSED).then_some((closing.by, lasted, octets))

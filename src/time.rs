@@ -1,5 +1,6 @@
 //! Instants and spans of the capture. There is no clock here: every time comes from a packet.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::ops::{Add, Sub};
@@ -71,25 +72,41 @@ impl From<Span> for Duration {
     }
 }
 
-/// A frame of an input: which input, and its number there, 1-based, before any de-duplication. Orders as the frames do. Zero is
-/// left out, so that an optional [`Moment`] is no larger than one that is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A frame of an input: which input, and its number there, 1-based, before any de-duplication; and which of the hosts that show the
+/// same packets captured it. Which of two was seen first, only [`Moment`]s say. Zero is left out, so that an optional one is no larger than one that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Frame(NonZeroU64);
 
 impl Frame {
-    const NUMBER_BITS: u32 = 48;
+    const NUMBER_BITS: u32 = 44;
+    const INPUT_BIT: u32 = 48;
+    /// How many hosts are told apart.
+    pub const HOSTS: u8 = 1 << (Self::INPUT_BIT - Self::NUMBER_BITS);
 
-    /// Frame number `number` of input `input`.
+    /// Frame number `number` of input `input`, of host 0.
     #[must_use]
     pub const fn new(input: u16, number: u64) -> Self {
-        let place = ((input as u64) << Self::NUMBER_BITS) | (number & ((1 << Self::NUMBER_BITS) - 1));
+        let place = ((input as u64) << Self::INPUT_BIT) | (number & ((1 << Self::NUMBER_BITS) - 1));
         Self(NonZeroU64::MIN.saturating_add(place))
+    }
+
+    /// The same frame, of another one of [`Self::HOSTS`].
+    #[must_use]
+    pub const fn of_host(self, host: u8) -> Self {
+        let host = ((host % Self::HOSTS) as u64) << Self::NUMBER_BITS;
+        Self(NonZeroU64::MIN.saturating_add(Self::new(self.input(), self.number()).place() | host))
+    }
+
+    /// Which host captured it. Inputs of one host share no packets: they follow on each other, or hold different ones.
+    #[must_use]
+    pub const fn host(self) -> u8 {
+        (self.place() >> Self::NUMBER_BITS) as u8 % Self::HOSTS
     }
 
     /// Index of the input in the order of the command line.
     #[must_use]
     pub const fn input(self) -> u16 {
-        (self.place() >> Self::NUMBER_BITS) as u16
+        (self.place() >> Self::INPUT_BIT) as u16
     }
 
     /// 1-based number within the input.
@@ -109,13 +126,31 @@ impl fmt::Display for Frame {
     }
 }
 
-/// When something was seen, and in which frame.
+/// When something was seen, and in which frame. Orders as the frames are seen: those of one input as they stand there, whatever
+/// their stamps say; those of several by their stamps, which step back in none of them then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// Capture time of the frame.
     pub at: Timestamp,
     /// The frame.
     pub frame: Frame,
+}
+
+impl Ord for Moment {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let place = |moment: &Self| (moment.frame.input(), moment.frame.number());
+        if self.frame.input() == other.frame.input() {
+            self.frame.number().cmp(&other.frame.number())
+        } else {
+            (self.at, place(self)).cmp(&(other.at, place(other)))
+        }
+    }
+}
+
+impl PartialOrd for Moment {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 #[cfg(test)]
@@ -137,13 +172,22 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_keeps_its_input_and_number() {
-        for (input, number) in [(0, 0), (0, 1), (1, 0), (7, (1 << 48) - 1), (u16::MAX, 12)] {
+    fn a_frame_keeps_its_input_its_host_and_its_number() {
+        for (input, number) in [(0, 0), (0, 1), (1, 0), (7, (1 << 44) - 1), (u16::MAX, 12)] {
             let frame = Frame::new(input, number);
-            assert_eq!((frame.input(), frame.number()), (input, number));
+            assert_eq!((frame.input(), frame.number(), frame.host()), (input, number, 0));
+            let frame = frame.of_host(9).of_host(15);
+            assert_eq!((frame.input(), frame.number(), frame.host()), (input, number, 15));
         }
-        assert!(Frame::new(0, (1 << 48) - 1) < Frame::new(1, 0));
         assert_eq!(size_of::<Option<Moment>>(), size_of::<Moment>());
+    }
+
+    #[test]
+    fn frames_of_one_input_have_their_order_and_those_of_several_that_of_their_stamps() {
+        let moment = |input, number, at| Moment { at: Timestamp::from_nanos(at), frame: Frame::new(input, number) };
+        let seen = [moment(1, 900, 3), moment(0, 7, 5), moment(1, 901, 5), moment(0, 8, 6)];
+        assert!(seen.is_sorted() && seen.iter().rev().is_sorted_by(|later, earlier| later > earlier));
+        assert!(moment(0, 8, 6) < moment(0, 9, 4), "a clock that steps back changes no order");
     }
 
     #[test]

@@ -164,6 +164,7 @@ impl Input {
         let octets = self.window.kept(octets);
         Stretch {
             input,
+            host: 0,
             buffer: self.window.buffer(),
             packets: if go_on { self.records.packets() } else { Packets::None },
             current: stretch::Current { number, at, link, interface, length, octets, left },
@@ -189,6 +190,11 @@ impl Input {
     /// Time of the packet at hand.
     pub(super) const fn at(&self) -> Timestamp {
         self.at
+    }
+
+    /// Whether there is a packet at hand.
+    pub(super) const fn has_packet(&self) -> bool {
+        self.packets > 0 && self.end.is_none()
     }
 
     /// Octets read of the file, compressed where it is.
@@ -234,6 +240,7 @@ impl Input {
                 Some(End::Early(how)) => how.clone(),
                 None => "not read to its end".to_owned(),
             },
+            clock: None,
         }
     }
 

@@ -1,20 +1,24 @@
 //! The merge: in come inputs, each in its own order, out comes one stream in the order of time.
 //!
 //! Within an input the order of the file stands, whatever its stamps say. Between inputs the earlier stamp goes first; where
-//! the stamps of an input step back, it is ordered by the latest one before.
+//! the stamps of one of several step back, the latest one before stands for them.
+//!
+//! Captures of several hosts have several clocks. When the turn of an input comes while others are being read, and once a minute
+//! from then on, all of them are read ahead until the packets that they share tell how far their clocks are apart; the stamps of
+//! the first one stand, those of the others are corrected.
 //!
 //! A rotated set can have hundreds of files, of which one is being read at a time: each is looked at when the source opens,
 //! closed again, and opened when its first packet's turn has come.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::time::Duration;
 
 use super::Error;
 use super::ahead::Readers;
-use super::input::{Input, Refused};
-use super::names::{Named, expand};
+use super::clocks::Comparison;
+use super::merged::{Ahead, Merged};
+use super::names::expand;
 use super::stretch::{Stretch, Taken};
 use crate::flow::steer::Captured;
 use crate::report;
@@ -22,7 +26,8 @@ use crate::time::Timestamp;
 use crate::wire::tls::keylog::Entry;
 
 /// Frames of one or several inputs, as one stream in the order of time. Memory: 300 KiB for each input that is being read, 2 MiB
-/// for each of the few that are read ahead, and up to 128 MiB more for one with zstd, as its window demands.
+/// for each of the few that are read ahead, up to 128 MiB more for one with zstd, as its window demands, and 32 MiB while clocks
+/// are compared.
 pub struct Source {
     inputs: Vec<Merged>,
     readers: Readers,
@@ -32,29 +37,10 @@ pub struct Source {
     /// The input of the frame at hand.
     current: Option<usize>,
     secrets: Vec<Entry>,
-}
-
-struct Merged {
-    named: Named,
-    /// Size of the file; `None` for pipes.
-    size: Option<u64>,
-    state: State,
-    /// Greatest stamp so far, where there are several inputs.
-    latest: Timestamp,
-}
-
-enum State {
-    /// Closed until its turn comes; what was seen of it.
-    Waiting(Summary),
-    Open(Box<Input>),
-    Over(Summary),
-}
-
-struct Summary {
-    described: report::Input,
-    complete: bool,
-    drops: u64,
-    raw_bytes: u64,
+    /// Those whose clocks were compared, in the order in which that was first done.
+    compared: Vec<usize>,
+    /// When clocks are compared again.
+    compare_at: Timestamp,
 }
 
 impl Source {
@@ -73,14 +59,15 @@ impl Source {
         let mut turns = BinaryHeap::new();
         let readers = Readers::default();
         for (index, named) in named.into_iter().enumerate() {
-            let mut input = Merged::open(named, &readers)?;
-            if !alone && let Some(at) = input.turn() {
+            let mut input = Merged::open(index as u16, named, &readers)?;
+            if !alone && let Some(at) = input.next_turn() {
                 turns.push(Reverse((at, index)));
                 input.wait();
             }
             inputs.push(input);
         }
-        Ok(Self { inputs, readers, turns, last: None, current: None, secrets: Vec::new() })
+        let (secrets, compared, compare_at) = (Vec::new(), Vec::new(), Timestamp::from_nanos(i64::MAX));
+        Ok(Self { inputs, readers, turns, last: None, current: None, secrets, compared, compare_at })
     }
 
     /// The next frame in the order of time, `focused`; `None` at the end of all inputs.
@@ -111,19 +98,16 @@ impl Source {
     /// The frame at hand, and those whose turn is next, as far as that can be seen at once.
     #[must_use]
     pub fn stretch(&self) -> Option<Stretch<'_>> {
-        let index = self.current?;
-        match &self.inputs.get(index)?.state {
-            State::Open(input) => Some(input.stretch(index as u16, self.inputs.len() == 1)),
-            State::Waiting(_) | State::Over(_) => None,
-        }
+        self.inputs.get(self.current?)?.stretch(self.inputs.len() == 1)
     }
 
     /// So much of a stretch was taken, and is not given again.
     pub fn took(&mut self, taken: Taken) {
-        if let Some(input) = self.current.take().and_then(|current| self.inputs.get_mut(current))
-            && let State::Open(input) = &mut input.state
+        // Of several each gives one at a time.
+        if self.current.take().is_some()
+            && let [only] = self.inputs.as_mut_slice()
         {
-            input.took(taken);
+            only.took(taken);
         }
     }
 
@@ -154,7 +138,7 @@ impl Source {
             .iter()
             .map(|input| {
                 let mut described = input.summary().described;
-                described.bytes = input.size.map_or(described.bytes, |size| size.max(described.bytes));
+                described.bytes = input.size().map_or(described.bytes, |size| size.max(described.bytes));
                 described
             })
             .collect()
@@ -169,12 +153,7 @@ impl Source {
     /// Octets read so far, and of all inputs; `None` where one is a pipe.
     #[must_use]
     pub fn progress(&self) -> (u64, Option<u64>) {
-        let read = self.inputs.iter().map(|input| match &input.state {
-            State::Waiting(_) => 0,
-            State::Open(open) => open.raw_bytes(),
-            State::Over(summary) => summary.raw_bytes.max(input.size.unwrap_or(0)),
-        });
-        (read.sum(), self.inputs.iter().map(|input| input.size).sum())
+        (self.inputs.iter().map(Merged::read).sum(), self.inputs.iter().map(Merged::size).sum())
     }
 
     /// Packets that the capturing hosts dropped, as far as the files say (`isb_ifdrop` and `isb_osdrop` of pcapng).
@@ -200,9 +179,19 @@ impl Source {
                 }
                 (None, None) => return None,
             };
-            let index = next.1;
-            if matches!(self.inputs.get(index)?.state, State::Waiting(_)) {
+            let (at, index) = next;
+            let has_waited = self.inputs.get(index)?.is_waiting();
+            if has_waited {
                 candidate = self.wake(index);
+                if candidate.is_none() {
+                    continue;
+                }
+            }
+            if (has_waited || at >= self.compare_at) && self.compare_clocks(index, at) {
+                candidate = None;
+                continue;
+            }
+            if has_waited || !self.inputs.get(index)?.is_at_hand() {
                 continue;
             }
             self.last = Some(index);
@@ -213,129 +202,114 @@ impl Source {
     /// Moves an input on, and says when its turn is.
     fn ready(&mut self, index: usize) -> Option<(Timestamp, usize)> {
         let input = self.inputs.get_mut(index)?;
-        let at = input.turn();
+        let at = input.next_turn();
         self.secrets.append(&mut input.take_secrets());
         Some((at?, index))
     }
 
-    /// Opens an input again whose turn has come. Its first packet is looked at anew: a ring may have overwritten the file.
+    /// Opens an input again whose turn has come.
     #[cold]
     fn wake(&mut self, index: usize) -> Option<(Timestamp, usize)> {
         self.inputs.get_mut(index)?.reopen(&self.readers);
         self.ready(index)
     }
-}
 
-impl Merged {
-    fn open(named: Named, readers: &Readers) -> Result<Self, Error> {
-        let Octets { stream, size, file } = octets(&named).map_err(|error| Error::from_io(&named.display(), error))?;
-        match Input::open(stream, readers) {
-            Ok(mut input) => {
-                file.into_iter().for_each(|file| input.reads_file(file));
-                Ok(Self { named, size, state: State::Open(Box::new(input)), latest: Timestamp::from_nanos(i64::MIN) })
-            }
-            Err(Refused::Io(error)) => Err(Error::from_io(&named.display(), error)),
-            Err(Refused::NotACapture(found)) => Err(Error::NotACapture { name: named.display(), found }),
-        }
-    }
-
-    fn advance(&mut self) -> bool {
-        let State::Open(input) = &mut self.state else { return false };
-        let moved = input.advance();
-        if !moved {
-            self.end();
-        }
-        moved
-    }
-
+    /// Compares the clocks of the inputs that are being read, of which that of one has a packet whose turn is next. Whether all
+    /// turns are other ones now.
     #[cold]
-    fn end(&mut self) {
-        self.state = State::Over(self.summary());
-    }
-
-    /// Moves on, and says when its turn is.
-    #[inline(never)]
-    fn turn(&mut self) -> Option<Timestamp> {
-        if !self.advance() {
-            return None;
+    fn compare_clocks(&mut self, index: usize, at: Timestamp) -> bool {
+        self.compare_at = at + COMPARED_EVERY;
+        // By its own clock the turn of another one may be a little later, and have been before.
+        let soon: Vec<usize> = (0..self.inputs.len())
+            .filter(|other| {
+                let first = self.inputs.get(*other).and_then(Merged::waits_for);
+                first.is_some_and(|first| first <= at + APART)
+            })
+            .collect();
+        for other in soon {
+            self.wake(other);
         }
-        if let State::Open(input) = &self.state {
-            self.latest = self.latest.max(input.at());
+        let mut among: Vec<usize> = self.compared.clone();
+        among.extend((0..self.inputs.len()).filter(|index| !self.compared.contains(index)));
+        among.retain(|index| self.inputs.get(*index).is_some_and(|input| input.is_at_hand() && input.size().is_some()));
+        let is_ahead = among.iter().any(|index| self.inputs.get(*index).is_some_and(Merged::is_ahead));
+        let is_begun = self.compared.contains(&index);
+        if among.len() < 2 || is_begun && is_ahead {
+            return false;
         }
-        Some(self.latest)
-    }
-
-    fn take_secrets(&mut self) -> Vec<Entry> {
-        match &mut self.state {
-            State::Open(input) => input.take_secrets(),
-            State::Waiting(_) | State::Over(_) => Vec::new(),
-        }
-    }
-
-    /// Closes the file until its turn comes. Pipes stay open.
-    fn wait(&mut self) {
-        if self.size.is_some() {
-            self.state = State::Waiting(self.summary());
-        }
-    }
-
-    fn reopen(&mut self, readers: &Readers) {
-        self.latest = Timestamp::from_nanos(i64::MIN);
-        let opened = octets(&self.named).map(|Octets { stream, file, .. }| (Input::open(stream, readers), file));
-        let failure = match opened {
-            Ok((Ok(mut input), file)) => {
-                file.into_iter().for_each(|file| input.reads_file(file));
-                self.state = State::Open(Box::new(input));
-                return;
+        let comparison = self.read_ahead(&among, if is_begun { AHEAD / 4 } else { AHEAD });
+        let mut corrected: Vec<(usize, i64)> = Vec::new();
+        for index in among {
+            let others = corrected.iter().map(|(other, _)| *other).filter(|other| comparison.do_share(index, *other));
+            let hosts: Vec<u8> = others.filter_map(|other| self.inputs.get(other)).map(Merged::host).collect();
+            let Some(input) = self.inputs.get_mut(index) else { continue };
+            if !corrected.is_empty() {
+                input.shares_with(&hosts);
+                input.compared(comparison.apart(index, &corrected));
             }
-            Ok((Err(Refused::NotACapture(found)), _)) => format!("it was overwritten: {found}"),
-            Ok((Err(Refused::Io(error)), _)) | Err(error) => error.to_string(),
-        };
-        let mut summary = self.summary();
-        summary.described.packets = 0;
-        summary.described.ended = format!("could not be opened a second time, before the first packet: {failure}");
-        self.state = State::Over(summary);
-    }
-
-    fn summary(&self) -> Summary {
-        match &self.state {
-            State::Open(input) => Summary {
-                described: input.describe(self.named.display()),
-                complete: input.complete(),
-                drops: input.drops(),
-                raw_bytes: input.raw_bytes(),
-            },
-            State::Waiting(summary) | State::Over(summary) => Summary {
-                described: summary.described.clone(),
-                complete: summary.complete,
-                drops: summary.drops,
-                raw_bytes: summary.raw_bytes,
-            },
-        }
-    }
-}
-
-/// The octets of an input.
-struct Octets {
-    stream: Box<dyn Read + Send>,
-    /// How many they are where it is a file.
-    size: Option<u64>,
-    /// That file.
-    file: Option<File>,
-}
-
-fn octets(named: &Named) -> io::Result<Octets> {
-    match named {
-        Named::StandardInput => Ok(Octets { stream: Box::new(io::stdin()), size: None, file: None }),
-        Named::File(path) => {
-            let file = File::open(path)?;
-            let metadata = file.metadata()?;
-            if metadata.is_dir() {
-                return Err(io::ErrorKind::IsADirectory.into());
+            corrected.push((index, input.correction()));
+            if !self.compared.contains(&index) {
+                self.compared.push(index);
             }
-            let size = metadata.is_file().then_some(metadata.len());
-            let same = size.and_then(|_| file.try_clone().ok());
-            Ok(Octets { stream: Box::new(file), size, file: same })
         }
+        self.turns.clear();
+        for (index, input) in self.inputs.iter_mut().enumerate() {
+            self.turns.extend(input.waits_for().or_else(|| input.turn()).map(|at| Reverse((at, index))));
+        }
+        true
+    }
+
+    /// Reads inputs ahead, until they share as many packets as are of use, or so many octets were read.
+    fn read_ahead(&mut self, among: &[usize], octets: usize) -> Comparison {
+        let mut comparison = Comparison::default();
+        let mut progress = vec![Progress::default(); self.inputs.len()];
+        let mut next: BinaryHeap<Reverse<(Timestamp, usize)>> = BinaryHeap::new();
+        for index in among {
+            let ahead = self.inputs.get_mut(*index).and_then(|input| input.look(0));
+            next.extend(ahead.map(|ahead| Reverse((ahead.at, *index))));
+        }
+        let mut left = octets;
+        while let (Some(Reverse((at, index))), 1..) = (next.pop(), left) {
+            let (Some(input), Some(own)) = (self.inputs.get_mut(index), progress.get_mut(index)) else { break };
+            let Some(Ahead { octets, mark, .. }) = input.look(own.looked_at) else { break };
+            left = left.saturating_sub(octets.max(LEAST));
+            own.looked_at += 1;
+            match input.look(own.looked_at) {
+                Some(ahead) => next.push(Reverse((ahead.at, index))),
+                None => own.ended = Some(at),
+            }
+            for holder in mark.into_iter().flat_map(|mark| comparison.note(index, mark)) {
+                if let Some(progress) = progress.get_mut(holder) {
+                    progress.shared += 1;
+                }
+            }
+            let of = || among.iter().filter_map(|index| progress.get(*index));
+            let is_told = of().all(|progress| progress.shared >= ENOUGH);
+            if is_told || of().filter(|progress| progress.ended.is_none_or(|ended| at <= ended + APART)).count() < 2 {
+                break;
+            }
+        }
+        comparison
     }
 }
+
+/// How far an input was read ahead.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    looked_at: usize,
+    /// Packets that others hold too.
+    shared: usize,
+    /// The stamp of its last packet, where there are no more.
+    ended: Option<Timestamp>,
+}
+
+/// Clocks of hosts that are further apart are not compared where one has nothing more to say when the other begins.
+const APART: Duration = Duration::from_secs(10);
+/// A clock that nothing corrects goes wrong by some milliseconds in that time.
+const COMPARED_EVERY: Duration = Duration::from_secs(60);
+/// Octets that are read ahead at most while clocks are compared for the first time.
+const AHEAD: usize = 16 << 20;
+/// What a packet counts for of them at least.
+const LEAST: usize = 100;
+/// Packets that two inputs share, of which more would tell no more.
+const ENOUGH: usize = 256;

@@ -14,6 +14,7 @@
 
 mod ahead;
 mod beside;
+mod clocks;
 mod content;
 mod decompress;
 mod error;
@@ -25,6 +26,7 @@ pub mod keylog;
 mod link_names;
 pub mod live;
 mod merge;
+mod merged;
 mod names;
 pub mod reach;
 mod stretch;

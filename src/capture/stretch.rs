@@ -13,6 +13,8 @@ use crate::wire::{pcap, pcapng};
 /// Packets, of which one is at hand.
 pub struct Stretch<'a> {
     pub(super) input: u16,
+    /// The host that captured it, as [`Frame::host`] numbers them.
+    pub(super) host: u8,
     /// The buffer that all of them stand in.
     pub(super) buffer: &'a Arc<Vec<u8>>,
     pub(super) packets: Packets<'a>,
@@ -94,7 +96,15 @@ impl<'a> Stretch<'a> {
     #[must_use]
     pub fn frame(&self) -> Captured<'a> {
         let Current { number, at, link, interface, length, octets, .. } = self.current;
-        Captured { frame: Frame::new(self.input, number), at, link, interface, length, focused: true, octets }
+        Captured {
+            frame: Frame::new(self.input, number).of_host(self.host),
+            at,
+            link,
+            interface,
+            length,
+            focused: true,
+            octets,
+        }
     }
 
     /// Where its octets are kept, for who wants to keep them longer without copying them: a buffer, and which part of it they are.

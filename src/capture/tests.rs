@@ -311,7 +311,7 @@ fn several_files_are_one_stream_in_the_order_of_time() {
     }
     assert_eq!(
         seen,
-        [(2, 1, 0), (1, 1, 5), (1, 2, 2), (2, 2, 5), (1, 3, 10), (0, 1, 30), (1, 4, 35), (0, 2, 40), (2, 3, 40)]
+        [(2, 1, 0), (1, 1, 5), (1, 2, 5), (2, 2, 5), (1, 3, 10), (0, 1, 30), (1, 4, 35), (0, 2, 40), (2, 3, 40)]
     );
     let inputs = source.inputs();
     assert_eq!(inputs.iter().map(|input| &input.name).collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());

@@ -38,7 +38,7 @@ impl Correlator {
         self.others_with_same(front, candidate, window).any(|other| {
             let began = self.began(other);
             let follows = began + AT_ONCE >= failed.at && began.since(failed.at) <= LONGEST_PAUSE;
-            other.started.frame > candidate.started.frame && follows && (!has_content(other) || is_alike(front, other))
+            other.started > candidate.started && follows && (!has_content(other) || is_alike(front, other))
         })
     }
 
@@ -47,7 +47,7 @@ impl Correlator {
         let began = self.began(candidate);
         let before = self.others_with_same(front, candidate, window).filter(|other| {
             let failed = self.outcome(other, window.until).map_or(window.until, |moment| moment.at);
-            !has_content(other) && failed <= began + AT_ONCE && other.started.frame < candidate.started.frame
+            !has_content(other) && failed <= began + AT_ONCE && other.started < candidate.started
         });
         before.map(|other| self.began(other)).min().unwrap_or(began).min(began)
     }

@@ -54,22 +54,21 @@ fn decisive<'a>(front: &Exchange, attempts: &Tries<'a>) -> Option<Party<'a>> {
     if front.status().is_some_and(|status| status < 500) {
         let answered = |party: Party<'_>| {
             let start = party.exchange.response_start.as_ref().map(|start| start.moment);
-            start.filter(|start| party.exchange.status() == front.status() && start.frame < answer.frame)
+            start.filter(|start| party.exchange.status() == front.status() && *start < answer)
         };
         // What another attempt followed was not good enough.
         let is_last = |party: Party<'_>| {
             !own().any(|next| {
                 let after = began(next);
-                after.frame > began(party).frame && answered(next).is_some() && gave_way(party, after)
+                after > began(party) && answered(next).is_some() && gave_way(party, after)
             })
         };
-        let served = own().filter(|party| is_last(*party)).filter_map(|party| Some((answered(party)?.frame, party)));
+        let served = own().filter(|party| is_last(*party)).filter_map(|party| Some((answered(party)?, party)));
         return served.max_by_key(|(start, party)| (alike(*party), *start)).map(|(_, party)| party);
     }
     let failed = |party: Party<'a>| {
         let [.., let_go] = signs(party);
-        let before =
-            signs(party).into_iter().flatten().filter(|sign| sign.frame < answer.frame).map(|sign| sign.frame).max();
+        let before = signs(party).into_iter().flatten().filter(|sign| *sign < answer).max();
         // What the gateway had hardly waited for it let go of with the rest.
         let patient = |sign: &Moment| sign.at.since(began(party).at) >= SHORTEST_PATIENCE;
         let given_up = let_go.filter(patient).is_some_and(|sign| sign.at <= answer.at + LETTING_GO);
@@ -95,7 +94,7 @@ fn is_page(front: &Exchange, party: Party<'_>, attempts: &Tries<'_>) -> bool {
         let failed = !good && gave_way(before, own);
         // Where it failed as well, either may be the reason, unless the other one's status was passed on.
         let explains = in_order || before.exchange.status() == error || before.exchange.defect.is_some();
-        began(before).frame < own.frame && as_asked && failed && explains
+        began(before) < own && as_asked && failed && explains
     })
 }
 
@@ -106,7 +105,7 @@ fn is_beside(front: &Exchange, party: Party<'_>, decisive: Party<'_>) -> bool {
     }
     let served = front.status().is_some_and(|status| status < 500);
     let (own, other) = (began(party), began(decisive));
-    if own.frame > other.frame {
+    if own > other {
         // What served the client gave no reason for another attempt.
         return served || !gave_way(decisive, own);
     }
@@ -115,13 +114,13 @@ fn is_beside(front: &Exchange, party: Party<'_>, decisive: Party<'_>) -> bool {
     if wanted.zip(target(party.exchange)).is_some_and(|(wanted, asked)| wanted != asked) {
         return true;
     }
-    let settled = party.exchange.response_end.is_some_and(|end| end.moment.frame < other.frame);
+    let settled = party.exchange.response_end.is_some_and(|end| end.moment < other);
     settled && party.exchange.is_in_order() || !gave_way(party, other)
 }
 
 /// Whether a good answer to an attempt had begun by the time.
 fn is_served(party: Party<'_>, by: Moment) -> bool {
-    let began = party.exchange.response_start.as_ref().is_some_and(|start| start.moment.frame < by.frame);
+    let began = party.exchange.response_start.as_ref().is_some_and(|start| start.moment < by);
     began && party.exchange.is_in_order()
 }
 
@@ -129,9 +128,9 @@ fn is_served(party: Party<'_>, by: Moment) -> bool {
 fn gave_way(party: Party<'_>, next: Moment) -> bool {
     let [by_upstream @ .., let_go] = signs(party);
     let unanswered = party.exchange.key.number == 0 && party.conversation.syn_ack.is_none();
-    let first = by_upstream.into_iter().flatten().map(|sign| sign.frame).min();
-    let seen = first.is_some_and(|first| first < next.frame);
-    let unprovoked = |sign: &Moment| first.is_none_or(|first| sign.frame < first);
+    let first = by_upstream.into_iter().flatten().min();
+    let seen = first.is_some_and(|first| first < next);
+    let unprovoked = |sign: &Moment| first.is_none_or(|first| *sign < first);
     let given_up = let_go.filter(unprovoked).is_some_and(|sign| sign.at <= next.at + LETTING_GO);
     let silent = unanswered && by_upstream.iter().all(Option::is_none);
     seen || given_up || silent

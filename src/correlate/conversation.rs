@@ -263,7 +263,7 @@ impl Conversation {
     #[must_use]
     pub fn close(&self, side: Side) -> Option<(Moment, Closing, bool)> {
         match (self.fin(side), self.reset(side)) {
-            (Some((fin, closing)), Some((reset, _))) if fin.frame <= reset.frame => Some((fin, closing, false)),
+            (Some((fin, closing)), Some((reset, _))) if fin <= reset => Some((fin, closing, false)),
             (_, Some((reset, closing))) => Some((reset, closing, true)),
             (Some((fin, closing)), None) => Some((fin, closing, false)),
             (None, None) => None,
@@ -274,7 +274,7 @@ impl Conversation {
     #[must_use]
     pub fn ended(&self, side: Side) -> Option<Moment> {
         let closed = self.close(side).map(|(moment, ..)| moment);
-        closed.into_iter().chain(self.notified(side)).min_by_key(|moment| moment.frame)
+        closed.into_iter().chain(self.notified(side)).min()
     }
 
     /// When a side said inside of TLS that it closes.
@@ -287,7 +287,7 @@ impl Conversation {
     #[must_use]
     pub fn first_close(&self) -> Option<(Moment, Closing, bool)> {
         match (self.close(Side::Client), self.close(Side::Server)) {
-            (Some(client), Some(server)) => Some(if client.0.frame < server.0.frame { client } else { server }),
+            (Some(client), Some(server)) => Some(if client.0 < server.0 { client } else { server }),
             (client, server) => client.or(server),
         }
     }
@@ -416,7 +416,7 @@ impl Exchange {
         else {
             return false;
         };
-        self.defect.is_none() && asked.frame < start.moment.frame && u64::from(answer.length) < SMALLEST_HEAD_LIMIT
+        self.defect.is_none() && asked < start.moment && u64::from(answer.length) < SMALLEST_HEAD_LIMIT
     }
 
     /// When a side gave up its stream, and why.

@@ -62,8 +62,7 @@ impl Correlator {
             // What failed before the request was complete, and was followed by an attempt only afterwards, was not what that
             // attempt followed: this gateway reads requests whole before it turns to an upstream.
             let failed = self.outcome(candidate, window.until);
-            let is_older =
-                |(end, _): (Moment, u64)| failed.is_some_and(|at| at.frame < end.frame) && end.at <= window.until;
+            let is_older = |(end, _): (Moment, u64)| failed.is_some_and(|at| at < end) && end.at <= window.until;
             if window.opening == Opening::Request && front.request_end.is_some_and(is_older) {
                 return None;
             }

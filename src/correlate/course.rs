@@ -46,8 +46,8 @@ impl Correlator {
         // Linux goes on sending the SYN after some ICMP errors: then it is the latest one that counts.
         .chain(conversation.unreachable.iter().map(|(moment, _)| *moment))
         .chain(conversation.handshake.iter().flat_map(|handshake| handshake.ends()))
-        .filter(|moment| moment.at <= until && moment.frame >= attempt.started.frame)
-        .max_by_key(|moment| moment.frame)
+        .filter(|moment| moment.at <= until && *moment >= attempt.started)
+        .max()
     }
 
     /// Whether a connection without a request may be a failed attempt: one that the gateway opened and closed by itself is
@@ -75,9 +75,9 @@ impl Party<'_> {
         let start = exchange.response_start.as_ref().map(|start| start.moment);
         let_go.zip(start).is_some_and(|((closed, ..), start)| {
             // What breaks off ends with the close.
-            let last = exchange.last_response.filter(|last| last.frame < closed.frame).unwrap_or(start);
+            let last = exchange.last_response.filter(|last| *last < closed).unwrap_or(start);
             let waited = closed.at.since(last.at);
-            start.frame < closed.frame && exchange.begins_in_order() && waited < SHORTEST_STALL
+            start < closed && exchange.begins_in_order() && waited < SHORTEST_STALL
         })
     }
 

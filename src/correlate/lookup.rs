@@ -105,7 +105,7 @@ impl Query {
     /// How often it had been put by `until`, and when last.
     #[must_use]
     pub fn put_by(&self, until: Moment) -> Option<(u32, Moment)> {
-        let put = self.puts.iter().filter(|put| put.frame <= until.frame);
+        let put = self.puts.iter().filter(|put| **put <= until);
         let last = put.clone().next_back()?;
         Some((u32::try_from(put.count()).unwrap_or(u32::MAX), *last))
     }
@@ -114,7 +114,7 @@ impl Query {
     #[must_use]
     pub fn last(&self) -> Option<Moment> {
         let answered = self.answer.as_ref().map(|(moment, _)| *moment);
-        self.puts.last().copied().into_iter().chain(answered).max_by_key(|moment| moment.frame)
+        self.puts.last().copied().into_iter().chain(answered).max()
     }
 
     /// It was put once more.
@@ -129,7 +129,7 @@ impl Query {
     #[must_use]
     pub fn answered(&self, until: Moment) -> Option<&Message> {
         let (moment, message) = self.answer.as_ref()?;
-        (moment.frame <= until.frame && !message.truncated).then_some(message)
+        (*moment <= until && !message.truncated).then_some(message)
     }
 
     /// Whether the answer was cut short for want of room.
@@ -156,7 +156,7 @@ impl Lookup {
     #[must_use]
     pub fn outcome(&self, until: Moment) -> Outcome<'_> {
         let own = || self.queries.iter().filter(|query| !query.forwarded && query.kind.is_address());
-        let put = || own().filter(|query| query.first().is_none_or(|first| first.frame <= until.frame));
+        let put = || own().filter(|query| query.first().is_none_or(|first| first <= until));
         let found = |query: &Query| query.answered(until).is_some_and(has_address);
         if own().any(found) || self.queries.iter().any(|query| query.kind.is_address() && found(query)) {
             let error = |query: &&Query| {
@@ -173,7 +173,7 @@ impl Lookup {
         let settled = |query: &Query| {
             put().any(|other| (&other.name, other.kind) == (&query.name, query.kind) && definite(other))
         };
-        let rejected = |query: &Query| query.rejected.is_some_and(|(moment, _)| moment.frame <= until.frame);
+        let rejected = |query: &Query| query.rejected.is_some_and(|(moment, _)| moment <= until);
         let later = |query: &Query, than: &Query| {
             query.answered(until).is_some() && query.name == than.name && query.kind == than.kind
         };
@@ -218,7 +218,7 @@ impl Lookup {
     pub fn is_incomplete(&self, until: Moment) -> bool {
         self.queries.iter().any(|query| {
             let asked = query.put_by(until).is_some();
-            let rejected = query.rejected.is_some_and(|(moment, _)| moment.frame <= until.frame);
+            let rejected = query.rejected.is_some_and(|(moment, _)| moment <= until);
             asked && query.kind.is_address() && query.answered(until).is_none() && !rejected
         })
     }
@@ -238,7 +238,7 @@ impl Lookup {
     #[must_use]
     pub fn last_put(&self, until: Moment) -> Moment {
         let put = self.queries.iter().filter_map(|query| query.put_by(until));
-        put.map(|(_, moment)| moment).max_by_key(|moment| moment.frame).unwrap_or(self.began)
+        put.map(|(_, moment)| moment).max().unwrap_or(self.began)
     }
 }
 

@@ -81,7 +81,7 @@ impl Lookups {
 
     /// Those that were under way by `until`, the latest first.
     pub(super) fn before(&self, until: Moment) -> impl Iterator<Item = &Lookup> {
-        self.recent.iter().rev().skip_while(move |lookup| lookup.began.frame > until.frame)
+        self.recent.iter().rev().skip_while(move |lookup| lookup.began > until)
     }
 
     /// Those of a gateway that began within a span before a moment, the latest first.

@@ -37,9 +37,9 @@ impl Search {
     /// What was seen of it by a moment.
     #[must_use]
     pub fn until(&self, moment: Moment) -> Self {
-        if self.last.frame <= moment.frame {
+        if self.last <= moment {
             *self
-        } else if self.before.frame <= moment.frame {
+        } else if self.before <= moment {
             Self { last: self.before, times: (self.times - 1).max(1), ..*self }
         } else {
             // The first of more.
@@ -106,7 +106,7 @@ impl Neighbours {
     pub fn unanswered(&self, until: Timestamp) -> Vec<&Search> {
         let all = self.searches.values().flatten();
         let mut found: Vec<&Search> = all.filter(|search| search.is_unanswered(until)).collect();
-        found.sort_unstable_by_key(|search| search.first.frame);
+        found.sort_unstable_by_key(|search| search.first);
         found
     }
 

@@ -325,8 +325,8 @@ impl Correlator {
         // Whose request was not seen may have begun later, and asked for something else.
         // And what began before it, as the frames stand, may be another's.
         let is_earlier = self.books.party(best.key).is_some_and(|candidate| {
-            let opened = candidate.conversation.opened.frame;
-            candidate.exchange.key.number == 0 && front.is_asked() && opened < front.started.frame
+            let opened = candidate.conversation.opened;
+            candidate.exchange.key.number == 0 && front.is_asked() && opened < front.started
         });
         let surest = if front.is_asked() && !is_earlier { Pairing::Certain } else { Pairing::Likely };
         Some((best.key, pairing.min(surest)))

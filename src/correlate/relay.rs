@@ -39,9 +39,9 @@ impl Correlator {
         let Some((inner, outer)) = self.books.exchange(inner).zip(self.books.exchange(outer)) else { return false };
         let failed = || self.outcome(inner, until).zip(self.outcome(outer, until));
         inner.key.number == 0
-            && outer.request_end.is_some_and(|(asked, _)| asked.frame < inner.started.frame)
+            && outer.request_end.is_some_and(|(asked, _)| asked < inner.started)
             && self.gateways.are_same(outer.hosts.server, inner.hosts.client)
             && self.places.may_stand_behind(inner.place, outer.place)
-            && failed().is_some_and(|(inner, outer)| inner.frame < outer.frame && is_at_once(outer.at.since(inner.at)))
+            && failed().is_some_and(|(inner, outer)| inner < outer && is_at_once(outer.at.since(inner.at)))
     }
 }

@@ -68,7 +68,7 @@ impl Correlator {
                 stands.push((stand, lookup, outcome));
             }
         }
-        stands.sort_by_key(|(stand, lookup, _)| (!stand.named, stand.cost, lookup.began.frame));
+        stands.sort_by_key(|(stand, lookup, _)| (!stand.named, stand.cost, lookup.began));
         let (best, others) = stands.split_first()?;
         let (stand, lookup, outcome) = *best;
         let close = |other: &&(Stand, &Lookup, Outcome<'_>)| {
@@ -107,7 +107,7 @@ impl Correlator {
         let ready = front.ready().at;
         let shared = lookup.began.at < front.started.at;
         let until = outcome.at();
-        if until.is_some_and(|until| until.frame < front.started.frame) {
+        if until.is_some_and(|until| until < front.started) {
             return None;
         }
         // One that is repeated after the gateway has answered is not what it gave up on.
@@ -210,7 +210,7 @@ impl Correlator {
 
 /// Whether the same was asked anew after a lookup, from the same address. `recent` are the latest ones first.
 fn asked_again<'a>(recent: impl Iterator<Item = &'a Lookup>, lookup: &Lookup) -> bool {
-    let mut later = recent.take_while(|later| later.began.frame > lookup.began.frame);
+    let mut later = recent.take_while(|later| later.began > lookup.began);
     later.any(|later| later.name == lookup.name && later.client.ip() == lookup.client.ip())
 }
 

@@ -220,7 +220,7 @@ fn is_prompt(asked: &Exchange, first: Party<'_>) -> bool {
 
 /// Whether an exchange that is over went well for who asked: he had all of the answer before he closed.
 fn went_well(Party { exchange, conversation }: Party<'_>) -> bool {
-    let had_all = |close: Moment| exchange.response_end.is_some_and(|end| end.moment.frame < close.frame);
+    let had_all = |close: Moment| exchange.response_end.is_some_and(|end| end.moment < close);
     is_whole(exchange)
         && conversation.close(Side::Client).is_none_or(|(close, ..)| had_all(close))
         && conversation.gone.is_none_or(|(_, gone)| gone.why != GoneWhy::LeftOut)
@@ -233,7 +233,7 @@ fn is_whole(exchange: &Exchange) -> bool {
         && exchange.defect.is_none()
         && exchange.status().is_some_and(|status| (200..500).contains(&status))
         && exchange.response_end.is_some_and(|end| end.how == Ending::Complete)
-        && asked_first.is_some_and(|((end, _), start)| end.frame <= start.moment.frame)
+        && asked_first.is_some_and(|((end, _), start)| end <= start.moment)
 }
 
 fn is_in_clear(Party { exchange, conversation }: Party<'_>) -> bool {

@@ -134,7 +134,7 @@ impl Diagnoser {
 pub(super) fn note_patience(asker: &Asker, view: &Attempt<'_>, verdict: &mut Verdict) {
     let Some((usual, timer)) = product::patience(asker.product, verdict.cause) else { return };
     let ended = view.gateway_close().map(|(moment, ..)| moment);
-    let in_time = |last: &Moment| ended.is_some_and(|ended| last.frame < ended.frame);
+    let in_time = |last: &Moment| ended.is_some_and(|ended| *last < ended);
     let began = if verdict.cause.phase() == Phase::Connect {
         view.conversation.opened
     } else {

@@ -159,8 +159,8 @@ impl Diagnoser {
 /// another request, which looks alike. Who tries again lets go first.
 fn is_not_given_up(view: &Attempt<'_>, verdict: Option<&Verdict>) -> bool {
     let Attempt { exchange, conversation, .. } = view;
-    let answered = exchange.response_end.filter(|_| exchange.is_answered()).map(|end| end.moment.frame);
-    let let_go = conversation.close(Side::Client).map(|(closed, ..)| closed.frame);
+    let answered = exchange.response_end.filter(|_| exchange.is_answered()).map(|end| end.moment);
+    let let_go = conversation.close(Side::Client).map(|(closed, ..)| closed);
     let kept =
         let_go.is_none_or(|let_go| answered.is_some_and(|answered| answered < let_go)) || view.party().had_enough();
     let of_waiting = |verdict: &Verdict| matches!(verdict.cause, Cause::ResponseTimeout | Cause::StalledBody);

@@ -162,7 +162,7 @@ fn attempt(judged: &Judged<'_>) -> incident::Attempt {
         exchange.request_end.map(|(moment, _)| moment),
         exchange.acknowledged,
     ];
-    let last = ends.into_iter().flatten().chain([first, exchange.started]).max_by_key(|m| m.frame).unwrap_or(first);
+    let last = ends.into_iter().flatten().chain([first, exchange.started]).max().unwrap_or(first);
     incident::Attempt {
         gateway: exchange.client,
         upstream: Some(exchange.server),

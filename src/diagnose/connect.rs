@@ -118,7 +118,7 @@ fn unanswered(attempt: &Attempt<'_>) -> Option<Verdict> {
         );
     }
     // A gateway that opens connections for whoever comes next goes on when one of its clients has its error.
-    let goes_on = attempt.given.is_some_and(|given| given.at.frame < last.frame);
+    let goes_on = attempt.given.is_some_and(|given| given.at < last);
     let grade = if repeats > 0 && !goes_on { Grade::Proven } else { Grade::Consistent };
     let verdict = Verdict::new(
         Cause::ConnectTimeout,

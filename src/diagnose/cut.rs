@@ -25,8 +25,8 @@ pub(super) fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let until = attempt.gateway_close().map_or(given.at, |(moment, ..)| earlier(moment, given.at));
-    let closed = server_moved_first(attempt).filter(|(moment, ..)| moment.frame < until.frame);
-    let last = attempt.exchange.last_response.filter(|last| last.frame < until.frame);
+    let closed = server_moved_first(attempt).filter(|(moment, ..)| *moment < until);
+    let last = attempt.exchange.last_response.filter(|last| *last < until);
     let waited = until.at.since(last.unwrap_or(until).at);
     let verdict = match closed {
         Some((moment, _, reset)) => ended(attempt, response, moment, reset),
@@ -153,7 +153,7 @@ fn broken_off(attempt: &Attempt<'_>, response: &Response) -> Option<Verdict> {
     let is_last = attempt.conversation.highest == attempt.exchange.key.number;
     let (moment, _, reset) = server_moved_first(attempt).filter(|_| is_last)?;
     let broken = given.broken_off.filter(|(broken, promised)| {
-        (reset || *promised) && broken.frame > moment.frame && broken.at.since(moment.at) <= TOGETHER
+        (reset || *promised) && *broken > moment && broken.at.since(moment.at) <= TOGETHER
     });
     let (broken, _) = broken?;
     let said = how(reset).to_uppercase();
@@ -182,7 +182,7 @@ fn not_there(verdict: Verdict) -> Verdict {
 }
 
 fn earlier(one: Moment, other: Moment) -> Moment {
-    if one.frame < other.frame { one } else { other }
+    if one < other { one } else { other }
 }
 
 /// What happens within this span of something happens because of it.

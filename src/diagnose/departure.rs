@@ -26,8 +26,8 @@ pub(super) fn judge(case: &Case<'_>, judged: &[Judged<'_>], given: Given, stats:
     let was_told = case.root.exchange.response_start.is_some();
     let mut verdict = local::client_abort(case, given, failed.filter(|_| was_told))?;
     let before = |reason: &&Verdict| {
-        let seen = reason.evidence.last().map(|proof| proof.moment.frame);
-        seen.zip(given.client_closed).is_some_and(|(seen, closed)| seen < closed.frame)
+        let seen = reason.evidence.last().map(|proof| proof.moment);
+        seen.zip(given.client_closed).is_some_and(|(seen, closed)| seen < closed)
     };
     let reason = judged.last().and_then(|last| last.verdict.as_ref()).filter(before);
     if let Some(reason) = reason.filter(|_| failed.is_some()) {
@@ -54,7 +54,7 @@ pub(super) fn doubt(given: Given, judged: &[Judged<'_>], mut verdict: Verdict) -
     let apart = gave_up.at.since(left.at).max(left.at.since(gave_up.at));
     if apart <= AT_ONCE {
         verdict.lower(Grade::Consistent, "which came first for the gateway, its own time limit or the client's close");
-        let order = if left.frame < gave_up.frame { "before" } else { "after" };
+        let order = if left < gave_up { "before" } else { "after" };
         verdict = verdict.or_else(
             Some(Cause::ClientAbort),
             format!("the client closed {} {order} the gateway closed the upstream leg", span(apart)),
@@ -82,7 +82,7 @@ fn ended_by_gateway(judged: &[Judged<'_>], given: Given) -> bool {
         let before = let_go(view).is_some_and(|moment| is_before(moment, closed));
         !before
             && match view.server_close() {
-                Some((moment, ..)) => view.gateway_closed_first() || moment.frame > closed.frame,
+                Some((moment, ..)) => view.gateway_closed_first() || moment > closed,
                 None => true,
             }
     })
@@ -108,7 +108,7 @@ fn let_go(view: &Attempt<'_>) -> Option<Moment> {
 }
 
 fn is_before(one: Moment, other: Moment) -> bool {
-    one.frame < other.frame && other.at.since(one.at) > CLOCK_SLACK
+    one < other && other.at.since(one.at) > CLOCK_SLACK
 }
 
 /// The time limit that the gateway was seen to keep to, where the client left as it was reached.

@@ -7,7 +7,7 @@
 mod outage;
 mod wave;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use crate::diagnose::cause::Cause;
@@ -148,8 +148,8 @@ fn saturated(members: &[&Incident], upstream: Endpoint, stats: &Stats) -> Option
 /// Requests for which the gateway made no attempt because of what an episode's failures had shown it are part of it.
 fn follow(episodes: &mut [Episode], incidents: &[Incident]) {
     let frames =
-        |incident: &Incident| -> BTreeSet<Frame> { incident.evidence.iter().map(|proof| proof.moment.frame).collect() };
-    let followers: Vec<(&Incident, BTreeSet<Frame>)> = incidents
+        |incident: &Incident| -> HashSet<Frame> { incident.evidence.iter().map(|proof| proof.moment.frame).collect() };
+    let followers: Vec<(&Incident, HashSet<Frame>)> = incidents
         .iter()
         .filter(|incident| incident.cause == Cause::NoUpstreamAttempt && incident.grade == Grade::Consistent)
         .map(|incident| (incident, frames(incident)))
@@ -159,7 +159,7 @@ fn follow(episodes: &mut [Episode], incidents: &[Incident]) {
     }
     for episode in episodes {
         let members = incidents.iter().filter(|incident| episode.incidents.contains(&incident.id));
-        let shown: BTreeSet<Frame> = members.flat_map(frames).collect();
+        let shown: HashSet<Frame> = members.flat_map(frames).collect();
         for (incident, seen) in &followers {
             if !seen.is_disjoint(&shown) && !episode.incidents.contains(&incident.id) {
                 episode.incidents.push(incident.id);

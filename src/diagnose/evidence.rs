@@ -150,7 +150,7 @@ impl<'a> Attempt<'a> {
     #[must_use]
     pub fn gateway_closed_first(&self) -> bool {
         match (self.conversation.ended(Side::Client), self.conversation.ended(Side::Server)) {
-            (Some(gateway), Some(server)) => gateway.frame < server.frame,
+            (Some(gateway), Some(server)) => gateway < server,
             (Some(_), None) => true,
             (None, _) => false,
         }
@@ -166,7 +166,7 @@ impl<'a> Attempt<'a> {
                 && repeat.offset < end
                 && repeat.offset + repeat.length > start
                 && repeat.moment.at <= until
-                && repeat.moment.frame > self.exchange.started.frame
+                && repeat.moment > self.exchange.started
         });
         let first = of_request.clone().next().map(|repeat| repeat.moment);
         (of_request.count(), first)
@@ -185,7 +185,7 @@ impl<'a> Attempt<'a> {
         let Some(start) = &self.exchange.response_start else { return false };
         let closed = self.gateway_close().map(|(moment, ..)| moment);
         let given = self.given.filter(|given| given.status.is_none_or(|status| status >= 500)).map(|given| given.at);
-        closed.into_iter().chain(given).all(|end| start.moment.frame < end.frame)
+        closed.into_iter().chain(given).all(|end| start.moment < end)
     }
 
     /// Whether the answer was not passed on inside TLS: nothing was, or something of another length.
@@ -387,8 +387,8 @@ fn dropped_for_client(case: &Case<'_>) -> Option<Moment> {
     let last = case.attempts.iter().rfind(|attempt| attempt.hop == 0)?.party;
     let (dropped, ..) = last.conversation.close(Side::Client)?;
     let upstream_silent = last.exchange.response_start.is_none()
-        && last.conversation.close(Side::Server).is_none_or(|(close, ..)| close.frame > dropped.frame);
-    let in_order = exchange.started.frame < fin.frame && fin.frame < dropped.frame && fin.frame < began.frame;
+        && last.conversation.close(Side::Server).is_none_or(|(close, ..)| close > dropped);
+    let in_order = exchange.started < fin && fin < dropped && fin < began;
     // Who gave up for want of an answer says so to its client.
     let error = exchange.status().is_some_and(|status| status >= 500);
     (in_order && upstream_silent && !error && dropped.at.since(fin.at) <= FOLLOWS).then_some(fin)
@@ -420,15 +420,15 @@ pub fn given_on(party: Party<'_>) -> Option<Given> {
             GapJudged::Snaplen => began.is_none(),
             GapJudged::Network => false,
         };
-        gap.sender == Side::Server && sent_unseen && gap.moment.frame >= exchange.started.frame
+        gap.sender == Side::Server && sent_unseen && gap.moment >= exchange.started
     });
     let client_closed = client.filter(|_| !missing && !is_unread(party) && !has_all).filter(|client| {
-        let before = |moment: Moment| client.frame < moment.frame;
+        let before = |moment: Moment| *client < moment;
         let unanswered = match exchange.response_end {
             Some(end) if whole => went_away && before(end.moment) && began.is_none_or(before),
             _ => given_up(Side::Server).or(conversation.ended(Side::Server)).is_none_or(before),
         };
-        unanswered && defective.is_none_or(before) && client.frame > exchange.started.frame
+        unanswered && defective.is_none_or(before) && *client > exchange.started
     });
     Some(Given {
         status: exchange.status(),
@@ -470,7 +470,7 @@ fn broken_off(Party { exchange, conversation }: Party<'_>) -> Option<(Moment, bo
     let is_last = conversation.highest == exchange.key.number;
     let end = exchange.response_end.filter(|end| end.how == Ending::Unmeasured && is_last)?;
     let (closed, closing, _) = conversation.first_close()?;
-    let at_once = closed.frame >= end.moment.frame && closed.at.since(end.moment.at) <= AT_ONCE;
+    let at_once = closed >= end.moment && closed.at.since(end.moment.at) <= AT_ONCE;
     let promised = exchange.response.as_ref().is_some_and(|response| response.persistent)
         && exchange.request.as_ref().is_some_and(|request| request.persistent && !request.cut);
     (closing.by == Side::Server && at_once).then_some((closed, promised))

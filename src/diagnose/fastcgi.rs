@@ -34,7 +34,7 @@ pub(super) fn with_errors(attempt: &Attempt<'_>, verdict: Verdict) -> Verdict {
 /// The upstream answered with something else than FastCGI.
 fn not_spoken(attempt: &Attempt<'_>) -> Option<Verdict> {
     let (moment, defect) = attempt.exchange.defect.filter(|(_, defect)| defect.kind == DefectKind::NotFastCgi)?;
-    let is_late = attempt.gateway_close().is_some_and(|(close, ..)| close.frame < moment.frame);
+    let is_late = attempt.gateway_close().is_some_and(|(close, ..)| close < moment);
     if is_late || attempt.given.is_some() && !rejected(attempt) {
         return None;
     }
@@ -65,7 +65,7 @@ fn ended(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange;
     let (moment, told) = exchange.fastcgi_end()?;
     let end = told.end?;
-    if attempt.gateway_close().is_some_and(|(close, ..)| close.frame < moment.frame) {
+    if attempt.gateway_close().is_some_and(|(close, ..)| close < moment) {
         return None;
     }
     let server = attempt.conversation.server;

@@ -114,7 +114,7 @@ fn went_away(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     let server = attempt.conversation.server;
     let code = goaway.code;
-    let before = moment.frame < exchange.started.frame;
+    let before = moment < exchange.started;
     let when = if before { "before" } else { "after" };
     let between = if before { exchange.started.at.since(moment.at) } else { moment.at.since(exchange.started.at) };
     let mut verdict = Verdict::new(
@@ -140,7 +140,7 @@ fn cut_short(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange;
     let declared = exchange.response.as_ref()?.content_length?;
     let end = exchange.response_end.filter(|end| end.how == Ending::Truncated && end.content < declared)?;
-    let before = |moment: Moment| moment.frame <= end.moment.frame;
+    let before = |moment: Moment| moment <= end.moment;
     let is_closed = attempt.server_close().is_some_and(|(close, ..)| before(close));
     let served = attempt.given.is_some_and(|given| given.whole && given.status.is_some_and(|status| status < 500));
     if is_closed || exchange.stream_reset().is_some_and(|(moment, _)| before(moment)) || served {
@@ -169,17 +169,15 @@ fn complaint(attempt: &Attempt<'_>) -> Option<Verdict> {
     if exchange.is_answered() && attempt.was_passed_on() {
         return None;
     }
-    let ended = exchange.over.map_or(attempt.conversation.last.frame, |over| over.frame);
+    let ended = exchange.over.unwrap_or(attempt.conversation.last);
     let of_stream =
         exchange.reset_by(Side::Client).map(|(moment, reset)| (moment, Side::Client, reset.code, "RST_STREAM"));
     let of_connection =
         multiplexed.goaways.iter().flatten().map(|(moment, goaway)| (*moment, goaway.by, goaway.code, "GOAWAY"));
     let all = of_stream.into_iter().chain(of_connection);
     let (moment, by, code, frame) = all
-        .filter(|(moment, _, code, _)| {
-            code.is_violation() && exchange.started.frame < moment.frame && moment.frame <= ended
-        })
-        .min_by_key(|(moment, ..)| moment.frame)?;
+        .filter(|(moment, _, code, _)| code.is_violation() && exchange.started < *moment && *moment <= ended)
+        .min_by_key(|(moment, ..)| *moment)?;
     let server = attempt.conversation.server;
     let (actor, story) = match by {
         Side::Client => {
@@ -212,10 +210,10 @@ fn given_up(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let sent = attempt.request_sent();
-    let last = exchange.last_response.filter(|last| last.frame < moment.frame);
+    let last = exchange.last_response.filter(|last| *last < moment);
     let waited = moment.at.since(last.unwrap_or(sent).at);
     let server = attempt.conversation.server;
-    let acknowledged = exchange.acknowledged.filter(|acknowledged| acknowledged.frame < moment.frame);
+    let acknowledged = exchange.acknowledged.filter(|acknowledged| *acknowledged < moment);
     let visible = given.is_some_and(|given| given.status.is_some_and(|status| status >= 500) || given.retried);
     let long = waited >= SHORTEST_WAIT;
     let conversation = attempt.conversation;
@@ -256,7 +254,7 @@ fn given_up(attempt: &Attempt<'_>) -> Option<Verdict> {
 /// Octets that are missing hide what became of it.
 fn lost(attempt: &Attempt<'_>) -> Option<Verdict> {
     let lost = attempt.conversation.multiplexed.as_deref()?.lost?;
-    let open = attempt.exchange.over.is_none_or(|over| over.frame >= lost.frame);
+    let open = attempt.exchange.over.is_none_or(|over| over >= lost);
     (open && !attempt.exchange.is_answered()).then(|| {
         let server = attempt.conversation.server;
         Verdict::new(
@@ -304,18 +302,15 @@ fn is_late(attempt: &Attempt<'_>, moment: Moment) -> bool {
     let given = attempt.given.map(|given| given.at);
     let left = attempt.exchange.reset_by(Side::Client).map(|(moment, _)| moment);
     let closed = attempt.gateway_close().map(|(moment, ..)| moment);
-    given.into_iter().chain(left).chain(closed).any(|end| end.frame < moment.frame)
+    given.into_iter().chain(left).chain(closed).any(|end| end < moment)
 }
 
 /// A GOAWAY that takes the stream all the same.
 fn other_word(attempt: &Attempt<'_>) -> Option<(Moment, Actor)> {
     let goaways = &attempt.conversation.multiplexed.as_deref()?.goaways;
-    let since = attempt.exchange.started.frame;
-    let over = attempt.exchange.over.map(|over| over.frame);
-    let word = goaways
-        .iter()
-        .flatten()
-        .find(|(moment, _)| moment.frame > since && over.is_none_or(|over| moment.frame <= over))?;
+    let (since, over) = (attempt.exchange.started, attempt.exchange.over);
+    let word =
+        goaways.iter().flatten().find(|(moment, _)| *moment > since && over.is_none_or(|over| *moment <= over))?;
     Some((word.0, if word.1.by == Side::Server { Actor::Upstream } else { Actor::Gateway }))
 }
 

@@ -47,7 +47,7 @@ impl IdleCloses {
         let ready = asked.request_head.unwrap_or(asked.started);
         let own = |close: &&IdleClose| case.gateways.same(close.gateway, asked.server.ip());
         let between = |close: &&IdleClose| {
-            close.moment.at + BEFORE >= ready.at && close.moment.frame < answer.frame && close.moment.at <= answer.at
+            close.moment.at + BEFORE >= ready.at && close.moment < answer && close.moment.at <= answer.at
         };
         let closed = self.latest.iter().rev().filter(between).find(own)?;
         let near = |close: &&IdleClose| close.moment.at + AROUND >= answer.at && close.moment.at <= answer.at + AROUND;

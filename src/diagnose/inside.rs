@@ -64,7 +64,7 @@ impl<'a> Seen<'a> {
         let given = attempt.given.filter(|given| given.status.is_none_or(|status| status >= 500)).map(|given| given.at);
         // The FIN may follow the word that announces it by a while.
         let ended = attempt.conversation.ended(Side::Server);
-        let until = left.map(|(moment, ..)| moment).into_iter().chain(given).min_by_key(|moment| moment.frame);
+        let until = left.map(|(moment, ..)| moment).into_iter().chain(given).min();
         Self {
             attempt,
             start,
@@ -72,7 +72,7 @@ impl<'a> Seen<'a> {
             last: exchange.last_response.unwrap_or(start),
             octets: exchange.response_octets().unwrap_or(0),
             closed: server_moved_first(attempt)
-                .filter(|_| is_last && given.zip(ended).is_none_or(|(given, ended)| ended.frame < given.frame))
+                .filter(|_| is_last && given.zip(ended).is_none_or(|(given, ended)| ended < given))
                 .map(|(moment, _, reset)| (moment, reset)),
             left: left.map(|(moment, _, reset)| (moment, reset)),
         }
@@ -89,13 +89,13 @@ impl<'a> Seen<'a> {
 
     /// How long the gateway had waited for more when it gave up.
     fn waited(&self) -> Option<Duration> {
-        let until = self.until.filter(|until| until.frame > self.last.frame)?;
+        let until = self.until.filter(|until| *until > self.last)?;
         Some(until.at.since(self.last.at)).filter(|waited| *waited >= SHORTEST_WAIT)
     }
 
     /// Whether the answer came before the request was complete, and the upstream closed with octets of it unread.
     fn is_early(&self) -> bool {
-        let sent_on = self.attempt.exchange.request_end.is_some_and(|(end, _)| end.frame > self.start.frame);
+        let sent_on = self.attempt.exchange.request_end.is_some_and(|(end, _)| end > self.start);
         let unread = self.attempt.server_close().is_some_and(|(_, closing, reset)| {
             reset && matches!(self.attempt.coverage(&closing), Coverage::Part | Coverage::Nothing)
         });

@@ -31,7 +31,7 @@ pub(super) fn steps(case: &Case<'_>, verdict: &Verdict) -> Vec<Step> {
             }),
         }
     }
-    steps.sort_by_key(|step| step.moment.frame);
+    steps.sort_by_key(|step| step.moment);
     one_a_frame(steps)
 }
 
@@ -84,7 +84,7 @@ fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
             step(moment, if side == Side::Client { client } else { server }, what);
         }
     }
-    if let Some(since) = conversation.idle_since.filter(|since| since.frame < exchange.started.frame) {
+    if let Some(since) = conversation.idle_since.filter(|since| *since < exchange.started) {
         step(since, server, String::from("the response before"));
     }
     if let Some(start) = exchange.request_start {
@@ -97,7 +97,7 @@ fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
     if let Some(moment) = exchange.acknowledged {
         step(moment, server, String::from(ACKNOWLEDGES));
     }
-    for repeat in conversation.repeats.iter().filter(|repeat| repeat.moment.frame > exchange.started.frame).take(4) {
+    for repeat in conversation.repeats.iter().filter(|repeat| repeat.moment > exchange.started).take(4) {
         let from = if repeat.sender == Side::Client { client } else { server };
         step(repeat.moment, from, format!("{}..{} again", repeat.offset, repeat.offset + repeat.length));
     }
@@ -118,7 +118,7 @@ fn leg(party: Party<'_>, leg: Leg, steps: &mut Vec<Step>) {
     for (moment, error) in &conversation.unreachable {
         step(*moment, Actor::Network, format!("ICMP type {} code {}", error.icmp_type, error.code));
     }
-    let is_ours = |moment: &Moment| moment.frame >= exchange.started.frame;
+    let is_ours = |moment: &Moment| *moment >= exchange.started;
     for (moment, closing) in conversation.fins.iter().flatten().filter(|(moment, _)| is_ours(moment)) {
         step(*moment, if closing.by == Side::Client { client } else { server }, format!("FIN {}", ack(closing)));
     }

@@ -37,7 +37,7 @@ pub struct Failure {
 #[must_use]
 pub fn client_abort(case: &Case<'_>, given: Given, failed_before: Option<Moment>) -> Option<Verdict> {
     let closed = given.client_closed?;
-    if failed_before.is_some_and(|failed| failed.frame < closed.frame) {
+    if failed_before.is_some_and(|failed| failed < closed) {
         return None;
     }
     Some(left(case, closed))
@@ -47,7 +47,7 @@ pub fn client_abort(case: &Case<'_>, given: Given, failed_before: Option<Moment>
 #[must_use]
 pub fn left(case: &Case<'_>, closed: Moment) -> Verdict {
     let Party { exchange, conversation } = case.root;
-    let reset = conversation.fin(Side::Client).is_none_or(|(fin, _)| fin.frame > closed.frame);
+    let reset = conversation.fin(Side::Client).is_none_or(|(fin, _)| fin > closed);
     let (how, detail) = match reset {
         _ if exchange.reset_by(Side::Client).is_some_and(|(moment, _)| moment == closed) => {
             ("RST_STREAM", "rst_stream")
@@ -69,7 +69,7 @@ pub fn left(case: &Case<'_>, closed: Moment) -> Verdict {
     .proof_on(Leg::Downstream, exchange.started, Actor::Client, "the request begins")
     .proof_on(Leg::Downstream, closed, Actor::Client, format!("{how}: the client gives up"));
     for attempt in &case.attempts {
-        let after = attempt.party.conversation.close(Side::Client).filter(|(moment, ..)| moment.frame > closed.frame);
+        let after = attempt.party.conversation.close(Side::Client).filter(|(moment, ..)| *moment > closed);
         if let Some((moment, ..)) = after {
             verdict = verdict.proof(moment, Actor::Gateway, "the gateway closes the upstream leg after it");
         }
@@ -84,9 +84,10 @@ pub fn left(case: &Case<'_>, closed: Moment) -> Verdict {
 #[must_use]
 pub fn closed_without_answer(case: &Case<'_>) -> bool {
     let Party { exchange, conversation } = case.root;
-    let missing = conversation.gaps.iter().any(|gap| {
-        gap.sender == Side::Server && gap.moment.frame >= exchange.started.frame && gap.judged != GapJudged::Network
-    });
+    let missing = conversation
+        .gaps
+        .iter()
+        .any(|gap| gap.sender == Side::Server && gap.moment >= exchange.started && gap.judged != GapJudged::Network);
     if exchange.request_head.is_none() || missing || evidence::is_unread(case.root) {
         return false;
     }
@@ -97,7 +98,7 @@ pub fn closed_without_answer(case: &Case<'_>) -> bool {
             // A close that crossed the request on an idle connection is the client's race with the gateway.
             closed.is_some_and(|(moment, closing, _)| {
                 let unread = exchange.request_start.zip(closing.acknowledged).is_some_and(|(start, ack)| ack <= start);
-                moment.frame > exchange.started.frame && !unread
+                moment > exchange.started && !unread
             })
         }
     };
@@ -440,7 +441,7 @@ pub(super) fn may_have_died(case: &Case<'_>, judged: &[Judged<'_>], at: Moment) 
             let has_begun = exchange.response_start.is_some();
             let unharmed = !has_begun || cause.is_none_or(|cause| cause == Cause::StalledBody);
             // Who had all of an answer, and gave none of it, did not like it.
-            let in_time = |end: Moment| closed.is_none_or(|close| end.frame < close.frame);
+            let in_time = |end: Moment| closed.is_none_or(|close| end < close);
             let end = judged.view.exchange.response_end.filter(|end| end.how == Ending::Complete);
             let answered = end.is_some_and(|end| in_time(end.moment));
             let_go && !stalled && !answered && unharmed && judged.view.exchange.reset_by(Side::Server).is_none()

@@ -54,7 +54,7 @@ fn waited_for<'a>(case: &Case<'a>) -> Option<&'a Search> {
     let has_waited = answer.at.since(began.at) >= SHORTEST_PATIENCE;
     let ends = |search: &Search| search.times >= QUESTIONS && answer.at >= search.last.at + PAUSE;
     found.retain(|search| has_waited || ends(&search.until(answer)));
-    let own = found.iter().rev().find(|search| search.first.frame > began.frame);
+    let own = found.iter().rev().find(|search| search.first > began);
     own.or(found.last()).copied()
 }
 

@@ -132,10 +132,9 @@ pub(super) fn gave_up(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let answered = attempt.given.filter(|given| given.status.is_none_or(|status| status >= 500));
-    let until =
-        closed.map(|(moment, ..)| moment).into_iter().chain(answered.map(|given| given.at)).min_by_key(|m| m.frame)?;
+    let until = closed.map(|(moment, ..)| moment).into_iter().chain(answered.map(|given| given.at)).min()?;
     let sent = attempt.request_sent();
-    let last = exchange.last_response.filter(|last| last.frame < until.frame);
+    let last = exchange.last_response.filter(|last| *last < until);
     let since = last.unwrap_or(sent);
     let waited = until.at.since(since.at);
     // What ends with the connection had most likely ended when the gateway closed at once: the upstream's close is what the capture
@@ -231,7 +230,7 @@ pub(super) fn came_too_late(attempt: &Attempt<'_>) -> Option<Verdict> {
     let waited = start.at.since(attempt.request_sent().at);
     if exchange.status().is_none_or(|status| status >= 500)
         || waited < SHORTEST_WAIT
-        || given.at.frame < start.frame
+        || given.at < start
         || given.at.at.since(start.at) > AT_ONCE
     {
         return None;
@@ -276,7 +275,7 @@ fn ended_late(attempt: &Attempt<'_>, end: ResponseEnd) -> bool {
 
 /// Octets of a response that came after the gateway had given up.
 fn late_answer(attempt: &Attempt<'_>, until: Moment) -> Option<(Moment, u64)> {
-    let start = attempt.exchange.response_start.as_ref().filter(|start| start.moment.frame > until.frame)?;
+    let start = attempt.exchange.response_start.as_ref().filter(|start| start.moment > until)?;
     let octets = attempt.exchange.response_end.map_or(0, |end| end.end.saturating_sub(start.at));
     Some((start.moment, octets.max(u64::from(start.octets))))
 }
@@ -290,7 +289,7 @@ fn lost_answer(attempt: &Attempt<'_>, why: &str) -> Option<Verdict> {
     let Missing { moment, from, octets } = missing;
     let server = attempt.conversation.server;
     // The receiver alone tells whether it was the way or the capture that lost them: what it says later, when it closes.
-    let close = attempt.gateway_close().filter(|(close, ..)| close.frame > moment.frame);
+    let close = attempt.gateway_close().filter(|(close, ..)| *close > moment);
     let acknowledged = close.and_then(|(close, closing, _)| Some((close, closing.acknowledged?)));
     if acknowledged.is_some_and(|(_, ack)| ack > from) {
         return None;
@@ -333,17 +332,15 @@ struct Missing {
 
 fn missing_answer(attempt: &Attempt<'_>) -> Option<Missing> {
     let exchange = attempt.exchange;
-    let (read, since) = (exchange.read?, exchange.started.frame);
+    let (read, since) = (exchange.read?, exchange.started);
     let conversation = attempt.conversation;
     let skipped = conversation.server_skipped.map(|(moment, from, octets)| Missing { moment, from, octets });
-    let gave_up = attempt.gateway_close().map(|(moment, ..)| moment.frame);
-    let in_time = |missing: &Missing| {
-        missing.moment.frame > since && gave_up.is_none_or(|gave_up| missing.moment.frame < gave_up)
-    };
+    let gave_up = attempt.gateway_close().map(|(moment, ..)| moment);
+    let in_time = |missing: &Missing| missing.moment > since && gave_up.is_none_or(|gave_up| missing.moment < gave_up);
     if let Some(skipped) = skipped.filter(|skipped| in_time(skipped) && skipped.from >= read) {
         // Where the gateway says nothing later, what came since may have filled the hole.
         let silent = attempt.gateway_close().is_none_or(|(_, closing, _)| closing.acknowledged.is_none());
-        let is_filled = silent && exchange.last_response.is_some_and(|last| last.frame > skipped.moment.frame);
+        let is_filled = silent && exchange.last_response.is_some_and(|last| last > skipped.moment);
         return (!is_filled).then_some(skipped);
     }
     if attempt.answered_in_time() {
@@ -354,7 +351,7 @@ fn missing_answer(attempt: &Attempt<'_>) -> Option<Missing> {
     let closed = closed.map(|(moment, closing)| Missing { moment, from: read, octets: closing.at - read });
     let late = exchange.response_start.is_some();
     let all = ahead.filter(|ahead| !late || in_time(ahead)).into_iter().chain(closed.filter(in_time));
-    all.filter(|missing| missing.moment.frame > since && missing.octets > 1).min_by_key(|missing| missing.moment.frame)
+    all.filter(|missing| missing.moment > since && missing.octets > 1).min_by_key(|missing| missing.moment)
 }
 
 /// The upstream closed behind an answer of which nothing came, and the gateway waited on for it until it gave up.
@@ -362,7 +359,7 @@ fn lost_before_close(attempt: &Attempt<'_>, closed: Moment) -> Option<Verdict> {
     let (gave_up, closing, _) = attempt.gateway_close()?;
     let waited = gave_up.at.since(closed.at);
     let unread = closing.acknowledged.zip(attempt.exchange.read).is_some_and(|(ack, read)| ack <= read);
-    if !unread || waited < SHORTEST_WAIT || gave_up.frame < closed.frame {
+    if !unread || waited < SHORTEST_WAIT || gave_up < closed {
         return None;
     }
     lost_answer(attempt, &format!("gateway gave up {} after the upstream had closed", span(waited)))

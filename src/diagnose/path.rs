@@ -49,10 +49,10 @@ fn too_big(error: &Unreachable) -> Option<u32> {
 
 /// With the ICMP errors about packets of an established connection that came after its request began.
 pub(super) fn rejected(attempt: &Attempt<'_>, until: Moment, mut verdict: Verdict) -> Verdict {
-    let since = attempt.exchange.started.frame;
+    let since = attempt.exchange.started;
     let errors = attempt.conversation.unreachable.iter();
     let of_request =
-        errors.filter(|(moment, error)| error.quoted == Side::Client && moment.frame > since && moment.at <= until.at);
+        errors.filter(|(moment, error)| error.quoted == Side::Client && *moment > since && moment.at <= until.at);
     for (moment, error) in of_request {
         let Some((_, said)) = meaning(error) else { continue };
         let from = error.from;
@@ -69,10 +69,10 @@ pub(super) fn rejected(attempt: &Attempt<'_>, until: Moment, mut verdict: Verdic
 
 /// With what tells that the way refuses packets for their size: a router's word, or that only large ones are lost.
 pub(super) fn too_large(attempt: &Attempt<'_>, until: Moment, mut verdict: Verdict) -> Verdict {
-    let since = attempt.exchange.started.frame;
+    let since = attempt.exchange.started;
     let errors = attempt.conversation.unreachable.iter();
     let told = errors
-        .filter(|(moment, error)| error.quoted == Side::Client && moment.frame > since && moment.at <= until.at)
+        .filter(|(moment, error)| error.quoted == Side::Client && *moment > since && moment.at <= until.at)
         .find_map(|(moment, error)| Some((*moment, error.from, too_big(error)?)));
     if let Some((moment, from, mtu)) = told {
         let limit = if mtu == 0 { "an MTU that it does not name".to_owned() } else { format!("MTU {mtu}") };
@@ -84,7 +84,7 @@ pub(super) fn too_large(attempt: &Attempt<'_>, until: Moment, mut verdict: Verdi
         return verdict.proof(moment, Actor::Network, format!("ICMP from {from}: packet too big, {limit}"));
     }
     let repeats = attempt.conversation.repeats.iter();
-    let lost = repeats.filter(|repeat| repeat.sender == Side::Client && repeat.moment.frame > since);
+    let lost = repeats.filter(|repeat| repeat.sender == Side::Client && repeat.moment > since);
     let Some(least) = lost.map(|repeat| repeat.length).min().filter(|least| *least >= LARGE) else { return verdict };
     verdict.detail = Some("large_segments");
     verdict.why.push_str(&format!("; only segments of {least} octets and more were lost"));

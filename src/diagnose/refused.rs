@@ -13,7 +13,7 @@ pub(super) fn surplus(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange;
     let given = attempt.given?;
     let end = exchange.response_end.filter(|end| end.how == Ending::Complete)?;
-    let behind = |notice: &Moment| notice.frame >= end.moment.frame && notice.frame <= given.at.frame;
+    let behind = |notice: &Moment| *notice >= end.moment && *notice <= given.at;
     let notice = attempt.conversation.unsolicited.filter(behind)?;
     if !rejected(attempt) {
         return None;

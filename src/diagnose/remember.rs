@@ -191,7 +191,7 @@ fn is_idempotent(method: &str) -> bool {
 /// When the gateway closed on the upstream or turned to something else. What the upstream did after that is not waited for.
 fn gave_up_at(view: &Attempt<'_>) -> Option<Moment> {
     let closed = view.gateway_close().map(|(moment, ..)| moment);
-    closed.into_iter().chain(view.given.map(|given| given.at)).min_by_key(|moment| moment.frame)
+    closed.into_iter().chain(view.given.map(|given| given.at)).min()
 }
 
 /// A gateway that asks nobody answers within this span.

@@ -57,7 +57,7 @@ fn race(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -
     let acks = closing.acknowledged.map_or(String::from("no ACK flag"), |ack| format!("ack {ack}"));
     let idle = exchange.idle.map_or(String::new(), |idle| format!("reused after {} idle; ", span(idle)));
     let known = conversation.fins_acknowledged.get(Side::Server.index()).copied().flatten();
-    if let Some(known) = known.filter(|known| known.frame < exchange.started.frame) {
+    if let Some(known) = known.filter(|known| *known < exchange.started) {
         let late = exchange.started.at.since(known.at);
         let mut verdict = Verdict::new(
             Cause::StaleReuse,
@@ -77,7 +77,7 @@ fn race(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -
     let answered = conversation
         .resets
         .iter()
-        .any(|(answer, reset)| reset.by == Side::Server && reset.acknowledged.is_none() && answer.frame > moment.frame);
+        .any(|(answer, reset)| reset.by == Side::Server && reset.acknowledged.is_none() && *answer > moment);
     let crossed = moment.at.since(exchange.started.at);
     if crossed > if answered { round_trip.max(FIRST_REPEAT) } else { round_trip } {
         return None;
@@ -99,8 +99,7 @@ fn race(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, reset: bool) -
     )
     .proof(moment, Actor::Upstream, format!("{how}, {acks}: does not cover the request"));
     verdict.detail = Some(if reset { "rst" } else { "fin" });
-    let answers =
-        conversation.resets.iter().filter(|(answer, reset)| reset.by == Side::Server && answer.frame > moment.frame);
+    let answers = conversation.resets.iter().filter(|(answer, reset)| reset.by == Side::Server && *answer > moment);
     for (answer, _) in answers {
         verdict = verdict.proof(*answer, Actor::Upstream, "RST: the closed socket's answer to what arrived after that");
     }
@@ -155,7 +154,7 @@ pub(super) fn forged(attempt: &Attempt<'_>, moment: Moment, closing: &Closing, r
     // A RST that knows of the request, sooner than the request can have been there and back.
     let provoked = closing.acknowledged.is_none() || attempt.coverage(closing) != Coverage::Nothing;
     // Where the upstream's own acknowledgement was back before, the handshake was slow, and the way is not as long as that.
-    let there = attempt.exchange.acknowledged.is_some_and(|acknowledged| acknowledged.frame < moment.frame);
+    let there = attempt.exchange.acknowledged.is_some_and(|acknowledged| acknowledged < moment);
     let too_soon = provoked && !there && !closing.after_fin && rtt.is_some_and(|rtt| delay < rtt / 2);
     if !foreign && !too_soon {
         return None;
@@ -208,13 +207,13 @@ fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
     let (count, first) = attempt.repeats_before(until.at);
     let first = first?;
     // What a close acknowledges arrived; the rest of the request may be lost for all that.
-    let closed = attempt.server_close().filter(|(closed, ..)| closed.frame <= until.frame);
+    let closed = attempt.server_close().filter(|(closed, ..)| *closed <= until);
     let covered = closed.is_some_and(|(_, closing, _)| match attempt.coverage(&closing) {
         Coverage::Whole => true,
         Coverage::Part => closing.acknowledged.is_none_or(|ack| !attempt.repeats_from(ack, until.at)),
         Coverage::Nothing | Coverage::Unknown => false,
     });
-    let late = exchange.acknowledged.is_some_and(|acknowledged| acknowledged.frame < until.frame);
+    let late = exchange.acknowledged.is_some_and(|acknowledged| acknowledged < until);
     if covered || late || attempt.conversation.syn_ack_repeated.is_some() {
         return None;
     }
@@ -276,7 +275,7 @@ fn lost_before(attempt: &Attempt<'_>, until: Moment) -> Option<Verdict> {
 /// When the upstream said that it has no room, after the request was repeated for the first time.
 fn was_full(attempt: &Attempt<'_>, first: Moment) -> Option<Moment> {
     let shut = attempt.conversation.window_closed.get(Side::Server.index()).copied().flatten();
-    shut.filter(|shut| shut.frame > first.frame)
+    shut.filter(|shut| *shut > first)
 }
 
 /// The upstream's receive window stayed shut.
@@ -334,7 +333,7 @@ fn stopped_reading(attempt: &Attempt<'_>, closed: Moment, reset: bool) -> Option
 fn shut_since(attempt: &Attempt<'_>, until: Moment) -> Option<Moment> {
     let since = attempt.conversation.window_closed.get(Side::Server.index()).copied().flatten()?;
     let exchange = attempt.exchange;
-    let before = exchange.request_end.is_some() && since.frame < exchange.started.frame;
+    let before = exchange.request_end.is_some() && since < exchange.started;
     (exchange.acknowledged.is_none() && since.at <= until.at && !before).then_some(since)
 }
 

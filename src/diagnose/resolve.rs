@@ -33,7 +33,7 @@ pub fn judge(case: &Case<'_>, exchange: &Exchange) -> Option<Verdict> {
     verdict = put(resolution.lookup, given, verdict);
     verdict = came(resolution, verdict);
     verdict = verdict.proof_on(Leg::Downstream, given, Actor::Gateway, gave(exchange, resolution, given));
-    verdict.evidence.sort_by_key(|proof| proof.moment.frame);
+    verdict.evidence.sort_by_key(|proof| proof.moment);
     lower(case, resolution, exchange, given, &mut verdict);
     Some(verdict)
 }
@@ -214,10 +214,9 @@ fn silent(resolution: &Resolution<'_>, query: &Query, given: Moment) -> Verdict 
             format!("{server} cut its answer for {name} short, and did not answer over TCP; the gateway gave up");
     }
     verdict = verdict.rules_out(Cause::DnsNxdomain, "no answer came", None);
-    let is_over = |query: &&Query| query.puts.last().is_some_and(|last| last.frame <= given.frame);
+    let is_over = |query: &&Query| query.puts.last().is_some_and(|last| *last <= given);
     let late = lookup.queries.iter().filter(is_over).filter_map(|query| query.answer.as_ref());
-    if let Some((moment, message)) = late.filter(|(moment, _)| moment.frame > given.frame).min_by_key(|(m, _)| m.frame)
-    {
+    if let Some((moment, message)) = late.filter(|(moment, _)| *moment > given).min_by_key(|(moment, _)| *moment) {
         let after = moment.at.since(given.at);
         verdict =
             verdict.proof(*moment, Actor::Upstream, format!("the answer, {} too late: {}", span(after), said(message)));
@@ -366,11 +365,11 @@ impl Remembered {
     pub fn explains(&self, case: &Case<'_>, kind: Kind, at: Moment) -> bool {
         let server = case.root.exchange.server.ip();
         let since = case.names.of(server, case.gateways, at, LONGEST_LIFETIME);
-        let mut since = since.take_while(|lookup| lookup.began.frame > self.moment.frame);
+        let mut since = since.take_while(|lookup| lookup.began > self.moment);
         let found = since.any(|lookup| lookup.name == self.name && matches!(lookup.outcome(at), Outcome::Found));
         self.gateway == case.gateways.root(case.root.exchange.server.ip())
             && self.kind == kind
-            && self.moment.frame < at.frame
+            && self.moment < at
             && at.at <= self.until
             && !found
     }
@@ -459,7 +458,7 @@ pub fn note_outdated(case: &Case<'_>, tried: &Conversation, verdict: &mut Verdic
         return;
     }
     let outdated = case.names.outdated(upstream.ip());
-    let Some((name, known)) = outdated.into_iter().find(|(_, known)| known.at.frame < tried.opened.frame) else {
+    let Some((name, known)) = outdated.into_iter().find(|(_, known)| known.at < tried.opened) else {
         return;
     };
     let now: Vec<String> = known.now.iter().take(MOST_SHOWN).map(ToString::to_string).collect();
@@ -472,7 +471,7 @@ pub fn note_outdated(case: &Case<'_>, tried: &Conversation, verdict: &mut Verdic
         None,
         format!("a stale address: {name} had {} before, and has {now} now. A name with many addresses may be answered with some of them only", upstream.ip()),
     );
-    verdict.evidence.sort_by_key(|proof| proof.moment.frame);
+    verdict.evidence.sort_by_key(|proof| proof.moment);
 }
 
 /// A gateway acts on an answer within this span.

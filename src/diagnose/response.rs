@@ -140,7 +140,7 @@ fn early(attempt: &Attempt<'_>) -> Option<Verdict> {
 /// The upstream had sent something that nobody had asked for; the gateway took it for the answer.
 fn unsolicited(attempt: &Attempt<'_>) -> Option<Verdict> {
     let notice = attempt.conversation.unsolicited?;
-    let before = notice.frame < attempt.exchange.started.frame;
+    let before = notice < attempt.exchange.started;
     let since_last = attempt.exchange.idle.is_none_or(|idle| attempt.exchange.started.at.since(notice.at) <= idle);
     if !before || !since_last || !rejected(attempt) {
         return None;
@@ -168,7 +168,7 @@ fn malformed(attempt: &Attempt<'_>) -> Option<Verdict> {
     // Of several lengths, or one that is none, a gateway may have taken what it liked.
     let whole = || attempt.given.is_some_and(|given| given.whole);
     let accepted = attempt.was_passed_on() && (in_head || defect.kind == DefectKind::BadContentLength && whole());
-    let after_close = attempt.gateway_close().is_some_and(|(close, ..)| close.frame < moment.frame);
+    let after_close = attempt.gateway_close().is_some_and(|(close, ..)| close < moment);
     let given_broken = attempt.given.is_some_and(|given| given.status.is_none());
     let unseen = attempt.given.is_none() && (defect.kind != DefectKind::BadHeader || rejected(attempt));
     let hung_up_on = closed_on_it(attempt, moment);

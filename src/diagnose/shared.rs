@@ -23,7 +23,7 @@ pub(super) fn judge(case: &Case<'_>, outage: &Outage) -> Option<Verdict> {
     let answer = asked.response_start.as_ref()?.moment;
     let failed = outage.failures.iter().rev().find(|failure| {
         let definite = failure.cause.phase() == Phase::Connect && failure.cause != Cause::ConnectTimeout;
-        let between = failure.moment.frame > asked.started.frame && failure.moment.frame < answer.frame;
+        let between = failure.moment > asked.started && failure.moment < answer;
         definite && between && answer.at.since(failure.moment.at) <= AT_ONCE
     })?;
     let (upstream, cause) = (failed.upstream, failed.cause);

@@ -94,12 +94,12 @@ impl Failing<'_> {
         let [gateway, _] = self.ends;
         let given = self.attempt.given;
         let answered = given.filter(|given| given.retried || given.status.is_none_or(|status| status >= 500));
-        gateway.into_iter().chain(answered.map(|given| given.at)).min_by_key(|moment| moment.frame)
+        gateway.into_iter().chain(answered.map(|given| given.at)).min()
     }
 
     /// Whether something came before the gateway had given up.
     fn in_time(&self, moment: Moment) -> bool {
-        self.until().is_none_or(|until| moment.frame <= until.frame)
+        self.until().is_none_or(|until| moment <= until)
     }
 
     /// Whether the gateway may have sent more than an alert since its Finished, by the time that it had sent up to `sent`: where no
@@ -117,14 +117,14 @@ impl Failing<'_> {
     fn gateway_left(&self) -> Option<(Moment, Closing, bool)> {
         let [gateway, upstream] = self.ends;
         let gateway = gateway?;
-        let first = upstream.is_none_or(|upstream| gateway.frame < upstream.frame);
+        let first = upstream.is_none_or(|upstream| gateway < upstream);
         self.attempt.gateway_close().filter(|_| first)
     }
 
     /// The upstream's FIN or RST, where the gateway had not ended the connection before it.
     fn upstream_left(&self) -> Option<(Moment, Closing, bool)> {
         let [gateway, _] = self.ends;
-        let first = |close: &Moment| gateway.is_none_or(|end| close.frame <= end.frame);
+        let first = |close: &Moment| gateway.is_none_or(|end| *close <= end);
         self.attempt.server_close().filter(|(close, ..)| first(close))
     }
 }
@@ -132,7 +132,7 @@ impl Failing<'_> {
 /// When a side closed, or sent an alert after its Finished, which is a farewell most of the time.
 fn end(attempt: &Attempt<'_>, side: Side) -> Option<Moment> {
     let farewell = attempt.conversation.handshake.as_ref().and_then(|handshake| handshake.farewell(side));
-    attempt.conversation.ended(side).into_iter().chain(farewell).min_by_key(|moment| moment.frame)
+    attempt.conversation.ended(side).into_iter().chain(farewell).min()
 }
 
 /// Who expects TLS and gets a request in clear closes within this span.

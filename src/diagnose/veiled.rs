@@ -113,9 +113,9 @@ pub(super) fn likely_answer(cause: Cause) -> &'static str {
 /// When the client left, if it did before it had its answer.
 fn left_at(case: &Case<'_>) -> Option<Moment> {
     let Party { exchange, conversation } = case.root;
-    let left = conversation.ended(Side::Client).filter(|left| left.frame > exchange.started.frame)?;
+    let left = conversation.ended(Side::Client).filter(|left| *left > exchange.started)?;
     let is_last = conversation.highest == exchange.key.number;
-    if !is_last || conversation.ended(Side::Server).is_some_and(|ended| ended.frame < left.frame) {
+    if !is_last || conversation.ended(Side::Server).is_some_and(|ended| ended < left) {
         return None;
     }
     let Some(start) = &exchange.response_start else { return Some(left) };
@@ -123,8 +123,8 @@ fn left_at(case: &Case<'_>) -> Option<Moment> {
     let went_away = conversation.reset(Side::Client).is_some();
     // Who merely stops sending may read on; who says that he closes does not, and who is gone answers what still comes with a
     // reset.
-    let unread = conversation.notified(Side::Client) == Some(left) && left.frame < start.moment.frame;
-    (unread || went_away && left.frame < last.frame || is_dropped(case, left)).then_some(left)
+    let unread = conversation.notified(Side::Client) == Some(left) && left < start.moment;
+    (unread || went_away && left < last || is_dropped(case, left)).then_some(left)
 }
 
 /// Whether the gateway let go of an attempt that had not been answered, or was just being passed on, after its client had left.
@@ -133,9 +133,9 @@ fn is_dropped(case: &Case<'_>, left: Moment) -> bool {
     let Some(last) = case.attempts.iter().rfind(|attempt| attempt.hop == 0) else { return false };
     let Party { exchange, conversation } = last.party;
     let let_go = conversation.first_close().filter(|(close, closing, _)| {
-        closing.by == Side::Client && close.frame > left.frame && close.at.since(left.at) <= FOLLOWS
+        closing.by == Side::Client && *close > left && close.at.since(left.at) <= FOLLOWS
     });
-    let is_late = front.response_start.as_ref().is_none_or(|start| start.moment.frame > left.frame);
+    let is_late = front.response_start.as_ref().is_none_or(|start| start.moment > left);
     let passed_on = exchange.response.is_some() && exchange.defect.is_none() && {
         let octets = front.response_octets().zip(exchange.response_octets());
         octets.is_some_and(|(given, got)| given + FIELDS >= got)
@@ -151,7 +151,7 @@ fn failed_before(judged: &[Judged<'_>], left: Moment) -> Option<Moment> {
         .filter_map(|judged| {
             judged.view.server_close().filter(|_| !judged.view.gateway_closed_first()).map(|(at, ..)| at)
         })
-        .find(|failed| failed.frame < left.frame)
+        .find(|failed| *failed < left)
 }
 
 /// A gateway that ends a request because its client has left does so within this span.

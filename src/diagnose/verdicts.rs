@@ -68,10 +68,10 @@ pub(super) fn judge_attempt(view: &Attempt<'_>) -> Option<Verdict> {
 /// Whether a verdict rests on what the snaplen leaves: TCP's own words, lengths, and a status line; and, where the server's
 /// octets were cut before the exchange, on none of them having come since.
 fn stands_on_headers(view: &Attempt<'_>, verdict: &Verdict) -> bool {
-    let since = view.exchange.started.frame;
+    let since = view.exchange.started;
     let nothing = view.exchange.response_start.is_none() && view.exchange.response_end.is_none();
     let silent = nothing && {
-        let of_server = |gap: &&Hole| gap.sender == Side::Server && gap.moment.frame >= since;
+        let of_server = |gap: &&Hole| gap.sender == Side::Server && gap.moment >= since;
         !view.conversation.gaps.iter().any(|gap| of_server(&gap))
     };
     match verdict.cause {
@@ -206,10 +206,10 @@ pub(super) fn take_verdict(judged: &mut [Judged<'_>], last: bool) -> Option<Verd
 /// With a doubt where the client's answer is not the one of the attempt that is taken for its reason, and others were made.
 fn doubt_among_several(verdict: &mut Verdict, own: &Judged<'_>, judged: &[Judged<'_>]) {
     let Some(given) = own.view.given else { return };
-    let frame = own.view.exchange.started.frame;
+    let began = own.view.exchange.started;
     let others =
         || judged.iter().filter(|other| other.attempt.hop == 0 && other.view.exchange.key != own.view.exchange.key);
-    let is_followed = others().any(|other| other.view.exchange.started.frame > frame);
+    let is_followed = others().any(|other| other.view.exchange.started > began);
     // Gateways change fields, and hardly ever the content.
     let content = |exchange: &Exchange| exchange.response_end.map(|end| end.content);
     let as_it_came = !given.own_page && given.content == content(own.view.exchange);
@@ -223,7 +223,7 @@ fn doubt_among_several(verdict: &mut Verdict, own: &Judged<'_>, judged: &[Judged
     let target = |judged: &Judged<'_>| judged.view.exchange.request.as_ref().map(|request| request.target().to_owned());
     let instead = others().find(|other| {
         let asks_else = target(other).zip(target(own)).is_some_and(|(one, other)| one != other);
-        other.view.exchange.started.frame < frame && asks_else
+        other.view.exchange.started < began && asks_else
     });
     if let Some((before, failed)) = instead.and_then(|before| Some((before, before.verdict.as_ref()?)))
         && !(own.view.was_passed_on() && as_it_came)
@@ -238,7 +238,7 @@ fn doubt_among_several(verdict: &mut Verdict, own: &Judged<'_>, judged: &[Judged
     let status = given.status.filter(|status| *status >= 500 && !own.view.was_passed_on());
     let answered = |other: &&Judged<'_>| {
         let other = other.view.exchange;
-        other.started.frame < frame && other.status() == status && content(other) == given.content
+        other.started < began && other.status() == status && content(other) == given.content
     };
     if let Some((status, before)) = status.zip(others().find(answered)) {
         verdict.lower(Grade::Consistent, "which of the attempts the client's status comes from");

@@ -40,10 +40,10 @@ pub(super) fn missing(attempt: &Attempt<'_>, cause: Cause) -> Option<&'static st
 /// before it counts as well: what is said of the message's time is not what happened.
 fn is_incomplete(attempt: &Attempt<'_>) -> bool {
     let counts = |judged| matches!(judged, GapJudged::Capture | GapJudged::Unknown);
-    let started = attempt.exchange.started.frame;
+    let started = attempt.exchange.started;
     attempt.has_gap(Side::Client, counts)
         || attempt.has_gap(Side::Server, counts)
-        || attempt.conversation.gaps.iter().any(|gap| counts(gap.judged) && gap.moment.frame >= started)
+        || attempt.conversation.gaps.iter().any(|gap| counts(gap.judged) && gap.moment >= started)
 }
 
 /// Whether the server sent octets after the request began of which none was seen, or the first one of what was seen is not
@@ -51,7 +51,7 @@ fn is_incomplete(attempt: &Attempt<'_>) -> bool {
 pub(super) fn has_answered_unseen(attempt: &Attempt<'_>) -> bool {
     let exchange = attempt.exchange;
     let Some(read) = exchange.read else { return false };
-    let ahead = attempt.conversation.server_ahead.is_some_and(|(moment, _)| moment.frame >= exchange.started.frame);
+    let ahead = attempt.conversation.server_ahead.is_some_and(|(moment, _)| moment >= exchange.started);
     if attempt.conversation.multiplexed.is_some() {
         return ahead && !attempt.answered_in_time() || has_frames_unseen(attempt);
     }
@@ -68,7 +68,7 @@ pub(super) fn has_answered_unseen(attempt: &Attempt<'_>) -> bool {
 /// stream's, so that it is of no use to know where the response begins.
 fn has_frames_unseen(attempt: &Attempt<'_>) -> bool {
     let skipped = attempt.conversation.server_skipped;
-    skipped.is_some_and(|(moment, ..)| moment.frame >= attempt.exchange.started.frame)
+    skipped.is_some_and(|(moment, ..)| moment >= attempt.exchange.started)
         || attempt.gateway_close().is_some_and(|(_, closing, _)| closing.acknowledged > Some(closing.peer_sent))
 }
 

@@ -61,6 +61,8 @@ pub struct Connection {
     syn_ack: Option<Moment>,
     established: bool,
     reset: bool,
+    /// The host that captured the first packet of each direction first: nearer to its sender than others that did too.
+    homes: [u8; 2],
     /// Nothing is missing, over or yet to be settled.
     is_quiet: bool,
     /// Ends of requests whose acknowledgement is to be reported.
@@ -84,6 +86,7 @@ impl Connection {
             syn_ack: None,
             established: false,
             reset: false,
+            homes: [moment.frame.host(); 2],
             is_quiet: false,
             watched: Watched::default(),
             after_fin: None,
@@ -168,6 +171,11 @@ impl Connection {
         out: &mut impl FnMut(Output<'_>),
     ) {
         self.last = moment.at;
+        if self.half(side).base().is_none()
+            && let Some(home) = self.homes.get_mut(side.index())
+        {
+            *home = moment.frame.host();
+        }
         if segment.flags.syn() {
             self.synchronize(side, segment, moment, out);
         }
@@ -181,7 +189,7 @@ impl Connection {
             self.half_mut(side).note_ttl(ttl);
             self.note_window(side, segment, out);
             if segment.length > 0 {
-                self.take_data(side, segment, start, limits, out);
+                self.take_data(side, segment, start, moment, limits, out);
             } else {
                 self.note_ahead(side, start, out);
             }
@@ -348,6 +356,7 @@ impl Connection {
         side: Side,
         segment: &Segment<'_>,
         start: Option<u64>,
+        moment: Moment,
         limits: &Limits,
         out: &mut impl FnMut(Output<'_>),
     ) {
@@ -358,11 +367,15 @@ impl Connection {
         let half = self.half_mut(side);
         half.seen = true;
         let keep_alive_probe = length == 1 && end == half.acknowledged && half.assembler.next() >= end;
-        if keep_alive_probe {
+        let is_repeated = half.assembler.holds(start, length);
+        // A host hands down more at once than a packet holds: where it arrives it is captured in other pieces.
+        let has_arrived = is_repeated && self.homes.get(side.index()).is_some_and(|home| *home != moment.frame.host());
+        if keep_alive_probe || has_arrived {
             return;
         }
+        let half = self.half_mut(side);
         half.segments = half.segments.saturating_add(1);
-        if half.assembler.holds(start, length) {
+        if is_repeated {
             half.retransmitted += 1;
             out(Output::Event(What::Retransmitted { sender: side, offset: start, length }));
             return;

@@ -15,6 +15,9 @@
 //! | another interface or TTL       | not 0          | within the window, the TTLs are near                          |
 //! | another interface or TTL       | 0 or none      | the same, and the TCP options are the same or it is a SYN     |
 //!
+//! Between captures of different hosts the window is a second, and TTLs may differ by more where the identification or the
+//! timestamps say that it is the same packet.
+//!
 //! A host that gets two segments for a connection that it does not have answers with two RSTs that nothing tells apart.
 //! An interface doubles packets if it lately showed a copy that can be nothing else.
 //!
@@ -68,6 +71,22 @@ impl Whose {
     pub const NOBODY: Self = Self { key: 0, from_lesser: false };
 }
 
+/// A hash of what makes a packet like no other, the same wherever it is captured; `None` of one that another may look like.
+#[must_use]
+pub fn identity(packet: &Packet<'_>) -> Option<u64> {
+    let Content::Tcp(segment) = &packet.content else { return None };
+    let (hash, options) = segment_invariants(packet.identification, segment);
+    match segment_form(segment) {
+        Form::Bare => None,
+        // Routers may lower the segment size that it offers.
+        Form::Syn => Some(hash),
+        Form::Payload => {
+            let is_stamped = packet.identification != 0 || options != NO_OPTIONS;
+            is_stamped.then_some(hash ^ u64::from(options))
+        }
+    }
+}
+
 /// The packets of late, by what a copy cannot change. 37 octets a packet.
 #[derive(Debug)]
 pub struct Duplicates {
@@ -94,7 +113,7 @@ impl Duplicates {
     }
 
     /// Whether `packet` is a copy of one that was seen before, on `interface` or another. Indices of interfaces of
-    /// different inputs must differ. Packets whose content is [`Content::Other`] or
+    /// different inputs must differ, and the four highest bits say which host captures there. Packets whose content is [`Content::Other`] or
     /// [`Content::Neighbour`] are never copies.
     pub fn see(&mut self, at: Timestamp, interface: u32, packet: &Packet<'_>, whose: Whose) -> Sighting {
         let Some((hash, options)) = invariants(packet) else {
@@ -107,7 +126,7 @@ impl Duplicates {
                 at,
                 key: whose.key,
                 from_lesser: whose.from_lesser,
-                interface: point(interface, packet.interface),
+                interface: point(interface, packet.interface.unwrap_or_default()),
                 options,
                 ttl: packet.ttl,
                 is_identified: is_identified(packet),
@@ -129,7 +148,7 @@ impl Duplicates {
                 at,
                 key: whose.key,
                 from_lesser: whose.from_lesser,
-                interface: point(interface, plain.interface),
+                interface: point(interface, plain.interface.unwrap_or_default()),
                 options,
                 ttl: plain.ttl,
                 is_identified: plain.identification != 0,
@@ -172,11 +191,11 @@ fn high(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
-/// Where a packet was captured: as the input numbers interfaces, and as the capturing host does, since a capture on `any` is one
-/// interface of the input.
+/// Where a packet was captured: by which host, in which input, as the input numbers interfaces, and as the capturing host does, since a capture on
+/// `any` is one interface of the input.
 #[inline]
-fn point(interface: u32, of_host: Option<u32>) -> u32 {
-    interface.rotate_left(12) ^ of_host.unwrap_or_default()
+const fn point(interface: u32, of_host: u32) -> u32 {
+    interface & POINT | (interface << 16 ^ of_host) & !POINT
 }
 
 /// Of each packet of a set a part of its hash.
@@ -358,19 +377,36 @@ impl Seen {
             Some(hops) => hops <= HOPS,
             None => false,
         };
-        passed_on
-            && (self.is_identified || is_stamped)
-            && self.at.since(earlier.at).max(earlier.at.since(self.at)) <= window
+        passed_on && (self.is_identified || is_stamped) && self.apart(earlier) <= self.window(earlier, window)
+    }
+
+    /// How long after, or before, it was seen. Captures of several interfaces are not always in the order of time.
+    fn apart(&self, earlier: &Self) -> Duration {
+        // One of the two spans is zero.
+        self.at.since(earlier.at).max(earlier.at.since(self.at))
+    }
+
+    const fn is_of_host(&self, earlier: &Self) -> bool {
+        self.interface & HOST == earlier.interface & HOST
+    }
+
+    /// How far a copy may be from an earlier packet: on its way to another host it takes longer.
+    fn window(&self, earlier: &Self, window: Duration) -> Duration {
+        if self.is_of_host(earlier) { window } else { window.max(FAR) }
     }
 
     fn likeness(&self, earlier: &Self, window: Duration) -> Likeness {
-        // One of the two spans is zero. Captures of several interfaces are not always in the order of time.
-        let apart = self.at.since(earlier.at).max(earlier.at.since(self.at));
-        if apart > window || self.ttl.abs_diff(earlier.ttl) > HOPS {
+        let apart = self.apart(earlier);
+        let has_same_options = self.options == earlier.options;
+        let hops =
+            match self.is_of_host(earlier) || !(self.is_identified || has_same_options && self.options != NO_OPTIONS) {
+                true => HOPS,
+                false => FAR_HOPS,
+            };
+        if apart > self.window(earlier, window) || self.ttl.abs_diff(earlier.ttl) > hops {
             return Likeness::None;
         }
         let is_here = self.interface == earlier.interface && self.ttl == earlier.ttl;
-        let has_same_options = self.options == earlier.options;
         match (is_here, self.is_identified) {
             (true, true) => Likeness::Twice,
             (true, false) if apart >= TWICE_AT_ONCE || !has_same_options => Likeness::None,
@@ -388,6 +424,12 @@ const WAYS: usize = 4;
 /// Routers that a packet may pass between two points of one capture. A reset that somebody on the way forged is further
 /// away than that from the one that it anticipates.
 const HOPS: u8 = 4;
+/// Routers, and time, between two hosts that capture what they say to one another.
+const FAR_HOPS: u8 = 32;
+const FAR: Duration = Duration::from_secs(1);
+/// The part of a point that says which host captures there, and that and the input.
+const HOST: u32 = 0xf000_0000;
+const POINT: u32 = 0xfff0_0000;
 /// What shows every packet twice does so at once; no sender repeats itself so fast.
 const TWICE_AT_ONCE: Duration = Duration::from_micros(20);
 /// A doubled connection shows a certain copy with every segment that carries data.

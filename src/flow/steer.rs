@@ -381,10 +381,11 @@ pub(super) fn ends(packet: &Packet<'_>) -> Option<[End; 2]> {
     }
 }
 
-/// Where a frame was captured. Interfaces are numbered within an input; copies are told apart by where they were captured.
+/// Where a frame was captured: by which host, in which input, and on which of its interfaces.
 #[inline]
 fn point(captured: &Captured<'_>) -> u32 {
-    captured.interface | u32::from(captured.frame.input()) << 20
+    let [host, input] = [captured.frame.host(), captured.frame.input() as u8].map(u32::from);
+    host << 28 | input << 20 | captured.interface & 0xf_ffff
 }
 
 /// Whether octets begin like a request: of HTTP with a method that is in common use, or of FastCGI.

@@ -209,7 +209,7 @@ fn role(incident: &Incident, step: &Step, is_last: bool) -> String {
     let numbers = (1..).zip(&reasons).filter(|(_, reason)| proves(reason)).map(|(number, _): (usize, _)| number);
     let numbers = units::join(numbers, ", ");
     let role = if numbers.is_empty() { numbers } else { format!("why {numbers}") };
-    let spans = |attempt: &Attempt| (attempt.first.frame..=attempt.last.frame).contains(&step.moment.frame);
+    let spans = |attempt: &Attempt| (attempt.first..=attempt.last).contains(&step.moment);
     let mut of = (1..).zip(&incident.attempts).filter(|(_, attempt)| spans(attempt));
     match (of.next(), of.next()) {
         (Some((number, _)), None) if step.leg == Leg::Upstream && incident.attempts.len() > 1 => {

@@ -16,7 +16,7 @@ use crate::event::Endpoint;
 use crate::report::json::learned::{DifferenceRecord, HabitsRecord, IdleTimesRecord, LimitRecord, WarningRecord};
 use crate::report::record::{self, EpisodeRecord, IncidentRecord, Time, us};
 use crate::report::{
-    Coverage, Gateway, HalfClosed, Input, Latency, Quantiles, Report, Spread, Style, Totals, Upstream, escape,
+    Clock, Coverage, Gateway, HalfClosed, Input, Latency, Quantiles, Report, Spread, Style, Totals, Upstream, escape,
 };
 use crate::stats::RoundTrips;
 
@@ -112,6 +112,21 @@ struct InputRecord<'a> {
     first: Option<Time>,
     last: Option<Time>,
     ended: &'a str,
+    clock: Option<ClockRecord>,
+}
+
+/// An input's clock beside that of the first one.
+#[derive(Serialize)]
+struct ClockRecord {
+    ahead_us: Option<AheadRecord>,
+    shared_packets: u64,
+}
+
+/// How far it is ahead; behind where it is negative. Its times are given without that.
+#[derive(Serialize)]
+struct AheadRecord {
+    min: i64,
+    max: i64,
 }
 
 /// A server behind address translation.
@@ -215,6 +230,10 @@ fn input(input: &Input) -> InputRecord<'_> {
         first: input.first.map(Time),
         last: input.last.map(Time),
         ended: &input.ended,
+        clock: input.clock.map(|Clock { ahead, packets }| ClockRecord {
+            ahead_us: ahead.map(|(least, most)| AheadRecord { min: least / 1000, max: most / 1000 }),
+            shared_packets: packets,
+        }),
     }
 }
 

@@ -299,8 +299,9 @@ pub(super) const fn grade_paint(grade: Grade) -> Paint {
 /// `25,26>28`: what proves it, and the frame in which it reached the client.
 fn frames(incident: &Incident, style: &Style) -> String {
     let response = incident.downstream.as_ref().and_then(|leg| leg.response).map(|moment| moment.frame);
-    let mut proof: Vec<_> = incident.evidence.iter().map(|one| one.moment.frame).collect();
-    proof.sort_unstable();
+    let mut moments: Vec<_> = incident.evidence.iter().map(|one| one.moment).collect();
+    moments.sort_unstable();
+    let mut proof: Vec<_> = moments.iter().map(|moment| moment.frame).collect();
     proof.dedup();
     proof.retain(|frame| Some(*frame) != response);
     let more = if proof.len() > FRAMES { ",…" } else { "" };

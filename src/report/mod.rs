@@ -114,6 +114,18 @@ pub struct Input {
     pub last: Option<Timestamp>,
     /// `complete`, or how it ended before its end.
     pub ended: String,
+    /// How its clock compares with that of the inputs before; `None` where it was read with no other.
+    pub clock: Option<Clock>,
+}
+
+/// What was found of an input's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// How far it is ahead of the first input's, in nanoseconds, at least and at most; its times are corrected by that. `None`
+    /// where too few packets stand in both to tell.
+    pub ahead: Option<(i64, i64)>,
+    /// How many packets that is told from.
+    pub packets: u64,
 }
 
 /// What could be seen, and what could not.

@@ -1,9 +1,10 @@
 //! The report as text, for the person who was woken: what was looked at, what failed and why, what to do first.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use crate::report::style::Paint;
-use crate::report::{Report, Style, learned, lines, sections, units};
+use crate::report::{Clock, Report, Style, learned, lines, sections, units};
 
 pub use crate::report::lines::{amended_line, incident_head, incident_line};
 
@@ -78,6 +79,26 @@ pub(super) fn paragraph(label: &str, sentences: &[String], style: &Style, out: &
     Ok(())
 }
 
+/// What is to be said of an input's clock.
+fn clock(Clock { ahead, packets }: Clock) -> Option<String> {
+    let Some((least, most)) = ahead else {
+        return Some(
+            "no packet of it stands in the files before: whether their clocks agree cannot be told".to_owned(),
+        );
+    };
+    let told = |ahead: i64| {
+        let order = if ahead < 0 { "behind" } else { "ahead" };
+        format!("{} {order}", units::span(Duration::from_nanos(ahead.unsigned_abs())))
+    };
+    let by = match (told(least), told(most)) {
+        (least, most) if least == most => least,
+        (least, most) => format!("{least} to {most}"),
+    };
+    let of = units::count(packets, "packet");
+    let corrected = "its times are corrected by that";
+    (least != 0 || most != 0).then(|| format!("its clock is {by}, told from {of} that the files share; {corrected}"))
+}
+
 fn looked_at(report: &Report, style: &Style) -> Vec<String> {
     let mut said = Vec::new();
     let named = report.inputs.len().min(sections::ROWS);
@@ -102,6 +123,7 @@ fn looked_at(report: &Report, style: &Style) -> Vec<String> {
             input.name,
             units::count(input.packets, "packet")
         )));
+        said.extend(input.clock.and_then(clock).map(|said| format!("{mark}{said}")));
     }
     if report.inputs.len() > named {
         said.push(format!(

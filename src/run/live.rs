@@ -383,6 +383,7 @@ impl Watch<'_, '_> {
             first: self.first,
             last: self.last,
             ended: if *ended == Ended::Stopped { "complete".to_owned() } else { ended.to_string() },
+            clock: None,
         }];
         report.coverage.notes.extend(self.aim.note());
         report.focus = (!self.aim.expression.is_empty()).then_some(self.aim.expression);

@@ -175,16 +175,18 @@ proptest! {
             .collect();
         let mut source = Source::open(&names).unwrap();
         let mut merged: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
-        let mut turns = Vec::new();
+        let (mut turns, mut moments) = (Vec::new(), Vec::new());
         while let Some(frame) = source.next() {
             let index = usize::from(frame.frame.input());
             let stamps = merged.entry(index).or_default();
-            stamps.push(frame.at.as_nanos());
+            stamps.push(i64::from_le_bytes(frame.octets.try_into().unwrap()));
             prop_assert_eq!(frame.frame.number(), stamps.len() as u64);
-            prop_assert_eq!(frame.octets, frame.at.as_nanos().to_le_bytes());
-            turns.push((stamps.iter().copied().max().unwrap(), index));
+            let latest = stamps.iter().copied().max();
+            prop_assert_eq!(Some(frame.at.as_nanos()), if inputs.len() > 1 { latest } else { stamps.last().copied() });
+            turns.push((latest, index));
+            moments.push(frame.moment());
         }
-        prop_assert!(turns.is_sorted());
+        prop_assert!(turns.is_sorted() && moments.is_sorted());
         for (index, stamps) in inputs.iter().enumerate() {
             prop_assert_eq!(merged.get(&index).map_or(&[][..], Vec::as_slice), &stamps[..]);
         }

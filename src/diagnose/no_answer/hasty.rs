@@ -24,9 +24,9 @@ pub(in crate::diagnose) fn was_broken_off(attempt: &Attempt<'_>) -> bool {
 pub(in crate::diagnose) fn was_let_go_at_once(attempt: &Attempt<'_>) -> bool {
     let closed = attempt.gateway_close().map(|(closed, ..)| closed);
     let answered = attempt.given.filter(|given| given.status.is_some_and(|status| status >= 500));
-    let let_go = closed.into_iter().chain(answered.map(|given| given.at)).min_by_key(|moment| moment.frame);
+    let let_go = closed.into_iter().chain(answered.map(|given| given.at)).min();
     let_go.is_some_and(|let_go| {
-        let before = |moment: Moment| moment.frame < let_go.frame;
+        let before = |moment: Moment| moment < let_go;
         let heard = attempt.conversation.ended(Side::Server).is_some_and(before)
             || attempt.exchange.stream_reset().is_some_and(|(moment, _)| before(moment));
         attempt.exchange.key.number > 0

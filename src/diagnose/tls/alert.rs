@@ -67,7 +67,7 @@ impl Failing<'_> {
 fn is_reason(failing: &Failing<'_>, (moment, sent, _): &(Moment, SentAlert, AlertDescription)) -> bool {
     let [gateway, upstream] = failing.ends;
     let other = if sent.sender == Side::Server { gateway } else { upstream };
-    failing.in_time(*moment) && other.is_none_or(|other| moment.frame < other.frame)
+    failing.in_time(*moment) && other.is_none_or(|other| *moment < other)
 }
 
 /// Alerts that servers send for want of a certificate of the client, and for one that they do not take.

@@ -94,8 +94,8 @@ fn after_handshake(failing: &Failing<'_>) -> Option<Verdict> {
     let [Some((client, own)), Some((server, _))] = &handshake.done else { return None };
     let (close, closing, reset) = failing.gateway_left()?;
     let alert = handshake.alerted(Side::Client, own.end);
-    let done = if client.frame > server.frame { *client } else { *server };
-    if failing.may_have_asked(closing.at) || close.at.since(done.at) > AT_ONCE || close.frame < done.frame {
+    let done = if client > server { *client } else { *server };
+    if failing.may_have_asked(closing.at) || close.at.since(done.at) > AT_ONCE || close < done {
         return None;
     }
     let reason = if handshake.is_1_3() { None } else { visible(failing, close) };
@@ -162,7 +162,7 @@ fn client_certificate(failing: &Failing<'_>) -> Option<Verdict> {
         (None, Some((moment, _, reset))) => (moment, format!("{}, no alert", how(reset).to_uppercase())),
         (None, None) => return None,
     };
-    if moment.frame < none.frame || moment.at.since(none.at) > attempt.round_trip().0 * 2 + REFUSES {
+    if moment < none || moment.at.since(none.at) > attempt.round_trip().0 * 2 + REFUSES {
         return None;
     }
     let server = attempt.conversation.server;
@@ -174,11 +174,11 @@ fn client_certificate(failing: &Failing<'_>) -> Option<Verdict> {
     )
     .detail("missing");
     let mut verdict = seen::steps(failing, verdict, moment);
-    if attempt.exchange.request_start.is_some() && attempt.exchange.started.frame < moment.frame {
+    if attempt.exchange.request_start.is_some() && attempt.exchange.started < moment {
         verdict = verdict.proof(attempt.exchange.started, Actor::Gateway, "the request, behind its Finished");
     }
     verdict = verdict.proof(moment, Actor::Upstream, what);
-    if let Some((close, _, reset)) = closed.filter(|(close, ..)| close.frame > moment.frame) {
+    if let Some((close, _, reset)) = closed.filter(|(close, ..)| *close > moment) {
         verdict = verdict.proof(close, Actor::Upstream, how(reset).to_uppercase());
     }
     Some(

@@ -66,7 +66,7 @@ fn closed(failing: &Failing<'_>, moment: Moment, closing: &Closing, reset: bool)
     let grade = if whole && !plain { Grade::Proven } else { Grade::Consistent };
     let verdict = Verdict::new(cause, grade, format!("{said} {stage}, no alert"), summary).detail(how(reset));
     let mut verdict = seen::steps(failing, verdict, moment);
-    if let Some(acknowledged) = handshake.acknowledged.filter(|acknowledged| acknowledged.frame < moment.frame) {
+    if let Some(acknowledged) = handshake.acknowledged.filter(|acknowledged| *acknowledged < moment) {
         verdict = verdict.proof(acknowledged, Actor::Upstream, "acknowledges the ClientHello");
     }
     verdict = verdict
@@ -140,7 +140,7 @@ fn gave_up(failing: &Failing<'_>) -> Option<Verdict> {
     let plain = attempt.endpoint.clear && !attempt.endpoint.tls && chosen.is_none();
     // A gateway that waited too long says so to its client. One that closes on both may have ended for its own reasons.
     let visible = attempt.given.is_some_and(|given| given.status.is_some() || given.retried);
-    let acknowledged = handshake.acknowledged.filter(|acknowledged| acknowledged.frame < until.frame);
+    let acknowledged = handshake.acknowledged.filter(|acknowledged| *acknowledged < until);
     let known = acknowledged.is_some() || chosen.is_some();
     // And it closes on the upstream, of which by its acknowledgement it has nothing that was not seen.
     let left = failing.gateway_left().is_some_and(|(_, closing, _)| {
@@ -188,7 +188,7 @@ fn gave_up(failing: &Failing<'_>) -> Option<Verdict> {
 fn lost(failing: &Failing<'_>, until: Moment) -> Option<Verdict> {
     let attempt = failing.attempt;
     let (moment, octets) =
-        attempt.conversation.server_ahead.filter(|(moment, octets)| *octets > 1 && moment.frame < until.frame)?;
+        attempt.conversation.server_ahead.filter(|(moment, octets)| *octets > 1 && *moment < until)?;
     let server = attempt.conversation.server;
     let verdict = Verdict::new(
         Cause::ResponseLost,
@@ -215,7 +215,7 @@ fn unread(failing: &Failing<'_>, until: Moment, end: u64) -> Option<Verdict> {
     let of_hello = conversation
         .repeats
         .iter()
-        .filter(|repeat| repeat.sender == Side::Client && repeat.offset < end && repeat.moment.frame <= until.frame);
+        .filter(|repeat| repeat.sender == Side::Client && repeat.offset < end && repeat.moment <= until);
     let count = of_hello.clone().count();
     let first = of_hello.clone().next()?.moment;
     let server = conversation.server;

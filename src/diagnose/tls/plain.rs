@@ -56,7 +56,7 @@ pub(super) fn to_tls(attempt: &Attempt<'_>) -> Option<Verdict> {
     let alert = conversation.handshake.as_ref().filter(|_| began.is_none()).and_then(|handshake| handshake.fatal());
     let server = conversation.server;
     if let Some((moment, sent, description)) = alert {
-        let answers = moment.frame >= exchange.started.frame && sent.start == 0;
+        let answers = moment >= exchange.started && sent.start == 0;
         return answers.then(|| {
             Verdict::new(
                 Cause::PlaintextToTls,

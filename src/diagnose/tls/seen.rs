@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 /// The steps of the handshake before `end`, as evidence.
 pub(super) fn steps(failing: &Failing<'_>, mut verdict: Verdict, end: Moment) -> Verdict {
     for (moment, side, what) in rows(failing.handshake) {
-        if moment.frame <= end.frame {
+        if moment <= end {
             let from = if side == Side::Client { Actor::Gateway } else { Actor::Upstream };
             verdict = verdict.proof(moment, from, what);
         }
@@ -50,7 +50,7 @@ pub(in crate::diagnose) fn rows(handshake: &Handshake) -> Vec<(Moment, Side, Str
             rows.push((moment, side, String::from("Finished")));
         }
     }
-    rows.sort_by_key(|(moment, ..)| moment.frame);
+    rows.sort_by_key(|(moment, ..)| *moment);
     rows
 }
 

@@ -24,6 +24,8 @@ struct Ladder {
     /// Octets of a payload that are captured.
     snaplen: usize,
     frame: u64,
+    /// The host that captures the segments.
+    host: u8,
     limits: Limits,
     told: String,
     /// Whether segments that only carry on go the shorter way, and how many did.
@@ -40,6 +42,7 @@ impl Ladder {
             window: 1000,
             snaplen: usize::MAX,
             frame: 0,
+            host: 0,
             limits: Limits::default(),
             told: String::new(),
             may_carry_on: true,
@@ -78,7 +81,8 @@ impl Ladder {
                 payload: payload.get(..self.snaplen).unwrap_or(payload),
             };
             let told = &mut self.told;
-            let moment = moment(self.frame);
+            let Moment { at, frame } = moment(self.frame);
+            let moment = Moment { at, frame: frame.of_host(self.host) };
             let mut out = |output: Output<'_>| tell(told, &output);
             let connection = &mut self.connection;
             let carried = if self.may_carry_on { connection.carry_on(*side, &segment, 64, moment.at) } else { None };
@@ -225,3 +229,17 @@ mod carried;
 mod closing;
 mod opening;
 mod transfer;
+
+#[test]
+fn octets_that_another_host_shows_as_they_arrived_are_no_retransmission() {
+    let mut ladder = Ladder::opened();
+    ladder.steps(&[(C, "A", 1, 1, b"POST / HTTP/1.1")]);
+    ladder.host = 1;
+    ladder.steps(&[(C, "A", 1, 1, b"POST "), (C, "A", 6, 1, b"/ HTTP/1.1")]);
+    ladder.expect("C@0:POST / HTTP/1.1");
+    // What its own host did not show is taken from there, and what that one sends again is counted.
+    ladder.steps(&[(C, "A", 16, 1, b"\r\n")]);
+    ladder.host = 0;
+    ladder.steps(&[(C, "A", 16, 1, b"\r\n")]);
+    ladder.expect("C@15:\\r\\n again-C@15+2");
+}

@@ -107,6 +107,31 @@ fn a_packet_from_far_elsewhere_is_no_copy() {
 }
 
 #[test]
+fn a_packet_that_another_host_captures_may_have_been_long_on_the_way() {
+    let there = 1 << 28;
+    let far = Packet { ttl: 50, ..tcp() };
+    check(&[(0, 0, tcp(), false), (400_000, there, far.clone(), true), (1_500_000, there, far, false)]);
+    // Whose host does not say which packet it is may be another one.
+    let reset = Segment { flags: Flags(Flags::RST), length: 0, payload: &[], options: &[], ..segment() };
+    let far = Packet { ttl: 50, ..unidentified(Content::Tcp(reset)) };
+    check(&[(0, 0, unidentified(Content::Tcp(reset)), false), (400_000, there, far, false)]);
+}
+
+#[test]
+fn what_is_like_no_other_packet_has_an_identity_that_no_router_changes() {
+    let routed = Packet { ttl: 50, source: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)), ..tcp() };
+    assert!(identity(&tcp()).is_some());
+    assert_eq!(identity(&tcp()), identity(&routed));
+    assert_ne!(identity(&tcp()), identity(&Packet { identification: 78, ..tcp() }));
+    let bare = Segment { length: 0, payload: &[], ..segment() };
+    assert_eq!(identity(&packet(Content::Tcp(bare))), None);
+    let unmarked = Segment { options: &[], ..segment() };
+    assert_eq!(identity(&unidentified(Content::Tcp(unmarked))), None);
+    let syn = Segment { flags: Flags(Flags::SYN), options: &[], ..bare };
+    assert!(identity(&unidentified(Content::Tcp(syn))).is_some());
+}
+
+#[test]
 fn clocks_that_disagree_a_little_do_not_hide_a_copy() {
     check(&[(0, 0, tcp(), false), (-900, 1, tcp(), true)]);
     check(&[(0, 0, tcp(), false), (-9000, 1, tcp(), false)]);

@@ -87,6 +87,7 @@ pub(crate) fn report() -> Report {
             first: Some(at(-11_429_000)),
             last: Some(at(203_500_000)),
             ended: "complete".into(),
+            clock: None,
         }],
         focus: Some("port 8091".into()),
         coverage: Coverage { duplicates: 10, opaque_tls_connections: 3, ..Coverage::default() },

@@ -1,0 +1,90 @@
+//! Captures of several hosts, and of several interfaces of one, given together: what is found is what one capture of all shows.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod packets;
+mod story;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use netwatch502::analysis::Analysis;
+use netwatch502::capture::Source;
+use netwatch502::correlate::gateway::Gateways;
+use netwatch502::diagnose::Question;
+use netwatch502::limits::Limits;
+use netwatch502::report::Report;
+use netwatch502::wire::link::LinkType;
+use netwatch502::wire::packet::{self, Content};
+use packets::Packet;
+use tempfile::TempDir;
+
+/// What is found in files that are read together.
+fn read_together(files: &[String]) -> Report {
+    let mut source = Source::open(files).unwrap();
+    let limits = Limits::default().of_inputs(files.len() > 1);
+    let mut analysis = Analysis::new(&limits, Gateways::told(&[]), Question::default(), None);
+    while let Some(captured) = source.next() {
+        analysis.take(&captured);
+    }
+    Report { inputs: source.inputs(), ..analysis.finish() }
+}
+
+fn written(folder: &Path, name: &str, packets: &[Packet]) -> String {
+    let path = folder.join(name);
+    fs::write(&path, packets::pcapng(packets)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The packets of a story: all, those of no gateway's upstream leg, and those of one.
+fn legs(name: &str) -> [Vec<Packet>; 3] {
+    let all = story::packets(name);
+    let report = packets::analyse(&all, &Limits::default());
+    let upstreams: BTreeSet<SocketAddr> = report.upstreams.iter().map(|upstream| upstream.endpoint).collect();
+    let is_upstream = |packet: &Packet| {
+        let Ok(decoded) = packet::decode(LinkType(packet.link), &packet.octets, packet.length) else { return false };
+        let Content::Tcp(segment) = &decoded.content else { return false };
+        let has = |address: IpAddr, port| upstreams.contains(&SocketAddr::new(address, port));
+        has(decoded.source, segment.source_port) || has(decoded.destination, segment.destination_port)
+    };
+    let (behind, before) = all.iter().cloned().partition(is_upstream);
+    [all, before, behind]
+}
+
+fn later(packets: &[Packet], nanoseconds: i64) -> Vec<Packet> {
+    packets.iter().map(|packet| Packet { at_ns: packet.at_ns + nanoseconds, ..packet.clone() }).collect()
+}
+
+#[test]
+fn a_leg_in_a_file_of_its_own_is_the_same_leg() {
+    let folder = TempDir::new().unwrap();
+    for name in story::names() {
+        let [_, before, behind] = legs(&name);
+        let (before, behind) =
+            (written(folder.path(), "before.pcapng", &before), written(folder.path(), "behind.pcapng", &behind));
+        for files in [[before.clone(), behind.clone()], [behind, before]] {
+            assert_eq!(story::found(&read_together(&files)), story::expected(&name), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_clock_of_another_host_may_be_wrong() {
+    let folder = TempDir::new().unwrap();
+    // What a host translates it shows itself, a moment later than it came.
+    for name in story::names().iter().filter(|name| !name.starts_with("contained")) {
+        let [all, _, behind] = legs(name);
+        let gateway = written(folder.path(), "gateway.pcapng", &all);
+        for microseconds in [-5_000_000, -20_000, -3_000, -300, 300, 20_000, 700_000] {
+            let ahead = microseconds * 1000;
+            let upstream = written(folder.path(), "upstream.pcapng", &later(&behind, ahead));
+            let report = read_together(&[gateway.clone(), upstream]);
+            assert_eq!(story::found(&report), story::expected(name), "{name}, {microseconds} us");
+            let clock = report.inputs[1].clock.expect("both were read at once");
+            assert_eq!(clock.ahead, Some((ahead, ahead)), "{name}");
+            assert!(clock.packets > 2 && report.inputs[0].clock.is_none());
+        }
+    }
+}
