@@ -88,3 +88,22 @@ fn the_clock_of_another_host_may_be_wrong() {
         }
     }
 }
+
+#[test]
+fn the_rings_of_two_hosts_are_read_as_their_files() {
+    let folder = TempDir::new().unwrap();
+    let in_pieces = |name: &str, packets: &[Packet], pieces: usize| -> Vec<String> {
+        let parts = packets.chunks(packets.len().div_ceil(pieces).max(1)).enumerate();
+        parts.map(|(part, packets)| written(folder.path(), &format!("{name}-{part}.pcapng"), packets)).collect()
+    };
+    for name in ["nginx-deploy-wave", "nginx-path-outage", "haproxy-race-silent-close", "apache-fastcgi-killed"] {
+        let [all, _, behind] = legs(name);
+        let gateway = in_pieces("gateway", &all, 3);
+        let upstream = in_pieces("upstream", &later(&behind, -40_000_000), 2);
+        let report = read_together(&[gateway, upstream].concat());
+        assert_eq!(story::found(&report), story::expected(name), "{name}");
+        let ahead = report.inputs.iter().map(|input| input.clock.and_then(|clock| clock.ahead));
+        let corrected = ahead.flatten().filter(|ahead| *ahead == (-40_000_000, -40_000_000)).count();
+        assert!(corrected > 0, "{name}: {:?}", report.inputs);
+    }
+}

@@ -237,7 +237,7 @@ impl Source {
         if among.len() < 2 || is_begun && is_ahead {
             return false;
         }
-        let comparison = self.read_ahead(&among, if is_begun { AHEAD / 4 } else { AHEAD });
+        let (comparison, progress) = self.read_ahead(&among, if is_begun { AHEAD / 4 } else { AHEAD });
         let mut corrected: Vec<(usize, i64)> = Vec::new();
         for index in among {
             let others = corrected.iter().map(|(other, _)| *other).filter(|other| comparison.do_share(index, *other));
@@ -245,7 +245,15 @@ impl Source {
             let Some(input) = self.inputs.get_mut(index) else { continue };
             if !corrected.is_empty() {
                 input.shares_with(&hosts);
-                input.compared(comparison.apart(index, &corrected));
+                // The files of a ring follow on each other.
+                let of = |index: usize| progress.get(index).copied().unwrap_or_default();
+                let meets = |(other, _): &(usize, i64)| {
+                    of(*other).last.zip(of(index).first).is_some_and(|(last, first)| last > first + MEETS)
+                };
+                match comparison.apart(index, &corrected) {
+                    None if !corrected.iter().any(meets) => {}
+                    apart => input.compared(apart),
+                }
             }
             corrected.push((index, input.correction()));
             if !self.compared.contains(&index) {
@@ -260,7 +268,7 @@ impl Source {
     }
 
     /// Reads inputs ahead, until they share as many packets as are of use, or so many octets were read.
-    fn read_ahead(&mut self, among: &[usize], octets: usize) -> Comparison {
+    fn read_ahead(&mut self, among: &[usize], octets: usize) -> (Comparison, Vec<Progress>) {
         let mut comparison = Comparison::default();
         let mut progress = vec![Progress::default(); self.inputs.len()];
         let mut next: BinaryHeap<Reverse<(Timestamp, usize)>> = BinaryHeap::new();
@@ -274,9 +282,10 @@ impl Source {
             let Some(Ahead { octets, mark, .. }) = input.look(own.looked_at) else { break };
             left = left.saturating_sub(octets.max(LEAST));
             own.looked_at += 1;
+            (own.first, own.last) = (own.first.or(Some(at)), own.last.max(Some(at)));
             match input.look(own.looked_at) {
                 Some(ahead) => next.push(Reverse((ahead.at, index))),
-                None => own.ended = Some(at),
+                None => own.has_ended = true,
             }
             for holder in mark.into_iter().flat_map(|mark| comparison.note(index, mark)) {
                 if let Some(progress) = progress.get_mut(holder) {
@@ -285,11 +294,13 @@ impl Source {
             }
             let of = || among.iter().filter_map(|index| progress.get(*index));
             let is_told = of().all(|progress| progress.shared >= ENOUGH);
-            if is_told || of().filter(|progress| progress.ended.is_none_or(|ended| at <= ended + APART)).count() < 2 {
+            let goes_on =
+                |progress: &&Progress| !progress.has_ended || progress.last.is_some_and(|last| at <= last + APART);
+            if is_told || of().filter(goes_on).count() < 2 {
                 break;
             }
         }
-        comparison
+        (comparison, progress)
     }
 }
 
@@ -299,10 +310,15 @@ struct Progress {
     looked_at: usize,
     /// Packets that others hold too.
     shared: usize,
-    /// The stamp of its last packet, where there are no more.
-    ended: Option<Timestamp>,
+    /// The stamps of the first and of the last packet that was looked at.
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+    /// Whether there are no more.
+    has_ended: bool,
 }
 
+/// Who captures for so long at the same time as another one sees the same, if anything.
+const MEETS: Duration = Duration::from_secs(1);
 /// Clocks of hosts that are further apart are not compared where one has nothing more to say when the other begins.
 const APART: Duration = Duration::from_secs(10);
 /// A clock that nothing corrects goes wrong by some milliseconds in that time.

@@ -335,6 +335,7 @@ fn a_rotated_set_needs_one_open_file_at_a_time() {
         frames += 1;
     }
     assert_eq!((frames, source.complete()), (4000, true));
+    assert!(source.inputs().iter().all(|input| input.clock.is_none()), "one host has one clock");
 }
 
 #[test]

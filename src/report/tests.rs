@@ -9,7 +9,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::exchanges::{Layout, Writer};
-use super::{ExchangeRow, FORMATS, Report, Style, csv, escape, json, ladder, ndjson, text};
+use super::{Clock, ExchangeRow, FORMATS, Report, Style, csv, escape, json, ladder, ndjson, text};
 use crate::diagnose::incident::{Incident, Kind, Pairing};
 
 fn printed(write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> String {
@@ -55,6 +55,23 @@ fn with_several_inputs_a_frame_names_its_file() {
     let (report, style) = fixtures::two_files();
     assert_snapshot!(as_text(&report, &style));
     assert_snapshot!(as_ladder(&report, 0, &style));
+}
+
+#[test]
+fn what_was_found_of_a_clock_is_said() {
+    let said = |clock: Clock| {
+        let mut report = fixtures::report();
+        report.inputs[0].clock = Some(clock);
+        let printed = as_text(&report, &Style { width: 400, ..Style::default() });
+        printed.lines().find(|line| line.contains("clock")).map(|line| line.trim().to_owned())
+    };
+    let told = |ahead| said(Clock { ahead: Some(ahead), packets: 300 });
+    assert_eq!(told((0, 0)), None);
+    let rest = ", told from 300 packets that the files share; its times are corrected by that";
+    assert_eq!(told((20_000_000, 20_000_000)), Some(format!("its clock is 20ms ahead{rest}")));
+    assert_eq!(told((-1_500_000_000, 400_000)), Some(format!("its clock is 1.50s behind to 0.4ms ahead{rest}")));
+    let unknown = "no packet of it stands in the files before: whether their clocks agree cannot be told";
+    assert_eq!(said(Clock::default()).as_deref(), Some(unknown));
 }
 
 #[test]
