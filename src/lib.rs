@@ -83,6 +83,7 @@
 //! | `hdrhistogram` | `stats` | quantiles in constant memory |
 //! | `pcap` | `capture` | filter expressions, live capture |
 //! | `rustix` | `capture::live`, `privileges`, `run` | poll, eventfd, users and capabilities without `unsafe` |
+//! | `rustix`, `libc` | `capture::mapped` | parts of files in memory, and SIGBUS where such a part is gone |
 //! | `landlock` | `privileges` | confinement |
 //! | `flate2`, `zstd` | `capture` | compressed inputs, each unpacked in a thread of its own |
 //! | `prometheus` | `report::metrics` | the text exposition and its escaping |
@@ -110,6 +111,7 @@
 //! - **Push, not poll.** A stage is a function that appends to the caller's buffer. A test is a call and a comparison.
 //! - **Capture time is the only clock.** Expiry is last seen plus a limit, in the capture's time: ten hours read in a
 //!   minute expire as they would have done live. Where the clock steps back, the order of the frames stands.
+//!   Of several hosts each has its own: which frame was first, [`time::Moment`] says, by times that are corrected.
 //! - **Errors end at the wire.** Above it nothing returns `Result`: broken traffic is a fact, and often the answer.
 //! - **A gap is part of a stream.** Observers are told of it and start again at the next message that can be
 //!   recognised. Whether the network or the capture lost the octets is judged by what the receiver acknowledged.

@@ -71,8 +71,16 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("landlock", &["privileges.rs"]),
     (
         "rustix",
-        &["privileges.rs", "run/own.rs", "capture/live.rs", "capture/live/collector.rs", "capture/live/handle.rs"],
+        &[
+            "privileges.rs",
+            "run/own.rs",
+            "capture/live.rs",
+            "capture/live/collector.rs",
+            "capture/live/handle.rs",
+            "capture/mapped.rs",
+        ],
     ),
+    ("libc", &["capture/mapped.rs"]),
     ("socket2", &["capture/live/socket_filter.rs"]),
     ("prometheus", &["report/metrics.rs"]),
     ("tokio", &["serve.rs"]),

@@ -10,31 +10,35 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZero;
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use super::ahead::{Ahead, Chunks, HEADROOM, Readers};
 use super::beside::Beside;
+use super::buffer::Buffer;
+use super::mapped::{self, Mapped};
 
 /// A window over a stream. Memory: [`READ_BYTES`], or what is read ahead; more only while an item that is larger arrives, and
 /// as long as others keep buffers.
 pub(super) struct Window {
     stream: Stream,
     readers: Readers,
-    buffer: Arc<Vec<u8>>,
+    buffer: Arc<Buffer>,
     /// Buffers that are read, but were kept by others when they were last looked at.
-    kept: Vec<Arc<Vec<u8>>>,
+    kept: Vec<Arc<Buffer>>,
     filled: Range<usize>,
     /// Octets that are to be stepped over before the window begins.
     behind: usize,
     /// Octets that came out of the stream.
     received: u64,
     end: Option<io::Result<()>>,
-    /// The file that the stream reads, where it is one as it stands, and what counts its octets.
+    /// The file that the stream reads, where it is one as it stands and may yet be mapped, and what counts its octets.
     file: Option<(File, Arc<AtomicU64>)>,
-    /// Whether packets were large so far.
-    is_large: bool,
+    /// Octets of a packet so far, on average.
+    packet: u64,
+    /// Whether it was chosen if another thread is to read.
+    has_chosen: bool,
 }
 
 /// Where octets come from.
@@ -43,6 +47,8 @@ enum Stream {
     AtHand(Box<dyn Read + Send>),
     /// Another thread reads them, or a part of them.
     Chunks(Box<dyn Chunks>),
+    /// They are mapped, part by part.
+    Mapped(File, Arc<AtomicU64>),
 }
 
 impl Window {
@@ -52,14 +58,15 @@ impl Window {
         Self {
             stream: Stream::AtHand(stream),
             readers,
-            buffer: Arc::new(vec![0; FIRST_READ_BYTES]),
+            buffer: Arc::new(vec![0; FIRST_READ_BYTES].into()),
             kept: Vec::new(),
             filled: 0..0,
             behind: 0,
             received: 0,
             end: None,
             file: None,
-            is_large: false,
+            packet: 0,
+            has_chosen: false,
         }
     }
 
@@ -70,7 +77,7 @@ impl Window {
 
     /// So large were packets on average so far.
     pub(super) const fn expect(&mut self, octets: u64) {
-        self.is_large = octets >= LARGE;
+        self.packet = octets;
     }
 
     /// The stream takes work to read: it is read ahead from its beginning.
@@ -100,7 +107,7 @@ impl Window {
 
     /// The buffer of which [`Self::keep`] marks a part. Who has it keeps it from being read into.
     #[inline]
-    pub(super) const fn buffer(&self) -> &Arc<Vec<u8>> {
+    pub(super) const fn buffer(&self) -> &Arc<Buffer> {
         &self.buffer
     }
 
@@ -122,6 +129,11 @@ impl Window {
     /// Why the stream ended before its end, where it did.
     pub(super) fn failure(&self) -> Option<&io::Error> {
         self.end.as_ref().and_then(|end| end.as_ref().err())
+    }
+
+    /// Whether octets at hand were gone when they were looked at, and are zeros instead.
+    pub(super) fn is_broken(&self) -> bool {
+        self.buffer.is_broken()
     }
 
     /// Steps forward, perhaps beyond what is at hand.
@@ -163,24 +175,19 @@ impl Window {
 
     /// Puts the next octets behind those at hand, and tells how many they are.
     fn read(&mut self) -> io::Result<usize> {
-        if self.received > 0 && self.buffer.len() == FIRST_READ_BYTES && processors() > 2 {
-            self.read_ahead();
-        }
-        if self.is_large && !self.readers.is_crowded() {
-            self.read_beside();
-        }
+        self.choose();
         let left = self.filled.len();
         match &mut self.stream {
             Stream::AtHand(stream) => {
                 if Arc::get_mut(&mut self.buffer).is_none() {
                     change(&mut self.buffer, &mut self.filled, &mut self.kept);
                 }
-                let buffer = Arc::make_mut(&mut self.buffer);
+                let buffer = Buffer::own(&mut self.buffer);
                 make_room(buffer, &mut self.filled, self.received > 0);
                 stream.read(buffer.get_mut(self.filled.end..).unwrap_or_default())
             }
             Stream::Chunks(chunks) => {
-                let Some(mut chunk) = chunks.next(self.is_large)? else { return Ok(0) };
+                let Some(mut chunk) = chunks.next(self.packet >= LARGE)? else { return Ok(0) };
                 let octets = chunk.end - HEADROOM;
                 if left <= HEADROOM {
                     let begin = HEADROOM - left;
@@ -189,15 +196,15 @@ impl Window {
                         room.copy_from_slice(at_hand);
                     }
                     self.filled = begin..HEADROOM;
-                    self.kept.push(std::mem::replace(&mut self.buffer, Arc::new(chunk.buffer)));
+                    self.kept.push(std::mem::replace(&mut self.buffer, Arc::new(chunk.buffer.into())));
                     for buffer in std::mem::take(&mut self.kept) {
                         match Arc::try_unwrap(buffer) {
-                            Ok(buffer) => chunks.give_back(buffer),
+                            Ok(buffer) => buffer.into_read().into_iter().for_each(|buffer| chunks.give_back(buffer)),
                             Err(kept) => self.kept.push(kept),
                         }
                     }
                 } else {
-                    let buffer = Arc::make_mut(&mut self.buffer);
+                    let buffer = Buffer::own(&mut self.buffer);
                     buffer.truncate(self.filled.end);
                     buffer.drain(..self.filled.start);
                     self.filled = 0..left;
@@ -206,35 +213,83 @@ impl Window {
                 }
                 Ok(octets)
             }
+            Stream::Mapped(file, counted) => {
+                if self.buffer.is_broken() {
+                    return Err(io::Error::other(GONE));
+                }
+                let Some((part, at)) = part(file, self.received - left as u64, left)? else { return Ok(0) };
+                let octets = part.len() - at - left;
+                counted.fetch_add(octets as u64, Ordering::Relaxed);
+                self.filled = at..at + left;
+                self.buffer = Arc::new(part.into());
+                Ok(octets)
+            }
+        }
+    }
+
+    /// From now on the file is mapped, where that is possible. It is tried once.
+    fn read_mapped(&mut self) {
+        if let Some((file, counted)) = self.file.take()
+            && let Ok(Some(_)) = part(&file, self.received, 0)
+        {
+            self.stream = Stream::Mapped(file, counted);
+        }
+    }
+
+    /// Chooses how it is read from now on, by what was found of it so far.
+    fn choose(&mut self) {
+        // What is mapped need not be read by anybody; of a file that is seen after some time.
+        let has_begun = self.received >= if self.file.is_some() { SETTLED } else { 1 };
+        if has_begun && !self.has_chosen && processors() > 2 {
+            self.read_ahead();
+        }
+        if self.packet >= HUGE {
+            self.read_mapped();
+        }
+        if self.packet >= LARGE && !self.has_chosen && !self.readers.is_crowded() {
+            self.read_beside();
         }
     }
 
     /// From now on a thread reads.
     fn read_ahead(&mut self) {
+        self.has_chosen = true;
         if let Stream::AtHand(stream) = &mut self.stream {
             let stream = std::mem::replace(stream, Box::new(io::empty()));
             let begun = Ahead::begin(stream, &self.readers);
             self.stream = begun.map_or_else(Stream::AtHand, |ahead| Stream::Chunks(Box::new(ahead)));
+            self.file = None;
         }
     }
 
     /// From now on another thread reads every second chunk, where that is of use. It is asked for once.
     fn read_beside(&mut self) {
-        if let (Some((file, counted)), Stream::AtHand(_)) = (self.file.take(), &self.stream)
+        self.has_chosen = true;
+        if let (Some((file, counted)), Stream::AtHand(_)) = (&self.file, &self.stream)
             && processors() == 2
-            && let Some(beside) = Beside::begin(file, self.received, counted, &self.readers)
+            && let Ok(file) = file.try_clone()
+            && let Some(beside) = Beside::begin(file, self.received, Arc::clone(counted), &self.readers)
         {
             self.stream = Stream::Chunks(Box::new(beside));
         }
     }
 }
 
+/// The part of a file in which so many octets stand that are known, and more, where there are more; and at which place of it.
+fn part(file: &File, from: u64, known: usize) -> io::Result<Option<(Mapped, usize)>> {
+    let at = (from % mapped::page() as u64) as usize;
+    let begin = from - at as u64;
+    let most = PART_BYTES.max(2 * (at + known)) as u64;
+    let octets = file.metadata()?.len().saturating_sub(begin).min(most) as usize;
+    if octets <= at + known { Ok(None) } else { Ok(Some((Mapped::new(file, begin, octets)?, at))) }
+}
+
 /// Goes on in another buffer, since others keep this one: in one that they have let go of, where there is one.
-fn change(buffer: &mut Arc<Vec<u8>>, filled: &mut Range<usize>, kept: &mut Vec<Arc<Vec<u8>>>) {
+fn change(buffer: &mut Arc<Buffer>, filled: &mut Range<usize>, kept: &mut Vec<Arc<Buffer>>) {
     let free = kept.iter_mut().position(|kept| Arc::get_mut(kept).is_some());
     let mut next = free.map(|at| kept.swap_remove(at)).unwrap_or_default();
     let at_hand = buffer.get(filled.clone()).unwrap_or_default();
-    let room = Arc::make_mut(&mut next);
+    let room = Buffer::own(&mut next);
     room.resize(READ_BYTES.max(at_hand.len()), 0);
     room.shrink_to_fit();
     if let Some(begin) = room.get_mut(..at_hand.len()) {
@@ -261,7 +316,8 @@ fn make_room(buffer: &mut Vec<u8>, filled: &mut Range<usize>, has_begun: bool) {
 /// With more than two, a thread that reads has one to itself. With two, who takes frames apart has one and who judges the other;
 /// and octets that another processor copied are slower to get at than to copy, where they are looked at.
 fn processors() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get)
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, NonZero::get))
 }
 
 /// Octets read at once: larger buffers fall out of the second-level cache, smaller ones cost system calls.
@@ -270,3 +326,12 @@ const READ_BYTES: usize = 256 << 10;
 const FIRST_READ_BYTES: usize = 4 << 10;
 /// Packets of which so many octets or more are captured are mostly copied, and hardly looked at.
 const LARGE: u64 = 1000;
+/// Of those of so many, whole pages are not looked at: to map the others takes less time than to copy all.
+const HUGE: u64 = 4096;
+/// Octets after which packets are as they mostly are.
+const SETTLED: u64 = 16 << 20;
+/// Octets that are mapped at once.
+const PART_BYTES: usize = 8 << 20;
+/// Why a file ends where octets of it are zeros now.
+pub(super) const GONE: &str =
+    "octets of it were gone when they were looked at: it was cut short meanwhile, or its disk fails";

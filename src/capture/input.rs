@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ahead::Readers;
 use super::content::{Content, DESCRIBED, described};
-use super::file::Window;
+use super::file::{GONE, Window};
 use super::stretch::{self, Located, Packets, Stretch, Taken};
 use super::{decompress, link_name};
 use crate::report;
@@ -377,6 +377,9 @@ impl Input {
     #[cold]
     fn corrupt(&self, rule: &dyn std::error::Error) -> End {
         let place = self.place(self.window.position());
+        if self.window.is_broken() {
+            return End::Early(format!("{GONE}, after packet {}, {place}", self.packets));
+        }
         End::Early(format!("corrupt after packet {}, {place}: {rule}", self.packets))
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::ahead::Readers;
+use super::buffer::Buffer;
 use super::clocks::{Apart, Mark};
 use super::input::{Input, Refused};
 use super::names::Named;
@@ -56,7 +57,7 @@ pub(super) struct Summary {
 
 /// A packet that was read before its turn.
 struct Kept {
-    buffer: Arc<Vec<u8>>,
+    buffer: Arc<Buffer>,
     octets: Range<usize>,
     number: u64,
     at: Timestamp,

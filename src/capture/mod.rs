@@ -14,6 +14,7 @@
 
 mod ahead;
 mod beside;
+mod buffer;
 mod clocks;
 mod content;
 mod decompress;
@@ -25,12 +26,14 @@ pub mod keep;
 pub mod keylog;
 mod link_names;
 pub mod live;
+mod mapped;
 mod merge;
 mod merged;
 mod names;
 pub mod reach;
 mod stretch;
 
+pub use buffer::Buffer;
 pub use error::Error;
 pub use link_names::link_name;
 pub use merge::Source;

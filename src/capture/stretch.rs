@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::buffer::Buffer;
 use crate::event::Frame;
 use crate::flow::steer::Captured;
 use crate::time::Timestamp;
@@ -16,7 +17,7 @@ pub struct Stretch<'a> {
     /// The host that captured it, as [`Frame::host`] numbers them.
     pub(super) host: u8,
     /// The buffer that all of them stand in.
-    pub(super) buffer: &'a Arc<Vec<u8>>,
+    pub(super) buffer: &'a Arc<Buffer>,
     pub(super) packets: Packets<'a>,
     pub(super) current: Current<'a>,
     /// The octets behind the packet at hand.
@@ -110,7 +111,7 @@ impl<'a> Stretch<'a> {
     /// Where its octets are kept, for who wants to keep them longer without copying them: a buffer, and which part of it they are.
     #[inline]
     #[must_use]
-    pub fn kept(&self) -> (&'a Arc<Vec<u8>>, Range<usize>) {
+    pub fn kept(&self) -> (&'a Arc<Buffer>, Range<usize>) {
         let Current { octets, left, .. } = self.current;
         let from = self.end - left;
         (self.buffer, from..from + octets.len())

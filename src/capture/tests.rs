@@ -338,6 +338,51 @@ fn a_rotated_set_needs_one_open_file_at_a_time() {
     assert!(source.inputs().iter().all(|input| input.clock.is_none()), "one host has one clock");
 }
 
+/// Packets so large that a file of them is mapped once it has begun.
+fn huge_packets() -> Vec<build::Packet> {
+    (0..2000_usize).map(|number| (T + number as i64, (0..9000).map(|at| (at ^ number) as u8 | 1).collect())).collect()
+}
+
+#[test]
+fn a_file_of_large_packets_is_read_as_any_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let packets = huge_packets();
+    for file in [pcap(Little, 1, &packets), build::pcapng_pieces(Little, 1, &packets).concat()] {
+        for length in [file.len(), file.len() - 4000] {
+            let name = write(directory.path(), "huge", &file[..length]);
+            let mut source = Source::open(&[name]).unwrap();
+            let mut number = 0;
+            while let Some(frame) = source.next() {
+                let (at, octets) = &packets[number];
+                assert!(frame.at.as_nanos() == *at && frame.octets == octets);
+                number += 1;
+            }
+            assert_eq!((number, source.complete()), if length == file.len() { (2000, true) } else { (1999, false) });
+            assert_eq!(source.progress(), (length as u64, Some(length as u64)));
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_short_while_it_is_read_ends_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = write(directory.path(), "huge", &pcap(Little, 1, &huge_packets()));
+    let mut source = Source::open(std::slice::from_ref(&name)).unwrap();
+    for _ in 0..400 {
+        assert!(source.next().is_some());
+    }
+    let left = 5_000_000;
+    fs::OpenOptions::new().write(true).open(name).unwrap().set_len(left).unwrap();
+    let mut packets = 400;
+    while source.next().is_some() {
+        packets += 1;
+    }
+    let ended = &source.inputs()[0].ended;
+    assert!(ended.starts_with("octets of it were gone when they were looked at"), "{ended}");
+    // The packet in which it was cut is given: its header was there.
+    assert!((left / 9016..=left / 9016 + 1).contains(&packets), "{packets}: {ended}");
+}
+
 #[test]
 fn drops_of_all_inputs_are_summed() {
     let directory = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use crate::analysis::{Above, Analysis, Joined, Learner, Part, Passed};
-use crate::capture::Stretch;
+use crate::capture::{Buffer, Stretch};
 use crate::event::{Endpoint, Moment};
 use crate::flow::defrag::Reassembled;
 use crate::flow::steer::{Beyond, Captured, Held, Sent, Steer};
@@ -61,7 +61,7 @@ struct Batch {
     secrets: Option<(Arc<[Entry]>, Option<Moment>)>,
     items: Vec<Item>,
     /// What the frames stand in.
-    buffers: Vec<Arc<Vec<u8>>>,
+    buffers: Vec<Arc<Buffer>>,
     /// The capture ended; the moment of its last frame.
     end: Option<Moment>,
 }
@@ -374,6 +374,6 @@ const MOST_FRAMES: usize = 1024;
 const MOST_BUFFERS: usize = 12;
 /// What each of the others gets, and what the own one.
 const OTHERS_SHARE: usize = 8;
-const OWN_SHARE: usize = 1;
+const OWN_SHARE: usize = 4;
 /// Batches that may wait, for each shard.
 const MOST_BATCHES: usize = 4;
