@@ -228,7 +228,7 @@ fn seen(snapshot: &Snapshot) -> Vec<MetricFamily> {
     let received = received.map(|(name, interface)| counter(&[("interface", name)], interface.received as f64));
     families.push(family(
         "netwatch502_received_packets_total",
-        "Packets that the kernel received for the capture, on loopback each of them twice.",
+        "Packets that the kernel received for the capture.",
         MetricType::COUNTER,
         received.collect(),
     ));

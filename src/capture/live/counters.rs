@@ -2,12 +2,13 @@
 
 /// Counters of one interface since it was opened.
 ///
-/// **On loopback libpcap counts every packet twice**: the kernel shows it on its way out and on its way in, and counts
-/// both; libpcap leaves the first out after that. This holds for `lo`, and for that part of `any` which is loopback.
+/// **On loopback libpcap may count every packet twice**: the kernel shows it on its way out and on its way in, and counts
+/// both; libpcap leaves the first out after that. This holds for `lo`, and for that part of `any` which is loopback, until
+/// a filter is attached that leaves it out before, and where the kernel cannot run the filter.
 /// `received` and `dropped` are the kernel's numbers as they are; [`lost`](Self::lost) corrects for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Packets that passed the filter, with those that were dropped; twice for those on loopback.
+    /// Packets that passed the filter, with those that were dropped; those on loopback perhaps twice.
     pub received: u64,
     /// Of these, packets for which the ring had no room; either of the two copies on loopback, or both.
     pub dropped: u64,

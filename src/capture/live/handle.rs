@@ -60,6 +60,8 @@ impl Handle {
                 cause,
             })?;
         }
+        // What passes on loopback comes twice otherwise, which costs time alone.
+        let _ = handle.refilter(options.filter.as_deref().unwrap_or_default());
         Ok(handle)
     }
 

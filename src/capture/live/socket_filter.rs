@@ -11,7 +11,8 @@ use socket2::{SockFilter, SockRef};
 
 use crate::wire::link::LinkType;
 
-/// Attaches `program`, which is for frames of `link` as libpcap hands them over, to a packet socket. `Ok(false)` where the
+/// Attaches `program`, which is for frames of `link` as libpcap hands them over, to a packet socket. What passes on loopback it judges
+/// once. `Ok(false)` where the
 /// kernel cannot run it, because it asks for what only libpcap's header of a frame holds.
 ///
 /// # Errors
@@ -23,7 +24,8 @@ pub(super) fn attach(socket: &impl AsFd, link: LinkType, program: &BpfProgram) -
     else {
         return Ok(false);
     };
-    let filter: Vec<_> = filter.iter().map(|one| SockFilter::new(one.code, one.jt, one.jf, one.k)).collect();
+    let filter = LOOPBACK_ONCE.iter().chain(&filter);
+    let filter: Vec<_> = filter.map(|one| SockFilter::new(one.code, one.jt, one.jf, one.k)).collect();
     SockRef::from(socket).attach_filter(&filter)?;
     Ok(true)
 }
@@ -68,6 +70,23 @@ fn kernels(link: LinkType, instruction: Instruction) -> Option<Instruction> {
     Some(Instruction { k, ..instruction })
 }
 
+/// Before any filter: the kernel shows what passes on loopback on its way out and on its way in. libpcap leaves the first copy out
+/// as well, once it has taken room in the ring, and time to be put there.
+const LOOPBACK_ONCE: [Instruction; 5] = [
+    Instruction { code: LOAD, jt: 0, jf: 0, k: PACKET_TYPE },
+    Instruction { code: IS_EQUAL, jt: 0, jf: 3, k: OUTGOING },
+    Instruction { code: LOAD, jt: 0, jf: 0, k: HARDWARE_TYPE },
+    Instruction { code: IS_EQUAL, jt: 0, jf: 1, k: LOOPBACK },
+    Instruction { code: RETURN, jt: 0, jf: 0, k: 0 },
+];
+const LOAD: u16 = LD | ABS;
+/// `BPF_JMP`, `BPF_JEQ` with a constant, and `BPF_RET` of one.
+const IS_EQUAL: u16 = 0x15;
+const RETURN: u16 = 0x06;
+/// `PACKET_OUTGOING` (`linux/if_packet.h`), and `ARPHRD_LOOPBACK` (`linux/if_arp.h`).
+const OUTGOING: u32 = 4;
+const LOOPBACK: u32 = 772;
+
 /// The parts of an instruction's code (`linux/bpf_common.h`).
 const CLASS: u16 = 0x07;
 const LD: u16 = 0x00;
@@ -84,6 +103,7 @@ const AT_ANCILLARY: u32 = 0xffff_f000;
 const PROTOCOL: u32 = AT_ANCILLARY;
 const PACKET_TYPE: u32 = AT_ANCILLARY + 4;
 const INTERFACE_INDEX: u32 = AT_ANCILLARY + 8;
+const HARDWARE_TYPE: u32 = AT_ANCILLARY + 28;
 
 #[cfg(test)]
 mod tests {
