@@ -107,3 +107,23 @@ fn the_rings_of_two_hosts_are_read_as_their_files() {
         assert!(corrected > 0, "{name}: {:?}", report.inputs);
     }
 }
+
+#[test]
+fn a_pipe_is_read_ahead_as_a_file_is() {
+    let folder = TempDir::new().unwrap();
+    let [all, _, behind] = legs("nginx-deploy-wave");
+    let gateway = written(folder.path(), "gateway.pcapng", &all);
+    let upstream = packets::gzip(&packets::pcapng(&later(&behind, 2_000_000_000)));
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_netwatch502"));
+    let run = command.args(["-r", &gateway, "-r", "-", "--json"]).write_stdin(upstream).output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(report["inputs"][1]["clock"]["ahead_us"]["min"], 2_000_000, "{}", report["inputs"]);
+    let causes = |incidents: &[serde_json::Value]| -> Vec<String> {
+        incidents.iter().map(|incident| incident["cause"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut found = causes(report["incidents"].as_array().unwrap());
+    found.sort();
+    let mut expected: Vec<String> = story::expected("nginx-deploy-wave").into_iter().map(|one| one.cause).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+}

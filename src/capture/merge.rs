@@ -66,7 +66,7 @@ impl Source {
             }
             inputs.push(input);
         }
-        let (secrets, compared, compare_at) = (Vec::new(), Vec::new(), Timestamp::from_nanos(i64::MAX));
+        let (secrets, compared, compare_at) = (Vec::new(), Vec::new(), Timestamp::from_nanos(i64::MIN));
         Ok(Self { inputs, readers, turns, last: None, current: None, secrets, compared, compare_at })
     }
 
@@ -226,12 +226,12 @@ impl Source {
                 first.is_some_and(|first| first <= at + APART)
             })
             .collect();
-        for other in soon {
+        for other in soon.into_iter().take(MOST_SOON) {
             self.wake(other);
         }
         let mut among: Vec<usize> = self.compared.clone();
         among.extend((0..self.inputs.len()).filter(|index| !self.compared.contains(index)));
-        among.retain(|index| self.inputs.get(*index).is_some_and(|input| input.is_at_hand() && input.size().is_some()));
+        among.retain(|index| self.inputs.get(*index).is_some_and(Merged::is_at_hand));
         let is_ahead = among.iter().any(|index| self.inputs.get(*index).is_some_and(Merged::is_ahead));
         let is_begun = self.compared.contains(&index);
         if among.len() < 2 || is_begun && is_ahead {
@@ -321,6 +321,8 @@ struct Progress {
 const MEETS: Duration = Duration::from_secs(1);
 /// Clocks of hosts that are further apart are not compared where one has nothing more to say when the other begins.
 const APART: Duration = Duration::from_secs(10);
+/// Inputs that are opened before their turn.
+const MOST_SOON: usize = 16;
 /// A clock that nothing corrects goes wrong by some milliseconds in that time.
 const COMPARED_EVERY: Duration = Duration::from_secs(60);
 /// Octets that are read ahead at most while clocks are compared for the first time.

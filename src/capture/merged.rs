@@ -178,10 +178,8 @@ impl Merged {
         }
     }
 
-    /// The packet that stands `behind` so many others from that at hand on, read before its turn. `None` where there is none, or
-    /// the input is no file: who writes into a pipe may take his time.
+    /// The packet that stands `behind` so many others from that at hand on, read before its turn. `None` where there is none.
     pub(super) fn look(&mut self, behind: usize) -> Option<Ahead> {
-        self.size?;
         if self.at_hand.is_none() {
             self.at_hand = self.keep();
         }
