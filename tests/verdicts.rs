@@ -306,8 +306,14 @@ fn a_gateway_that_was_slow_to_begin_tried_again_all_the_same() {
 
 /// What a capture at `host` holds, on Linux's cooked link: each packet says whether it came in or went out.
 fn seen_at(host: [u8; 4], packets: &[Packet]) -> Vec<Packet> {
+    seen_where(|from, _| from == host, packets)
+}
+
+/// What a capture holds that says of each packet, by the addresses from and to which it goes, whether it came in or went out.
+fn seen_where(goes_out: impl Fn([u8; 4], [u8; 4]) -> bool, packets: &[Packet]) -> Vec<Packet> {
+    let address = |packet: &Packet, at: usize| packet.octets.get(at..at + 4).unwrap().try_into().unwrap();
     let cooked = |packet: &Packet| {
-        let outgoing = packet.octets.get(26..30).unwrap() == host;
+        let outgoing = goes_out(address(packet, 26), address(packet, 30));
         let mut octets = vec![0, if outgoing { 4 } else { 0 }, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0, 8, 0];
         octets.extend(packet.octets.get(14..).unwrap());
         Packet { link: 113, length: octets.len() as u32, octets, ..packet.clone() }
@@ -322,6 +328,25 @@ fn one_leg(host: [u8; 4], response: &str, request: &str) -> Incident {
     talk.answer(&mut scene, response);
     scene.packets = seen_at(host, &scene.packets);
     scene.incident()
+}
+
+#[test]
+fn a_gateway_that_keeps_its_clients_addresses_asks_from_them() {
+    let clients: [[u8; 4]; 3] = [CLIENT, [10, 50, 1, 3], [10, 50, 1, 4]];
+    let mut scene = Scene::default();
+    for client in clients {
+        let mut down = scene.connect((client, 40_000), FRONT);
+        down.ask(&mut scene, &get("/app/1"));
+        scene.refuse((client, 50_000), APP);
+        down.answer(&mut scene, NGINX_502);
+    }
+    // What is its own is sent out; so is what goes to the upstream.
+    scene.packets = seen_where(|from, to| from == FRONT.0 || to == APP.0, &scene.packets);
+    let incidents = scene.incidents();
+    let found: Vec<_> = incidents.iter().map(|incident| (incident.cause, incident.attempts.len())).collect();
+    assert_eq!(found, [(Cause::ConnectRefused, 1); 3]);
+    let clients_of = |incident: &Incident| incident.downstream.as_ref().unwrap().client.ip();
+    assert!(incidents.iter().all(|incident| incident.attempts[0].gateway.ip() == clients_of(incident)));
 }
 
 #[test]

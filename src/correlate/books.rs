@@ -139,8 +139,10 @@ impl Books {
         if known.is_none() {
             conversation.highest = conversation.highest.max(key.number);
             self.exchanges += 1;
+            let client = conversation.client.ip();
+            let disguised = if conversation.is_disguised() { gateways.disguised(client) } else { None };
             conversation.hosts = Hosts {
-                client: gateways.enter(conversation.client.ip(), conversation.hosts.client),
+                client: gateways.enter(disguised.unwrap_or(client), conversation.hosts.client),
                 server: gateways.enter(conversation.server.ip(), conversation.hosts.server),
             };
             let mut exchange = Exchange::new(key, conversation, moment);

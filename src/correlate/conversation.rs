@@ -15,6 +15,7 @@ use crate::correlate::handshake::Handshake;
 use crate::correlate::index::Spot;
 pub use crate::correlate::missing::{Hole, Repeat};
 pub use crate::correlate::places::Place;
+use crate::correlate::traits::Traits;
 use crate::event::{
     Closing, ConnectionId, Defect, Ending, Endpoint, FastCgiEnd, FirstSeen, GapJudged, Moment, Opaque, Opened, Request,
     Response, Side, StreamReset, Veiled, What,
@@ -47,8 +48,8 @@ pub struct Conversation {
     pub first_seen: FirstSeen,
     /// When.
     pub opened: Moment,
-    /// Whether a packet matched the focus.
-    pub focused: bool,
+    /// What it is or is not.
+    pub traits: Traits,
     /// First SYN-ACK, and the round trip to it.
     pub syn_ack: Option<(Moment, Option<Span>)>,
     /// When the handshake was complete.
@@ -188,7 +189,7 @@ impl Conversation {
             hosts: Hosts::default(),
             first_seen: opened.first,
             opened: moment,
-            focused: false,
+            traits: Traits::default(),
             syn_ack: None,
             established: None,
             opaque: None,
@@ -224,7 +225,7 @@ impl Conversation {
                 }
             }
             What::Established { .. } => self.established = Some(moment),
-            What::Focused => self.focused = true,
+            What::Focused => self.traits.add(Traits::FOCUSED),
             What::Opaque(opaque) if self.multiplexed.is_none() => self.opaque = Some(*opaque),
             What::Opaque(_) | What::GoAway(_) => self.disturb(moment, what),
             What::Multiplexed => {

@@ -41,7 +41,7 @@ pub struct Gateways {
     told: bool,
 }
 
-/// What is known of an address. 44 octets.
+/// What is known of an address. 52 octets.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     address: IpAddr,
@@ -49,6 +49,8 @@ struct Known {
     root: Option<Host>,
     /// By whose number a gateway's several addresses are found.
     group: Option<u32>,
+    /// The capturing host's address that it asked last, from elsewhere.
+    asked: Option<Host>,
     /// Exchanges that have it at one of their ends.
     uses: u32,
     is_local: bool,
@@ -66,6 +68,7 @@ impl Known {
             address,
             root: None,
             group: None,
+            asked: None,
             uses: 0,
             is_local: false,
             is_front: false,
@@ -148,6 +151,11 @@ impl Gateways {
     pub fn join(&mut self, front: IpAddr, back: IpAddr) {
         let front = self.note_front(front);
         let back = self.number(back);
+        if self.of(back).is_some_and(|known| known.asked == Some(front)) {
+            // It is a client's, whose address the gateway keeps.
+            self.set_root(front, self.of(front).and_then(|known| known.root).unwrap_or(front));
+            return;
+        }
         let [front, back] = [front, back].map(|host| self.of(host).and_then(|known| known.root).unwrap_or(host));
         self.set_root(front, front);
         if front != back {
@@ -207,6 +215,23 @@ impl Gateways {
         if !self.told && known.root.is_none() && self.strangers.len() < MOST_STRANGERS {
             self.strangers.push(host);
         }
+    }
+
+    /// An address asks one of the capturing host's, from elsewhere.
+    pub(super) fn note_asker(&mut self, client: IpAddr, front: IpAddr) {
+        let front = self.number(front);
+        let client = self.number(client);
+        if let Some(known) = self.known.get_mut(client.index()) {
+            known.asked = Some(front);
+        }
+    }
+
+    /// Whose connections are that the capturing host opens from the address of one of its clients: a gateway may keep it, so that its
+    /// upstreams see it (nginx's `proxy_bind $remote_addr transparent`, HAProxy's `usesrc clientip`).
+    pub(super) fn disguised(&self, client: IpAddr) -> Option<IpAddr> {
+        let known = self.at(client).filter(|known| !known.is_local)?;
+        let asked = self.of(known.asked?).filter(|asked| asked.is_local)?;
+        Some(asked.address)
     }
 
     /// The capturing host passed packets on to an address, which is not its own, though it came in with them.

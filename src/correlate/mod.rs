@@ -42,6 +42,7 @@ pub mod resolution;
 mod retry;
 pub mod served;
 mod settle;
+mod traits;
 mod veiled;
 
 use std::collections::{BTreeSet, VecDeque};

@@ -2,17 +2,26 @@
 
 use crate::correlate::Correlator;
 use crate::correlate::conversation::{Conversation, ExchangeKey};
+use crate::correlate::traits::Traits;
 use crate::event::lookup::NAME_SERVER;
 use crate::event::{ConnectionId, FirstSeen, Moment, Opened, Side, Translated};
 
 impl Correlator {
     pub(super) fn open_page(&mut self, connection: ConnectionId, moment: Moment, opened: &Opened) {
         let place = self.places.number(opened.server);
-        let conversation = Conversation::new(connection, moment, opened, place);
-        for (endpoint, local) in [opened.client, opened.server].iter().zip(opened.local) {
-            if let Some(local) = local {
-                self.gateways.note_local(endpoint.ip(), local);
-            }
+        let mut conversation = Conversation::new(connection, moment, opened, place);
+        let [client, server] = [opened.client, opened.server].map(|end| end.ip());
+        let [client_is_local, server_is_local] = opened.local;
+        if client_is_local == Some(true) && self.gateways.disguised(client).is_some() {
+            conversation.traits.add(Traits::DISGUISED);
+        } else if let Some(local) = client_is_local {
+            self.gateways.note_local(client, local);
+        }
+        if let Some(local) = server_is_local {
+            self.gateways.note_local(server, local);
+        }
+        if opened.local == [None, Some(true)] && client != server {
+            self.gateways.note_asker(client, server);
         }
         self.books.begin(conversation);
         if matches!(opened.first, FirstSeen::Syn | FirstSeen::Quoted) && opened.server.port() != NAME_SERVER {

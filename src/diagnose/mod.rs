@@ -207,8 +207,8 @@ impl Diagnoser {
 
     fn is_asked_for(&self, case: &Case<'_>) -> bool {
         !self.question.focused
-            || case.root.conversation.focused
-            || case.attempts.iter().any(|attempt| attempt.party.conversation.focused)
+            || case.root.conversation.is_focused()
+            || case.attempts.iter().any(|attempt| attempt.party.conversation.is_focused())
     }
 
     /// Without `stats` nothing is learned.
@@ -295,7 +295,7 @@ impl Diagnoser {
             Kind::Masked => match take_verdict(&mut judged, false) {
                 Some(verdict) => verdict,
                 None => {
-                    let asked = !self.question.focused || case.root.conversation.focused;
+                    let asked = !self.question.focused || case.root.conversation.is_focused();
                     if let Some((wait, verdict)) = local::silent_wait(case).filter(|_| asked && stats.is_some()) {
                         let incident = self.incident(Kind::Masked, case, judged, verdict);
                         self.waits.keep(root, wait, incident);
