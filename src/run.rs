@@ -27,7 +27,7 @@ use crate::capture::{self, Source};
 use crate::cli::{Cli, Command, Format};
 use crate::correlate::gateway::Gateways;
 use crate::diagnose::Question;
-use crate::diagnose::incident::Incident;
+use crate::diagnose::incident::{Incident, clocks};
 use crate::privileges;
 use crate::report::{ExchangeRow, Report, Style, Totals, csv, json, ladder, ndjson, text};
 use crate::run::halves::Feed;
@@ -176,6 +176,8 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     };
     let frames = reading.frames;
     report.inputs = source.inputs();
+    let clock = |input: u16| report.inputs.get(usize::from(input)).and_then(|input| input.clock);
+    clocks::doubt(&mut report.incidents, |input| clock(input).is_some_and(|clock| clock.ahead.is_none()));
     style.several_inputs = report.inputs.len() > 1;
     report.focus = (!expression.is_empty()).then_some(expression);
     report.coverage.kernel_drops = source.kernel_drops();

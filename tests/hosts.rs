@@ -127,3 +127,24 @@ fn a_pipe_is_read_ahead_as_a_file_is() {
     expected.sort();
     assert_eq!(found, expected);
 }
+
+#[test]
+fn what_rests_on_files_whose_clocks_may_differ_is_no_proof() {
+    let folder = TempDir::new().unwrap();
+    let [all, before, behind] = legs("nginx-keepalive-race-post");
+    let file = |name: &str, packets: &[Packet]| written(folder.path(), name, packets);
+    let (all, before, behind) = (file("all", &all), file("before", &before), file("behind", &behind));
+    let graded = |files: &[&str]| -> (String, bool) {
+        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_netwatch502"));
+        let run = command.args(files.iter().flat_map(|file| ["-r", file])).arg("--json").output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+        let incident = &report["incidents"][0];
+        assert_eq!(incident["cause"], "keepalive_race", "{incident}");
+        let says_so = incident["not_known"].to_string().contains("whether the clocks of the files agree");
+        (incident["grade"].as_str().unwrap().to_owned(), says_so)
+    };
+    assert_eq!(graded(&[&all]), ("proven".to_owned(), false));
+    assert_eq!(graded(&[&before, &behind]), ("consistent".to_owned(), true));
+    // Packets that stand in both say that they agree.
+    assert_eq!(graded(&[&all, &behind]), ("proven".to_owned(), false));
+}

@@ -1,5 +1,7 @@
 //! What the diagnosis says of one failure: plain data for the reports.
 
+pub mod clocks;
+
 use std::time::Duration;
 
 pub use crate::correlate::Pairing;
