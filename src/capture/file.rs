@@ -238,16 +238,14 @@ impl Window {
 
     /// Chooses how it is read from now on, by what was found of it so far.
     fn choose(&mut self) {
-        // What is mapped need not be read by anybody; of a file that is seen after some time.
-        let has_begun = self.received >= if self.file.is_some() { SETTLED } else { 1 };
-        if has_begun && !self.has_chosen && processors() > 2 {
-            self.read_ahead();
-        }
         if self.packet >= HUGE {
             self.read_mapped();
         }
-        if self.packet >= LARGE && !self.has_chosen && !self.readers.is_crowded() {
-            self.read_beside();
+        let (is_file, is_crowded) = (self.file.is_some(), self.readers.is_crowded());
+        match helper(processors(), self.received, self.packet, is_file, is_crowded).filter(|_| !self.has_chosen) {
+            Some(Helper::Ahead) => self.read_ahead(),
+            Some(Helper::Beside) => self.read_beside(),
+            None => {}
         }
     }
 
@@ -262,16 +260,36 @@ impl Window {
         }
     }
 
-    /// From now on another thread reads every second chunk, where that is of use. It is asked for once.
+    /// From now on another thread reads every second chunk.
     fn read_beside(&mut self) {
         self.has_chosen = true;
         if let (Some((file, counted)), Stream::AtHand(_)) = (&self.file, &self.stream)
-            && processors() == 2
             && let Ok(file) = file.try_clone()
             && let Some(beside) = Beside::begin(file, self.received, Arc::clone(counted), &self.readers)
         {
             self.stream = Stream::Chunks(Box::new(beside));
         }
+    }
+}
+
+/// Another thread that reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Helper {
+    /// All of it, before it is asked for.
+    Ahead,
+    /// Every second chunk.
+    Beside,
+}
+
+/// Which one is of use, where so many octets were received, in packets of so many on average. With more than two processors, who
+/// reads has one to itself. With two, who takes frames apart has one and who judges the other; and octets that another processor
+/// copied are slower to get at than to copy, where they are looked at.
+fn helper(processors: usize, received: u64, packet: u64, is_file: bool, is_crowded: bool) -> Option<Helper> {
+    match processors {
+        0 | 1 => None,
+        2 => (is_file && packet >= LARGE && !is_crowded).then_some(Helper::Beside),
+        // A file may be mapped yet: of that is known after some time.
+        _ => (received >= if is_file { SETTLED } else { 1 }).then_some(Helper::Ahead),
     }
 }
 
@@ -313,8 +331,7 @@ fn make_room(buffer: &mut Vec<u8>, filled: &mut Range<usize>, has_begun: bool) {
     }
 }
 
-/// With more than two, a thread that reads has one to itself. With two, who takes frames apart has one and who judges the other;
-/// and octets that another processor copied are slower to get at than to copy, where they are looked at.
+/// How many there are; to ask takes several system calls.
 fn processors() -> usize {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, NonZero::get))
@@ -335,3 +352,28 @@ const PART_BYTES: usize = 8 << 20;
 /// Why a file ends where octets of it are zeros now.
 pub(super) const GONE: &str =
     "octets of it were gone when they were looked at: it was cut short meanwhile, or its disk fails";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_helps_to_read_is_for_the_processors_and_the_packets_to_say() {
+        let (begun, settled) = (READ_BYTES as u64, SETTLED);
+        for (processors, received, packet, is_file, is_crowded, expected) in [
+            (1, settled, LARGE, true, false, None),
+            (2, begun, LARGE, true, false, Some(Helper::Beside)),
+            (2, begun, LARGE, true, true, None),
+            (2, settled, LARGE - 1, true, false, None),
+            (2, settled, LARGE, false, false, None),
+            (4, begun, LARGE, true, false, None),
+            (4, settled, LARGE, true, false, Some(Helper::Ahead)),
+            (4, settled, 100, true, true, Some(Helper::Ahead)),
+            (4, 0, 0, false, false, None),
+            (4, begun, 100, false, false, Some(Helper::Ahead)),
+        ] {
+            let found = helper(processors, received, packet, is_file, is_crowded);
+            assert_eq!(found, expected, "{processors} processors, {received} octets, packets of {packet}");
+        }
+    }
+}

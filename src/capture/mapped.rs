@@ -98,7 +98,7 @@ fn map(file: &File, at: u64, octets: usize) -> io::Result<usize> {
 }
 
 /// From now on a page that is missing in a part becomes one of zeros. False where the system does not allow that.
-#[expect(unsafe_code, reason = "the standard library sets no handler")]
+#[expect(unsafe_code, reason = "there is no safe way to handle this signal")]
 fn listen() -> bool {
     // SAFETY: all of the structure is set, zero where it is not named; the handler has the signature that SA_SIGINFO asks for, and
     // does nothing but what signal-safety(7) allows.

@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::Error;
 use super::ahead::Readers;
 use super::clocks::Comparison;
-use super::merged::{Ahead, Merged};
+use super::merged::{Merged, Next};
 use super::names::expand;
 use super::stretch::{Stretch, Taken};
 use crate::flow::steer::Captured;
@@ -219,6 +219,10 @@ impl Source {
     #[cold]
     fn compare_clocks(&mut self, index: usize, at: Timestamp) -> bool {
         self.compare_at = at + COMPARED_EVERY;
+        let is_begun = self.compared.contains(&index);
+        if is_begun && self.inputs.iter().any(Merged::is_ahead) {
+            return false;
+        }
         // By its own clock the turn of another one may be a little later, and have been before.
         let soon: Vec<usize> = (0..self.inputs.len())
             .filter(|other| {
@@ -232,9 +236,7 @@ impl Source {
         let mut among: Vec<usize> = self.compared.clone();
         among.extend((0..self.inputs.len()).filter(|index| !self.compared.contains(index)));
         among.retain(|index| self.inputs.get(*index).is_some_and(Merged::is_at_hand));
-        let is_ahead = among.iter().any(|index| self.inputs.get(*index).is_some_and(Merged::is_ahead));
-        let is_begun = self.compared.contains(&index);
-        if among.len() < 2 || is_begun && is_ahead {
+        if among.len() < 2 {
             return false;
         }
         let (comparison, progress) = self.read_ahead(&among, if is_begun { AHEAD / 4 } else { AHEAD });
@@ -271,22 +273,22 @@ impl Source {
     fn read_ahead(&mut self, among: &[usize], octets: usize) -> (Comparison, Vec<Progress>) {
         let mut comparison = Comparison::default();
         let mut progress = vec![Progress::default(); self.inputs.len()];
-        let mut next: BinaryHeap<Reverse<(Timestamp, usize)>> = BinaryHeap::new();
+        let mut turns: BinaryHeap<Reverse<(Timestamp, usize)>> = BinaryHeap::new();
         for index in among {
-            let ahead = self.inputs.get_mut(*index).and_then(|input| input.look(0));
-            next.extend(ahead.map(|ahead| Reverse((ahead.at, *index))));
+            if let (Some(input), Some(own)) = (self.inputs.get_mut(*index), progress.get_mut(*index)) {
+                own.next = input.look(0);
+                turns.extend(own.next.map(|next| Reverse((next.at, *index))));
+            }
         }
         let mut left = octets;
-        while let (Some(Reverse((at, index))), 1..) = (next.pop(), left) {
+        while let (Some(Reverse((at, index))), 1..) = (turns.pop(), left) {
             let (Some(input), Some(own)) = (self.inputs.get_mut(index), progress.get_mut(index)) else { break };
-            let Some(Ahead { octets, mark, .. }) = input.look(own.looked_at) else { break };
+            let Some(Next { octets, mark, .. }) = own.next.take() else { break };
             left = left.saturating_sub(octets.max(LEAST));
             own.looked_at += 1;
             (own.first, own.last) = (own.first.or(Some(at)), own.last.max(Some(at)));
-            match input.look(own.looked_at) {
-                Some(ahead) => next.push(Reverse((ahead.at, index))),
-                None => own.has_ended = true,
-            }
+            own.next = input.look(own.looked_at);
+            turns.extend(own.next.map(|next| Reverse((next.at, index))));
             for holder in mark.into_iter().flat_map(|mark| comparison.note(index, mark)) {
                 if let Some(progress) = progress.get_mut(holder) {
                     progress.shared += 1;
@@ -295,7 +297,7 @@ impl Source {
             let of = || among.iter().filter_map(|index| progress.get(*index));
             let is_told = of().all(|progress| progress.shared >= ENOUGH);
             let goes_on =
-                |progress: &&Progress| !progress.has_ended || progress.last.is_some_and(|last| at <= last + APART);
+                |progress: &&Progress| progress.next.is_some() || progress.last.is_some_and(|last| at <= last + APART);
             if is_told || of().filter(goes_on).count() < 2 {
                 break;
             }
@@ -308,17 +310,17 @@ impl Source {
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
     looked_at: usize,
+    /// The packet that is looked at next; `None` where there are no more.
+    next: Option<Next>,
     /// Packets that others hold too.
     shared: usize,
     /// The stamps of the first and of the last packet that was looked at.
     first: Option<Timestamp>,
     last: Option<Timestamp>,
-    /// Whether there are no more.
-    has_ended: bool,
 }
 
-/// Who captures for so long at the same time as another one sees the same, if anything.
-const MEETS: Duration = Duration::from_secs(1);
+/// Files that follow on each other do not overlap by so much: within a host stamps step back by less.
+const MEETS: Duration = Duration::from_millis(50);
 /// Clocks of hosts that are further apart are not compared where one has nothing more to say when the other begins.
 const APART: Duration = Duration::from_secs(10);
 /// Inputs that are opened before their turn.

@@ -179,7 +179,7 @@ impl Merged {
     }
 
     /// The packet that stands `behind` so many others from that at hand on, read before its turn. `None` where there is none.
-    pub(super) fn look(&mut self, behind: usize) -> Option<Ahead> {
+    pub(super) fn look(&mut self, behind: usize) -> Option<Next> {
         if self.at_hand.is_none() {
             self.at_hand = self.keep();
         }
@@ -192,7 +192,7 @@ impl Merged {
             self.ahead.push_back(kept);
         }
         let kept = behind.checked_sub(1).map_or(self.at_hand.as_ref(), |behind| self.ahead.get(behind))?;
-        Some(Ahead { at: kept.at, octets: kept.octets.len(), mark: Mark::of(&kept.stretch(self.index).frame()) })
+        Some(Next { at: kept.at, octets: kept.octets.len(), mark: Mark::of(&kept.stretch(self.index).frame()) })
     }
 
     fn keep(&self) -> Option<Kept> {
@@ -331,7 +331,8 @@ impl Merged {
 }
 
 /// A packet that was read before its turn, as far as clocks are concerned.
-pub(super) struct Ahead {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Next {
     /// Its stamp as it is.
     pub(super) at: Timestamp,
     pub(super) octets: usize,
