@@ -112,8 +112,8 @@ impl Duplicates {
         }
     }
 
-    /// Whether `packet` is a copy of one that was seen before, on `interface` or another. Indices of interfaces of
-    /// different inputs must differ, and the four highest bits say which host captures there. Packets whose content is [`Content::Other`] or
+    /// Whether `packet` is a copy of one that was seen before, on `interface` or another. Indices of interfaces of different inputs
+    /// must differ, and the four highest bits say which host captures there. Packets whose content is [`Content::Other`] or
     /// [`Content::Neighbour`] are never copies.
     pub fn see(&mut self, at: Timestamp, interface: u32, packet: &Packet<'_>, whose: Whose) -> Sighting {
         let Some((hash, options)) = invariants(packet) else {
@@ -191,8 +191,8 @@ fn high(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
-/// Where a packet was captured: by which host, in which input, as the input numbers interfaces, and as the capturing host does, since a capture on
-/// `any` is one interface of the input.
+/// Where a packet was captured: by which host, in which input, as the input numbers interfaces, and as the capturing host does,
+/// since a capture on `any` is one interface of the input.
 #[inline]
 const fn point(interface: u32, of_host: u32) -> u32 {
     interface & POINT | (interface << 16 ^ of_host) & !POINT
