@@ -17,7 +17,9 @@ use std::time::Duration;
 
 pub use crate::event::fastcgi::FastCgiEnd;
 pub use crate::event::http2::{ErrorCode, GoAway, StreamReset};
-pub use crate::event::message::{Excerpt, ForwardedFor, Request, RequestSection, Response, ResponseSection, Signature};
+pub use crate::event::message::{
+    Excerpt, ForwardedFor, Protocol, Request, RequestSection, Response, ResponseSection, Signature,
+};
 pub use crate::event::prober::prober;
 pub use crate::event::signs::Signs;
 pub use crate::event::tls::{Tls, Veiled};

@@ -72,6 +72,7 @@ stories! {
     apache_tls_cipher
     apache_tls_closed
     apache_tls_wrong_name
+    apache_uwsgi_killed
     apache_worker_in_error
     bridge_haproxy_truncated_head
     bridge_nginx_reset_and_masked
@@ -136,6 +137,7 @@ stories! {
     nginx_response_black_hole
     nginx_restart_under_traffic
     nginx_saturation
+    nginx_scgi_killed
     nginx_stalled_body
     nginx_syn_unanswered
     nginx_timeout_late_answer
@@ -152,6 +154,8 @@ stories! {
     nginx_tls_wrong_name
     nginx_truncated_body
     nginx_truncated_head
+    nginx_uwsgi_killed
+    nginx_uwsgi_large_short_late
     origin_application_gateway
     origin_cloudflare
     origin_load_balancer

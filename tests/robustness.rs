@@ -223,19 +223,22 @@ fn files_cut_anywhere_end_with_a_status_and_a_sentence() {
 #[test]
 fn what_is_fuzzed_holds_for_random_and_for_damaged_octets() {
     let mut dice = Dice(507);
-    let targets: [fn(&[u8]); 9] = [
+    let targets: [fn(&[u8]); 10] = [
         logic::read_pcap,
         logic::read_pcapng,
         logic::decode_packet,
         logic::read_http1,
         logic::read_http2,
         logic::read_fastcgi,
+        logic::read_variables,
         logic::read_dns,
         logic::read_tls,
         logic::follow,
     ];
     let head: &[u8] =
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let uwsgi: &[u8] = b"\x00\x28\x00\x00\x0e\x00REQUEST_METHOD\x04\x00POST\x0c\x00QUERY_STRING\x02\x00ab";
+    let scgi: &[u8] = b"38:CONTENT_LENGTH\x0027\0REQUEST_METHOD\0POST\0,what is the answer";
     let packets = story::packets("nginx-connect-refused");
     let frames: Vec<u8> = packets
         .iter()
@@ -254,7 +257,7 @@ fn what_is_fuzzed_holds_for_random_and_for_damaged_octets() {
         let random: Vec<u8> = (0..dice.below(300)).map(|_| dice.below(256) as u8).collect();
         for target in targets {
             target(&random);
-            for seed in [&pcap[..], &pcapng, &frames, head] {
+            for seed in [&pcap[..], &pcapng, &frames, head, uwsgi, scgi] {
                 let mut octets = seed[..dice.below(seed.len().min(2000)) + 1].to_vec();
                 for _ in 0..=dice.below(6) {
                     let at = dice.below(octets.len());

@@ -66,9 +66,9 @@ fn check(name: &str, snaplen: usize) {
 
 /// The stories that are followed behind a cut. Where the snaplen cuts a TLS handshake, what is inside is not followed, and a
 /// failure behind it is told without its client's request; HTTP/2 is not followed behind any cut but one in content; and what
-/// FastCGI asks for, and what the application says of errors, stands behind a cut as early as these.
+/// FastCGI, uwsgi and SCGI ask for, and what an application of FastCGI says of errors, stands behind a cut as early as these.
 fn is_followed(name: &str) -> bool {
-    !["-tls-", "-h2-", "-fastcgi-"].iter().any(|kind| name.contains(kind))
+    !["-tls-", "-h2-", "-fastcgi-", "-uwsgi-", "-scgi-"].iter().any(|kind| name.contains(kind))
 }
 
 fn followed() -> Vec<String> {

@@ -17,8 +17,8 @@ pub use crate::correlate::missing::{Hole, Repeat};
 pub use crate::correlate::places::Place;
 use crate::correlate::traits::Traits;
 use crate::event::{
-    Closing, ConnectionId, Defect, Ending, Endpoint, FastCgiEnd, FirstSeen, GapJudged, Moment, Opaque, Opened, Request,
-    Response, Side, StreamReset, Veiled, What,
+    Closing, ConnectionId, Defect, Ending, Endpoint, FastCgiEnd, FirstSeen, GapJudged, Moment, Opaque, Opened,
+    Protocol, Request, Response, Side, StreamReset, Veiled, What,
 };
 use crate::time::{Span, Timestamp};
 
@@ -442,7 +442,7 @@ impl Exchange {
     /// Whether the request is one of FastCGI.
     #[must_use]
     pub fn is_fastcgi(&self) -> bool {
-        self.request.as_ref().map_or(self.fastcgi_end().is_some(), |request| request.is_fastcgi)
+        self.request.as_ref().map_or(self.fastcgi_end().is_some(), |request| request.protocol == Protocol::FastCgi)
     }
 
     /// The first octets of a response that has a defect, at most 64.

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::diagnose::cause::Cause;
-use crate::diagnose::compose::FASTCGI;
 use crate::diagnose::episode;
 use crate::diagnose::evidence::span;
 use crate::diagnose::explain;
 use crate::diagnose::incident::{Episode, Grade, Incident, Kind};
 use crate::diagnose::product::{self, Product};
-use crate::event::Endpoint;
+use crate::event::{Endpoint, Protocol};
 use crate::stats::{Spans, Stats};
 
 /// Fills in what to do about each incident.
@@ -42,29 +41,42 @@ fn setting(incident: &Incident) -> Option<String> {
     let setting = product::setting(product, incident.cause)?;
     let setting = match product {
         // Its modules name their settings alike.
-        Product::Nginx | Product::OpenResty if is_fastcgi(incident) => setting.replace("`proxy_", "`fastcgi_"),
+        Product::Nginx | Product::OpenResty if let Some(protocol) = application(incident) => {
+            setting.replace("`proxy_", &format!("`{protocol}_"))
+        }
         _ => setting.to_owned(),
     };
     Some(format!("{}: {setting}", product.name()))
 }
 
-/// Where to look for a worker of FastCGI that left a request behind.
+/// Where to look for a worker that left a request behind.
 fn worker(incident: &Incident) -> Option<String> {
-    let left_behind = match incident.cause {
-        Cause::ResetWithoutResponse => true,
-        Cause::TruncatedHeader | Cause::TruncatedBody => incident.detail == Some("rst"),
-        _ => false,
+    let (closed, reset) = match incident.cause {
+        Cause::ClosedWithoutResponse => (true, false),
+        Cause::ResetWithoutResponse => (false, true),
+        Cause::TruncatedHeader | Cause::TruncatedBody => (true, incident.detail == Some("rst")),
+        _ => (false, false),
     };
-    (left_behind && is_fastcgi(incident)).then(|| WORKER.to_owned())
+    match application(incident)? {
+        protocol if protocol == Protocol::FastCgi.id() => reset.then(|| FPM_WORKER.to_owned()),
+        protocol if protocol == Protocol::Uwsgi.id() => (closed || reset).then(|| UWSGI_WORKER.to_owned()),
+        _ => None,
+    }
 }
 
-fn is_fastcgi(incident: &Incident) -> bool {
-    incident.attempts.last().is_some_and(|last| last.protocol == FASTCGI)
+/// What is spoken to the upstream, where that is no HTTP but a protocol of applications.
+fn application(incident: &Incident) -> Option<&'static str> {
+    let applications = [Protocol::FastCgi, Protocol::Uwsgi, Protocol::Scgi].map(Protocol::id);
+    incident.attempts.last().map(|last| last.protocol).filter(|protocol| applications.contains(protocol))
 }
 
 /// A worker that dies leaves the last record of its request unread, so that the connection is reset.
-const WORKER: &str = "A worker of PHP-FPM that died looks like this: its log has `exited on signal` for a crash or the kernel's \
+const FPM_WORKER: &str = "A worker of PHP-FPM that died looks like this: its log has `exited on signal` for a crash or the kernel's \
                       OOM killer, and `execution timed out … terminating` for `request_terminate_timeout`.";
+
+/// A worker that dies closes its connections, and so does one that meets an exception before the response began.
+const UWSGI_WORKER: &str = "uWSGI's log tells which: `DAMN ! worker … died, killed by signal` for a crash or the kernel's OOM \
+                            killer, `HARAKIRI` for a request that took longer than `harakiri`, a traceback for an exception.";
 
 /// The paragraphs that say what to do first: what was one event, then the most frequent cause, and last what only
 /// followed from the others or could not be told.

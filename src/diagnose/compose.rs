@@ -8,7 +8,7 @@ use crate::diagnose::incident::{self, Downstream, Grade, Incident, Kind};
 use crate::diagnose::product::{self, Asker, Product};
 use crate::diagnose::resolve;
 use crate::diagnose::{ladder, neighbour};
-use crate::event::{Endpoint, Moment, Side};
+use crate::event::{Endpoint, Moment, Protocol, Side};
 
 /// An attempt with its verdict.
 pub(super) struct Judged<'a> {
@@ -148,9 +148,6 @@ fn attempts(case: &Case<'_>, judged: &[Judged<'_>], verdict: &Verdict) -> Vec<in
     attempts
 }
 
-/// What an attempt speaks, where that is FastCGI.
-pub(super) const FASTCGI: &str = "fastcgi";
-
 fn attempt(judged: &Judged<'_>) -> incident::Attempt {
     let Party { exchange, conversation } = judged.attempt.party;
     let first = if exchange.reused { exchange.started } else { conversation.opened };
@@ -173,7 +170,7 @@ fn attempt(judged: &Judged<'_>) -> incident::Attempt {
         reused: exchange.reused && exchange.key.number > 0,
         protocol: match &exchange.request {
             Some(_) if conversation.multiplexed.is_some() => "http/2",
-            Some(request) if request.is_fastcgi => FASTCGI,
+            Some(request) if request.protocol != Protocol::Http => request.protocol.id(),
             Some(request) if request.minor_version == 0 => "http/1.0",
             Some(_) => "http/1.1",
             None if exchange.veiled.is_some() || conversation.handshake.is_some() => "tls",

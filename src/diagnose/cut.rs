@@ -29,6 +29,9 @@ pub(super) fn judge(attempt: &Attempt<'_>) -> Option<Verdict> {
     let last = attempt.exchange.last_response.filter(|last| *last < until);
     let waited = until.at.since(last.unwrap_or(until).at);
     let verdict = match closed {
+        // One that is too large is refused whether its sender closes behind it or not.
+        Some((_, _, reset)) if response.cut && is_over_limit(attempt, response) => refused(attempt, response, until)
+            .or_else(Some(Cause::TruncatedHeader), format!("the upstream's {} cut it off", how(reset).to_uppercase())),
         Some((moment, _, reset)) => ended(attempt, response, moment, reset),
         None if waited >= SHORTEST_WAIT => given_up(attempt, response, until, waited),
         None => refused(attempt, response, until),
@@ -121,11 +124,8 @@ fn given_up(attempt: &Attempt<'_>, response: &Response, until: Moment, waited: D
 /// The gateway would not have the response as soon as it came.
 fn refused(attempt: &Attempt<'_>, response: &Response, until: Moment) -> Verdict {
     let server = attempt.conversation.server;
-    let sent = attempt.gateway_close().map(|(_, closing, _)| closing.peer_sent);
-    let sent = sent.or(attempt.exchange.response_end.map(|end| end.end)).unwrap_or(0).saturating_sub(response.start);
-    let limit =
-        attempt.product.and_then(product::response_header_limit_bytes).map_or(SMALLEST_HEAD_LIMIT, |(limit, _)| limit);
-    let (cause, other, what) = if response.cut && sent > limit {
+    let sent = sent(attempt, response);
+    let (cause, other, what) = if response.cut && is_over_limit(attempt, response) {
         let what = "something in the cut octets that HTTP does not allow";
         (Cause::ResponseHeaderTooLarge, Cause::MalformedResponse, what)
     } else {
@@ -144,6 +144,18 @@ fn refused(attempt: &Attempt<'_>, response: &Response, until: Moment) -> Verdict
     .proof(until, Actor::Gateway, "the gateway has done with it")
     .or_else(Some(other), what)
     .or_else(None, "a rule of the gateway's own about responses: its error log tells")
+}
+
+/// Octets of the response up to what the gateway did about it.
+fn sent(attempt: &Attempt<'_>, response: &Response) -> u64 {
+    let sent = attempt.gateway_close().map(|(_, closing, _)| closing.peer_sent);
+    sent.or(attempt.exchange.response_end.map(|end| end.end)).unwrap_or(0).saturating_sub(response.start)
+}
+
+/// Whether these are more than the gateway takes of a header section, by the default of its product.
+fn is_over_limit(attempt: &Attempt<'_>, response: &Response) -> bool {
+    let limit = attempt.product.and_then(product::response_header_limit_bytes);
+    sent(attempt, response) > limit.map_or(SMALLEST_HEAD_LIMIT, |(limit, _)| limit)
 }
 
 /// The gateway passed the response on, and both of its ends were cut off together: by a reset, or although both sides had

@@ -53,6 +53,10 @@ pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
         Coverage::Whole => "acknowledges the whole request",
         Coverage::Unknown => "says nothing about the request",
     };
+    let had = match exchange.request_end {
+        None if coverage == Coverage::Whole => "the upstream's kernel had all that was sent of the request",
+        _ => "the upstream's kernel had the whole request",
+    };
     let verb = if reset { "reset the connection" } else { "closed the connection" };
     let mut verdict = Verdict::new(
         cause,
@@ -82,9 +86,11 @@ pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
             .or_else(Some(cause), looks)
             .unknown("whether the process had read the request: its kernel acknowledged it")
     } else if whole {
-        verdict
-            .rules_out(Cause::KeepaliveRace, "the upstream's kernel had the whole request", Some(moment.frame))
-            .rules_out(Cause::ResponseTimeout, "the upstream closed first", Some(moment.frame))
+        verdict.rules_out(Cause::KeepaliveRace, had, Some(moment.frame)).rules_out(
+            Cause::ResponseTimeout,
+            "the upstream closed first",
+            Some(moment.frame),
+        )
     } else if exchange.reused {
         verdict.or_else(Some(Cause::KeepaliveRace), "the close was on its way before the request arrived")
     } else {

@@ -76,8 +76,8 @@ pub struct RequestSection {
     pub marks: SmallVec<[u64; 6]>,
     /// Whether it has no version: a Simple-Request (RFC 1945 section 5), which content alone answers.
     pub simple: bool,
-    /// Whether it is one of FastCGI: meta-variables of CGI in place of a header section.
-    pub is_fastcgi: bool,
+    /// What it is written in.
+    pub protocol: Protocol,
     /// Whether the snaplen cut its header section: what stood behind the hole is not known, nor is the length of the content.
     /// A target that is not whole ends in `…`.
     pub cut: bool,
@@ -112,6 +112,33 @@ impl RequestSection {
     #[must_use]
     pub fn weight(&self) -> usize {
         self.texts.weight() + self.marks.len() * 64
+    }
+}
+
+/// What a request is written in. All but HTTP have meta-variables of CGI in place of a header section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP, of whatever version.
+    #[default]
+    Http,
+    /// FastCGI.
+    FastCgi,
+    /// uwsgi: its answers are HTTP/1, or what CGI writes.
+    Uwsgi,
+    /// SCGI: its answers are what CGI writes.
+    Scgi,
+}
+
+impl Protocol {
+    /// As the report names it.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::FastCgi => "fastcgi",
+            Self::Uwsgi => "uwsgi",
+            Self::Scgi => "scgi",
+        }
     }
 }
 

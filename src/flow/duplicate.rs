@@ -390,6 +390,10 @@ impl Seen {
         self.interface & HOST == earlier.interface & HOST
     }
 
+    const fn is_of_other_input(&self, earlier: &Self) -> bool {
+        self.interface & POINT != earlier.interface & POINT
+    }
+
     /// How far a copy may be from an earlier packet: on its way to another host it takes longer.
     fn window(&self, earlier: &Self, window: Duration) -> Duration {
         if self.is_of_host(earlier) { window } else { window.max(FAR) }
@@ -407,11 +411,14 @@ impl Seen {
             return Likeness::None;
         }
         let is_here = self.interface == earlier.interface && self.ttl == earlier.ttl;
+        // Nothing tells a second RST from the first, which may be the last packet of one file of a ring.
+        let is_bare = self.form == Form::Bare && self.options == NO_OPTIONS && apart >= TWICE_AT_ONCE;
         match (is_here, self.is_identified) {
             (true, true) => Likeness::Twice,
             (true, false) if apart >= TWICE_AT_ONCE || !has_same_options => Likeness::None,
             (true, false) if self.form == Form::Bare => Likeness::PerhapsTwice,
             (true, false) => Likeness::Twice,
+            (false, false) if is_bare && self.is_of_host(earlier) && self.is_of_other_input(earlier) => Likeness::None,
             // Routers may lower the segment size that a SYN offers.
             (false, _) if self.is_identified || has_same_options || self.form == Form::Syn => Likeness::Elsewhere,
             (false, _) => Likeness::None,

@@ -15,7 +15,7 @@ use crate::flow::duplicate::{Duplicates, Routed, Sighting, Whose};
 use crate::flow::translation::Translations;
 use crate::limits::Limits;
 use crate::time::Timestamp;
-use crate::wire::fastcgi;
+use crate::wire::cgi;
 use crate::wire::link::LinkType;
 use crate::wire::packet::{self, Content, Datagram, Flags, IcmpError, Packet, Passage, Plain, Segment, Undecodable};
 
@@ -388,7 +388,7 @@ fn point(captured: &Captured<'_>) -> u32 {
     host << 28 | input << 20 | captured.interface & 0xf_ffff
 }
 
-/// Whether octets begin like a request: of HTTP with a method that is in common use, or of FastCGI.
+/// Whether octets begin like a request: of HTTP with a method that is in common use, of FastCGI, uwsgi or SCGI.
 #[inline]
 #[must_use]
 pub fn looks_like_request(octets: &[u8]) -> bool {
@@ -401,7 +401,7 @@ pub fn looks_like_request(octets: &[u8]) -> bool {
         Some(b'O') => octets.starts_with(b"OPTIONS "),
         Some(b'C') => octets.starts_with(b"CONNECT "),
         Some(b'T') => octets.starts_with(b"TRACE "),
-        Some(&fastcgi::VERSION) => fastcgi::begins_request(octets),
+        Some(0..b' ' | b'0'..=b'9') => cgi::begins_request(octets),
         _ => false,
     }
 }

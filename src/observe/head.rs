@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::event::{ForwardedFor, Moment, Request, RequestSection, Response, ResponseSection, Signature};
+use crate::event::{ForwardedFor, Moment, Protocol, Request, RequestSection, Response, ResponseSection, Signature};
 use crate::mark::mark;
 use crate::observe::signs::Seen;
 use crate::texts::{Texts, readable};
 use crate::time::Span;
+use crate::wire::cgi::Variables;
 use crate::wire::http1::{self, FieldName, Framing, RequestHead, ResponseHead};
 
 /// Where a header section stood.
@@ -132,9 +133,46 @@ pub fn request(head: &RequestHead<'_, '_>, framing: Framing, length: usize, text
         signs: seen.all(forwarded_for),
         marks,
         simple: head.is_simple,
-        is_fastcgi: false,
+        protocol: Protocol::Http,
         cut: head.is_cut,
     }
+}
+
+/// What the events tell of a request's meta-variables that take so many octets; `is_cut` where the snaplen cut them.
+#[must_use]
+pub fn variables(
+    variables: &Variables<'_>,
+    protocol: Protocol,
+    is_cut: bool,
+    length: usize,
+    text_bytes: usize,
+) -> (RequestSection, Framing) {
+    let (target, fields) = (variables.target(), variables.fields());
+    let head = RequestHead {
+        method: variables.method,
+        target: &target,
+        minor_version: 1,
+        is_simple: false,
+        is_cut,
+        target_is_whole: variables.has_target(),
+        fields: &fields,
+    };
+    let framing = match variables.content_length {
+        Some(length) => Framing::Length(length),
+        None if http1::framing(&fields).0 == Framing::Chunked => Framing::Chunked,
+        None => Framing::Undeclared,
+    };
+    let request = request(&head, framing, length, text_bytes);
+    let client = variables.client().map(|(address, port)| ForwardedFor { address, port });
+    let section = RequestSection {
+        protocol,
+        // Who asks in this way asks for others, and closes behind the answer unless something else says that it does not.
+        forwarded: true,
+        persistent: false,
+        forwarded_for: client.or(request.forwarded_for),
+        ..request
+    };
+    (section, framing)
 }
 
 /// What the events tell of a response's header section, of so many octets; whether it is the first one of its connection, and so

@@ -1,4 +1,5 @@
-//! HTTP/1 on one connection (RFC 9112): the ordered octets of both directions in, exchanges out.
+//! HTTP/1 on one connection (RFC 9112): the ordered octets of both directions in, exchanges out. So are uwsgi and SCGI, whose
+//! requests alone are written otherwise.
 //!
 //! A response belongs to the oldest request without one (RFC 9112 section 9.3), if its sender had received that request:
 //! octets that do not acknowledge it cannot be its answer. After a gap a direction is lost until a message begins at the
@@ -10,10 +11,11 @@ mod requests;
 mod responses;
 mod rest;
 mod sections;
+mod variables;
 
 use std::borrow::Cow;
 
-use crate::event::{Ending, GapJudged, Moment, Opaque, Side, What};
+use crate::event::{Ending, GapJudged, Moment, Opaque, Protocol, Side, What};
 use crate::flow::assembler::Piece;
 use crate::flow::connection::Context;
 use crate::observe::chunks::Chunks;
@@ -29,6 +31,8 @@ use crate::observe::http2::Http2;
 #[derive(Debug)]
 pub struct Http1 {
     mode: Mode,
+    /// What requests are written in.
+    protocol: Protocol,
     requests: Reader,
     responses: Reader,
     outstanding: Queue,

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::event::{Endpoint, Opaque};
-use crate::wire::{fastcgi, http1};
+use crate::event::{Endpoint, Opaque, Protocol};
+use crate::wire::{fastcgi, http1, scgi, uwsgi};
 
 /// What the first octets are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum Guess {
     Proxy(usize, Option<Endpoint>),
     /// HTTP/1.
     Http1,
+    /// Variables, as uwsgi or SCGI have them.
+    Variables(Protocol),
     /// Something else.
     Opaque(Opaque),
     /// More octets are needed.
@@ -38,12 +40,25 @@ pub fn client(octets: &[u8]) -> Guess {
     if octets.starts_with(b"PRI * HTTP/2") {
         return Guess::Opaque(Opaque::Http2);
     }
+    if let Some(guess) = variables(octets) {
+        return guess;
+    }
     let trimmed = octets.trim_ascii_start();
     let token = trimmed.iter().position(|octet| !http1::is_token_octet(*octet));
     match token {
         None if trimmed.len() < LONGEST_METHOD => Guess::Undecided,
         Some(end) if end > 0 && trimmed.get(end) == Some(&b' ') => request_line(trimmed, end),
         _ => Guess::Opaque(Opaque::Other),
+    }
+}
+
+/// Variables, or what may become some.
+fn variables(octets: &[u8]) -> Option<Guess> {
+    match (uwsgi::begin(octets), scgi::begins_request(octets)) {
+        (uwsgi::Begin::Request, _) => Some(Guess::Variables(Protocol::Uwsgi)),
+        (_, Some(true)) => Some(Guess::Variables(Protocol::Scgi)),
+        (uwsgi::Begin::Undecided, _) | (_, None) => Some(Guess::Undecided),
+        (uwsgi::Begin::Other, Some(false)) => None,
     }
 }
 

@@ -5,6 +5,15 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use crate::wire::http1::{DefectKind, Field, Fields, ResponseHead, decimal, field_lines, offset_within};
+use crate::wire::{fastcgi, scgi, uwsgi};
+
+/// Whether octets begin a request in one of the protocols that carry meta-variables: FastCGI, uwsgi, SCGI.
+#[must_use]
+pub fn begins_request(octets: &[u8]) -> bool {
+    fastcgi::begins_request(octets)
+        || uwsgi::begin(octets) == uwsgi::Begin::Request
+        || scgi::begins_request(octets) == Some(true)
+}
 
 /// A request, as meta-variables tell it (section 4.1).
 #[derive(Debug, Default)]

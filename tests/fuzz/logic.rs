@@ -9,7 +9,7 @@ use netwatch502::time::Timestamp;
 use netwatch502::wire::link::LinkType;
 use netwatch502::wire::tls::certificate::Certificate;
 use netwatch502::wire::tls::{Alert, Header, handshake, hello, ja4, record};
-use netwatch502::wire::{cgi, dns, fastcgi, hpack, http1, http2, packet, pcap, pcapng};
+use netwatch502::wire::{cgi, dns, fastcgi, hpack, http1, http2, packet, pcap, pcapng, scgi, uwsgi};
 
 /// Reads a pcap file to its end. Every record must end within the file and step forward.
 pub fn read_pcap(octets: &[u8]) {
@@ -100,6 +100,19 @@ pub fn read_fastcgi(octets: &[u8]) {
     let variables = cgi::Variables::of(fastcgi::pairs(octets));
     let _ = (variables.target(), variables.client(), variables.fields(), fastcgi::answer_defect(octets));
     let _ = cgi::response(octets, &mut http1::Fields::new());
+}
+
+/// Reads the octets as the variables of uwsgi and of SCGI.
+pub fn read_variables(octets: &[u8]) {
+    let _ = (uwsgi::begin(octets), scgi::begins_request(octets));
+    assert!(uwsgi::block(octets).is_none_or(|length| length <= uwsgi::HEADER + usize::from(u16::MAX)));
+    let read = uwsgi::pairs(octets).map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
+    assert!(read <= octets.len());
+    if let Some(block) = scgi::block(octets) {
+        assert!(block.length > 0);
+        let read = block.pairs().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>();
+        assert!(read <= octets.len());
+    }
 }
 
 /// Reads the octets as all that TLS has: records, messages, hellos, certificates.

@@ -12,7 +12,7 @@ import textwrap
 APACHE_MODULES = pathlib.Path("/usr/lib/apache2/modules")
 APACHE_LOADED = (
     "mpm_event", "authz_core", "headers", "slotmem_shm", "lbmethod_byrequests", "proxy", "proxy_http", "proxy_balancer",
-    "unique_id", "ssl", "http2", "proxy_http2", "proxy_fcgi",
+    "unique_id", "ssl", "http2", "proxy_http2", "proxy_fcgi", "proxy_uwsgi",
 )
 # Debian has its version in the name.
 PHP_FPM = next((str(program) for program in sorted(pathlib.Path("/usr/sbin").glob("php-fpm*"))), "php-fpm")

@@ -159,6 +159,17 @@ class Lab:
         self.note(f"upstream {address} started, with FastCGI")
         return process
 
+    def start_uwsgi(self, socket, address=APP):
+        """Starts uWSGI with the application that misbehaves; `socket` is its option for what it speaks. It kills workers that
+        take longer than two seconds."""
+        log = self.directory / f"upstream-{len(self.upstreams) + 1}.out"
+        self.upstreams.append(log.with_suffix(".err"))
+        command = ["uwsgi", "--plugin", "python3", f"--{socket}", address, "--wsgi-file", str(HERE / "wsgi_app.py")]
+        process = self.start("upstream", [*command, "--master", "--processes", "2", "--harakiri", "2", "--die-on-term"], log)
+        wait_until(lambda: "spawned uWSGI worker 2" in log.with_suffix(".err").read_text(), START_LIMIT_S, "uWSGI to listen")
+        self.note(f"upstream {address} started, uWSGI")
+        return process
+
     def start_http2_upstream(self, *behaviours, address=APP):
         """Starts the server that speaks HTTP/2 and misbehaves; `behaviours` are those of its streams, in their order."""
         log = self.directory / f"upstream-{len(self.upstreams) + 1}.out"

@@ -28,7 +28,7 @@ chosen=(
     chain-haproxy-nginx-refused nginx-process-death nginx-healthy-idle-closes bridge-nginx-reset-and-masked
     bridge-haproxy-truncated-head nginx-tls-wrong-name haproxy-tls-client-certificate apache-plaintext-to-tls
     nginx-path-outage nginx-resolver-outage nginx-saturation nginx-ipv6-router-refuses nginx-ipv6-localhost
-    nginx-fastcgi-no-output contained-nginx-reset-and-masked contained-haproxy-truncated-head
+    nginx-fastcgi-no-output nginx-uwsgi-large-short-late contained-nginx-reset-and-masked contained-haproxy-truncated-head
 )
 
 # shellcheck source=tests/lab/namespaces.sh
@@ -102,13 +102,14 @@ check_needs() {
     local need tool package
     local -a missing=()
     for need in nginx:nginx haproxy:haproxy apache2:apache2 tcpdump:tcpdump editcap:wireshark-common \
-        dnsmasq:dnsmasq-base unbound:unbound ip:iproute2 ss:iproute2 iptables:iptables python3:python3 openssl:openssl node:nodejs; do
+        dnsmasq:dnsmasq-base unbound:unbound ip:iproute2 ss:iproute2 iptables:iptables python3:python3 openssl:openssl node:nodejs uwsgi:uwsgi-core; do
         tool=${need%%:*}
         package=${need#*:}
         command -v "$tool" >/dev/null || missing+=("$package")
     done
     compgen -G '/usr/sbin/php-fpm*' >/dev/null || missing+=(php-fpm)
     perl -MFCGI -e 1 2>/dev/null || missing+=(libfcgi-perl)
+    compgen -G '/usr/lib/uwsgi/plugins/python3*' >/dev/null || missing+=(uwsgi-plugin-python3)
     ((${#missing[@]} == 0)) || die "install these packages first: ${missing[*]}"
     [[ -c /dev/net/tun ]] || die "/dev/net/tun is missing: load the kernel module tun"
 }

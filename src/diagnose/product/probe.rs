@@ -34,6 +34,7 @@ mod tests {
     use smallvec::SmallVec;
 
     use super::*;
+    use crate::event::Protocol;
     use crate::texts::Texts;
 
     fn request(
@@ -58,7 +59,7 @@ mod tests {
             signs: Signs::default(),
             marks: SmallVec::new(),
             simple: false,
-            is_fastcgi: false,
+            protocol: Protocol::Http,
             cut: false,
         }
     }

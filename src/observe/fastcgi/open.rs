@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{Defect, DefectKind, Ending, Excerpt, FastCgiEnd, ForwardedFor, Moment, Side, What};
+use crate::event::{Defect, DefectKind, Ending, Excerpt, FastCgiEnd, Moment, Protocol, Side, What};
 use crate::flow::connection::Context;
 use crate::observe::decrypted::Now;
 use crate::observe::fastcgi::FIRST_OCTETS;
@@ -12,7 +12,7 @@ use crate::observe::tls::alert_instead;
 use crate::texts::readable;
 use crate::wire::cgi::{self, Variables};
 use crate::wire::fastcgi::{End, HEADER, pairs};
-use crate::wire::http1::{self, Fields, Framing, RequestHead, ResponseHead};
+use crate::wire::http1::{self, Fields, Framing, ResponseHead};
 
 /// The request that is open.
 #[derive(Debug)]
@@ -103,31 +103,12 @@ impl Open {
             tell(What::FastCgi(Box::new(FastCgiEnd { exchange: self.exchange, end: None, output, stderr })));
             return self.end_request(end, tell);
         }
-        let (target, fields) = (variables.target(), variables.fields());
-        let head = RequestHead {
-            method: variables.method,
-            target: &target,
-            minor_version: 1,
-            is_simple: false,
-            is_cut: self.is_cut,
-            target_is_whole: variables.has_target(),
-            fields: &fields,
-        };
-        let framing = match variables.content_length {
-            Some(length) => Framing::Length(length),
-            None if http1::framing(&fields).0 == Framing::Chunked => Framing::Chunked,
-            None => Framing::Undeclared,
-        };
         let (first, context) = self.since;
         let [_, acknowledged] = context.acknowledged;
         let place = Place { exchange: self.exchange, start: self.start, first };
-        let mut request = head::request(&head, framing, place.length(end), text_bytes);
-        request.is_fastcgi = true;
+        let (mut request, _) =
+            head::variables(&variables, Protocol::FastCgi, self.is_cut, place.length(end), text_bytes);
         request.persistent = self.keeps;
-        // Who asks in this way asks for others.
-        request.forwarded = true;
-        let client = variables.client().map(|(address, port)| ForwardedFor { address, port });
-        request.forwarded_for = client.or(request.forwarded_for);
         self.asked = Asked::Content(request.content_length);
         self.is_told = true;
         self.is_head = variables.method == b"HEAD";

@@ -9,11 +9,12 @@
 //!
 //! Each segment may be the last one, so the end is told with each, and the latest word stands.
 
-use crate::event::{Ending, What};
+use crate::event::{Ending, Protocol, What};
 use crate::flow::connection::Context;
 use crate::limits::Limits;
+use crate::observe::http1::pairing::{Method, Outstanding};
 use crate::observe::http1::sections::Asked;
-use crate::observe::http1::{Http1, Mode, Reader, State};
+use crate::observe::http1::{Http1, Mode, Reader, State, variables};
 use crate::observe::sniff::{self, Guess};
 use crate::wire::http1::{self, Framing};
 
@@ -34,9 +35,25 @@ impl Http1 {
         if self.requests.exchange == 0 {
             return false;
         }
-        let mut room = http1::Fields::new();
-        let Some(parsed) = http1::cut_request(&head, &mut room) else { return false };
-        self.requests_begin(Asked::of(&parsed, head.len(), limits), limits, tell);
+        let asked = match self.protocol {
+            Protocol::Http => {
+                let mut room = http1::Fields::new();
+                http1::cut_request(&head, &mut room).map(|parsed| Asked::of(&parsed, head.len(), limits))
+            }
+            protocol => variables::read_cut(protocol, &head, limits),
+        };
+        match asked {
+            Some(asked) => self.requests_begin(asked, limits, tell),
+            None if self.protocol == Protocol::Http => return false,
+            // It is not known what it asks for, but that it is a request: what answers it is its answer.
+            None => {
+                let Reader { exchange, start, acknowledged, .. } = self.requests;
+                let method = Method::Other;
+                let request = Outstanding { exchange, start, acknowledged, method, upgrade: false, simple: false };
+                self.ask(request, limits, tell);
+                self.requests.first = None;
+            }
+        }
         self.follow_request(end, tell);
         true
     }
@@ -53,7 +70,7 @@ impl Http1 {
     /// request stands at the start of a segment.
     pub(super) fn asks_again(&self, octets: &[u8], context: Context) -> bool {
         let [_, acknowledged] = context.acknowledged;
-        acknowledged > self.requests.acknowledged && sniff::client(octets) == Guess::Http1
+        acknowledged > self.requests.acknowledged && matches!(sniff::client(octets), Guess::Http1 | Guess::Variables(_))
     }
 
     /// The client asks again when it has acknowledged octets of a response that was cut: that one is over.
@@ -90,7 +107,11 @@ impl Http1 {
     pub(super) fn cut_response(&mut self, at: u64, end: u64, tell: &mut impl FnMut(What)) -> bool {
         let head = std::mem::take(&mut self.responses.buffer);
         let mut room = http1::Fields::new();
-        let Some(parsed) = http1::cut_response(&head, &mut room) else { return false };
+        let parsed = match self.is_of_cgi(&head) {
+            true => variables::cut_response(&head, &mut room),
+            false => http1::cut_response(&head, &mut room),
+        };
+        let Some(parsed) = parsed else { return false };
         let (framing, _) = http1::framing(parsed.fields);
         self.answer.measure = Measure {
             least_end: match framing {

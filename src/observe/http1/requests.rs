@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{Ending, Opaque, Request, What};
+use crate::event::{Ending, Opaque, Protocol, Request, What};
 use crate::flow::connection::Context;
 use crate::flow::steer::looks_like_request;
 use crate::limits::Limits;
@@ -11,7 +11,7 @@ use crate::observe::decrypted::Now;
 use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::{Method, Outstanding};
 use crate::observe::http1::sections::{Asked, Sections};
-use crate::observe::http1::{Http1, Mode, Reader, State};
+use crate::observe::http1::{Http1, Mode, Reader, State, variables};
 use crate::observe::sniff::{self, Guess};
 use crate::wire::http1::{self, Framing};
 use crate::wire::http2;
@@ -138,7 +138,8 @@ impl Http1 {
                     self.requests.first = None;
                     return Taken::Some(length);
                 }
-                Guess::Http1 => self.mode = Mode::Http,
+                Guess::Http1 => (self.mode, self.protocol) = (Mode::Http, Protocol::Http),
+                Guess::Variables(protocol) => (self.mode, self.protocol) = (Mode::Http, protocol),
                 Guess::Opaque(Opaque::Other) if self.mode == Mode::Sniffing && !self.unsure => {
                     if head.len() > LONGEST_RIDDLE {
                         self.opaque(Opaque::Other, tell);
@@ -163,13 +164,9 @@ impl Http1 {
             self.exchanges += 1;
             self.requests.exchange = self.exchanges;
         }
-        let (end, read) = match known.or_else(|| read_at_once(head, searched, limits, sections)) {
-            Some(asked) => (Some(asked.section.length as usize), Some(asked)),
-            None => {
-                let end = http1::head_end(head, searched);
-                let end = end.or_else(|| http1::is_simple_request(head).then_some(head.len()));
-                (end, end.and_then(|end| read_gathered(head.get(..end)?, limits)))
-            }
+        let (end, read) = match self.protocol {
+            Protocol::Http => read(head, searched, known, limits, sections),
+            protocol => variables::read(protocol, head, limits),
         };
         // Of a header section that is there at once nothing is told before, unless it tells the end of others.
         if begins && (read.is_none() || self.responses.state == State::Lost) {
@@ -271,7 +268,7 @@ impl Http1 {
         }
     }
 
-    fn ask(&mut self, request: Outstanding, limits: &Limits, tell: &mut impl FnMut(What)) {
+    pub(super) fn ask(&mut self, request: Outstanding, limits: &Limits, tell: &mut impl FnMut(What)) {
         if self.responses.state == State::Lost && self.outstanding.are_over(request.acknowledged) {
             while let Some(over) = self.outstanding.pop() {
                 let (exchange, end) = (over.exchange, request.acknowledged);
@@ -335,6 +332,22 @@ impl Asked {
         let section = head::request(parsed, framing, length, limits.text_bytes);
         Self { section: Arc::new(section), framing, method }
     }
+}
+
+/// Where the header section that octets begin with ends, and what it says, or is known to.
+fn read(
+    head: &[u8],
+    searched: usize,
+    known: Option<Asked>,
+    limits: &Limits,
+    sections: &mut Sections,
+) -> (Option<usize>, Option<Asked>) {
+    if let Some(asked) = known.or_else(|| read_at_once(head, searched, limits, sections)) {
+        return (Some(asked.section.length as usize), Some(asked));
+    }
+    let end = http1::head_end(head, searched);
+    let end = end.or_else(|| http1::is_simple_request(head).then_some(head.len()));
+    (end, end.and_then(|end| read_gathered(head.get(..end)?, limits)))
 }
 
 /// What a request's header section says that is there at once, and in order. Nearly all are.

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::event::{Defect, DefectKind, Ending, Excerpt, Opaque, Response, Side, What};
+use crate::event::{Defect, DefectKind, Ending, Excerpt, Opaque, Protocol, Response, Side, What};
 use crate::limits::Limits;
 use crate::observe::chunks::{Chunks, Fed};
 use crate::observe::decrypted::Now;
 use crate::observe::head::{self, Place};
 use crate::observe::http1::pairing::{Method, Outstanding};
 use crate::observe::http1::sections::{Answered, Repeated, Sections};
+use crate::observe::http1::variables::{self, is_bare};
 use crate::observe::http1::{Answer, FIRST_OCTETS, Http1, Mode, Reader, State};
 use crate::observe::tls::alert_instead;
+use crate::wire::cgi;
 use crate::wire::http1::{self, Field, FieldName, Fields, Framing, ResponseHead, offset_within};
 use crate::wire::http2;
 
@@ -89,7 +91,7 @@ impl Http1 {
 
     /// The server's octets came before any of the client's, or before those could be made out. Returns whether to read them.
     fn server_speaks_first(&mut self, at: u64, octets: &[u8], limits: &Limits, tell: &mut impl FnMut(What)) -> bool {
-        if octets.starts_with(b"HTTP/1.") {
+        if octets.starts_with(b"HTTP/1.") && !is_binary(&self.requests.buffer) {
             self.mode = Mode::Http;
             if !self.requests.buffer.is_empty() {
                 self.adopt(at, limits, tell);
@@ -149,35 +151,25 @@ impl Http1 {
                 return Some(empty);
             }
             let request = self.begin_response(at, now, tell);
-            // Nearly always it is there at once, and in order.
-            let [_, latest] = &mut self.latest;
-            let before =
-                if self.responses.exchange == 1 { &mut sections.first_responses } else { &mut sections.responses };
-            let known = before.find(octets, latest);
-            let mut room = Fields::new();
-            let parsed = if known.is_none() { http1::whole_response(octets, &mut room) } else { None };
-            self.tell_beginning(octets, request, known.is_some() || parsed.is_some(), tell);
-            if self.responses.state != State::Head {
-                return Some(0);
-            }
-            if let Some(answered) = known {
-                if answered.framing == Framing::Chunked {
-                    self.answer.keep_first(octets);
-                }
-                let length = answered.section.length as usize;
-                return Some(length + self.respond(answered, octets.len().saturating_sub(length), tell));
-            }
-            if let Some((parsed, end)) = parsed {
-                let section = octets.get(..end).unwrap_or_default();
-                return Some(end + self.take_parsed_head(&parsed, section, Some((octets, before)), tell));
+            if self.protocol != Protocol::Http {
+                self.tell_beginning(octets, request, false, tell);
+            } else if let Some(taken) = self.server_head_at_once(octets, request, sections, tell) {
+                return Some(taken);
             }
         }
         let (head, searched) = self.responses.gather(octets);
         let end = http1::head_end(&head, searched);
+        let is_of_cgi = self.is_of_cgi(&head);
+        let defect = match is_of_cgi {
+            true => variables::defect(head.get(..end.unwrap_or(head.len())).unwrap_or_default()),
+            false => http1::status_line_prefix_defect(&head).map(|within| match head.starts_with(b"HTTP") {
+                true => (DefectKind::BadStatusLine, within),
+                false => (DefectKind::NotHttp, within),
+            }),
+        };
         if !self.answer.defect_told
-            && let Some(within) = http1::status_line_prefix_defect(&head)
+            && let Some((kind, within)) = defect
         {
-            let kind = if head.starts_with(b"HTTP") { DefectKind::BadStatusLine } else { DefectKind::NotHttp };
             self.defect(kind, self.responses.start + within as u64, tell);
             if let Ok(alert) = alert_instead(self.responses.start, &head) {
                 tell(alert);
@@ -193,8 +185,40 @@ impl Http1 {
             return None;
         };
         let section = head.get(..end).unwrap_or_default();
-        self.take_parsed_head(&http1::response(section, &mut Fields::new()), section, None, tell);
+        let mut room = Fields::new();
+        let parsed = if is_of_cgi { cgi::response(section, &mut room) } else { http1::response(section, &mut room) };
+        self.take_parsed_head(&parsed, section, None, tell);
         Some(end.saturating_sub(searched))
+    }
+
+    /// Takes a header section of HTTP that is there at once, and in order, as it nearly always is. Returns how many octets were
+    /// taken; `None` where it is neither.
+    fn server_head_at_once(
+        &mut self,
+        octets: &[u8],
+        request: Option<Outstanding>,
+        sections: &mut Sections,
+        tell: &mut impl FnMut(What),
+    ) -> Option<usize> {
+        let [_, latest] = &mut self.latest;
+        let before = if self.responses.exchange == 1 { &mut sections.first_responses } else { &mut sections.responses };
+        let known = before.find(octets, latest);
+        let mut room = Fields::new();
+        let parsed = if known.is_none() { http1::whole_response(octets, &mut room) } else { None };
+        self.tell_beginning(octets, request, known.is_some() || parsed.is_some(), tell);
+        if self.responses.state != State::Head {
+            return Some(0);
+        }
+        if let Some(answered) = known {
+            if answered.framing == Framing::Chunked {
+                self.answer.keep_first(octets);
+            }
+            let length = answered.section.length as usize;
+            return Some(length + self.respond(answered, octets.len().saturating_sub(length), tell));
+        }
+        let (parsed, end) = parsed?;
+        let section = octets.get(..end).unwrap_or_default();
+        Some(end + self.take_parsed_head(&parsed, section, Some((octets, before)), tell))
     }
 
     /// A response begins. Returns the request that it answers.
@@ -241,8 +265,7 @@ impl Http1 {
             let (exchange, at, solicited) = (self.responses.exchange, self.responses.start, self.answer.solicited);
             tell(What::ResponseStarted { exchange, at, solicited, octets: first.len() as u8 });
         }
-        let is_bare = || octets.iter().zip(b"HTTP/").any(|(octet, expected)| octet != expected);
-        if request.is_some_and(|request| request.simple) && is_bare() {
+        if request.is_some_and(|request| request.simple) && is_bare(octets) {
             // RFC 1945 section 6: a simple request is answered by content alone, and its end is the connection's.
             self.responses.state = State::UntilClose { broken: false };
         }
@@ -286,7 +309,8 @@ impl Http1 {
                 return 0;
             }
         }
-        let said = head::response(parsed, framing, section.len(), exchange == 1);
+        let mut said = head::response(parsed, framing, section.len(), exchange == 1);
+        said.persistent &= self.protocol == Protocol::Http;
         let framing = if parsed.has_bad_status_line() { Framing::Unreadable } else { framing };
         let answered = Answered { section: Arc::new(said), framing };
         let behind = at_once.as_ref().map_or(0, |(octets, _)| octets.len().saturating_sub(section.len()));
@@ -440,6 +464,11 @@ impl Http1 {
             self.responses = Reader { state: State::Lost, ..Reader::default() };
         }
     }
+}
+
+/// Whether octets are no text: a request in some protocol other than HTTP may be answered in HTTP.
+fn is_binary(octets: &[u8]) -> bool {
+    octets.iter().any(|octet| matches!(octet, 0..=8 | 14..=31))
 }
 
 /// Whether responses with a status have no content, whatever was asked.

@@ -1,5 +1,6 @@
 //! A connection on which no message is under way: what has to be known of it when the next one begins, and no more.
 
+use crate::event::Protocol;
 use crate::observe::http1::pairing::Queue;
 use crate::observe::http1::{Answer, Http1, Mode, Reader, State};
 
@@ -11,13 +12,14 @@ pub struct Rest {
     recognised: bool,
     unsure: bool,
     pipelined: bool,
+    protocol: Protocol,
 }
 
 impl Rest {
     /// That of a connection that begins; `from_start` where its beginning is in the capture.
     #[must_use]
     pub fn new(from_start: bool) -> Self {
-        Self { exchanges: 0, recognised: false, unsure: !from_start, pipelined: false }
+        Self { exchanges: 0, recognised: false, unsure: !from_start, pipelined: false, protocol: Protocol::Http }
     }
 }
 
@@ -31,8 +33,9 @@ impl Http1 {
     /// The observer as it was before the rest.
     #[must_use]
     pub fn wake(rest: Rest) -> Self {
-        let Rest { exchanges, recognised, unsure, pipelined } = rest;
+        let Rest { exchanges, recognised, unsure, pipelined, protocol } = rest;
         Self {
+            protocol,
             mode: if recognised { Mode::Http } else { Mode::Sniffing },
             requests: Reader::default(),
             responses: Reader::default(),
@@ -63,7 +66,7 @@ impl Http1 {
             && self.answered_early.is_none()
             && !self.mingled;
         let (exchanges, unsure, pipelined) = (self.exchanges, self.unsure, self.outstanding.is_pipelined());
-        may_rest.then_some(Rest { exchanges, recognised, unsure, pipelined })
+        may_rest.then_some(Rest { exchanges, recognised, unsure, pipelined, protocol: self.protocol })
     }
 }
 

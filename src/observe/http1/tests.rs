@@ -2,6 +2,7 @@ mod cut;
 mod defects;
 mod gaps;
 mod messages;
+mod variables;
 
 use std::fmt::Write;
 
