@@ -25,7 +25,12 @@ pub(super) fn bear_same(one: &Exchange, other: &Exchange) -> Option<bool> {
 }
 
 fn is_same(one: &Request, other: &Request) -> bool {
-    one.method() == other.method() && one.target() == other.target() && one.content_length == other.content_length
+    // Of most the mark alone tells.
+    one.target_mark == other.target_mark
+        && one.method_mark == other.method_mark
+        && one.content_length == other.content_length
+        && one.target() == other.target()
+        && one.method() == other.method()
 }
 
 impl Correlator {

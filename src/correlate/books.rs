@@ -38,20 +38,27 @@ impl Page {
     #[inline]
     pub(super) fn exchange(&self, number: u32) -> Option<&Exchange> {
         // Nearly always the latest one.
-        let (latest, older) = self.open.split_last()?;
+        let latest = self.open.last()?;
         if latest.key.number == number {
             return Some(latest);
         }
-        older.iter().rev().map(Box::as_ref).find(|exchange| exchange.key.number == number)
+        self.open.get(self.position(number)?).map(Box::as_ref)
     }
 
     #[inline]
     pub(super) fn exchange_mut(&mut self, number: u32) -> Option<&mut Exchange> {
-        let (latest, older) = self.open.split_last_mut()?;
-        if latest.key.number == number {
-            return Some(latest);
-        }
-        older.iter_mut().rev().map(Box::as_mut).find(|exchange| exchange.key.number == number)
+        let at = self.position(number)?;
+        self.open.get_mut(at).map(Box::as_mut)
+    }
+
+    /// Where an exchange stands: as far before the latest one as its number is less, or, where some between have settled, behind
+    /// that.
+    fn position(&self, number: u32) -> Option<usize> {
+        let last = self.open.len().checked_sub(1)?;
+        let before = self.open.get(last)?.key.number.wrapping_sub(number);
+        let (older, rest) = self.open.split_at_checked(last.saturating_sub(before as usize))?;
+        let is_it = |exchange: &Box<Exchange>| exchange.key.number == number;
+        rest.iter().position(is_it).map(|at| older.len() + at).or_else(|| older.iter().rposition(is_it))
     }
 
     /// A request is complete.
@@ -130,7 +137,7 @@ impl Books {
         let known = if key.number > page.conversation.highest {
             None
         } else {
-            page.open.iter().rposition(|exchange| exchange.key.number == key.number)
+            page.position(key.number)
         };
         let Page { conversation, open } = page;
         let most = if conversation.multiplexed.is_some() { MOST_STREAMS } else { MOST_OPEN };
@@ -163,7 +170,7 @@ impl Books {
     /// Strikes an exchange out.
     pub(super) fn strike(&mut self, key: ExchangeKey) -> Option<Box<Exchange>> {
         let page = self.pages.get_mut(key.connection.0)?;
-        let at = page.open.iter().rposition(|exchange| exchange.key.number == key.number)?;
+        let at = page.position(key.number)?;
         self.exchanges -= 1;
         Some(page.open.remove(at))
     }
