@@ -7,6 +7,10 @@
 //!                     | GET /b ------------ 200 |
 //! ```
 
+use std::cell::RefCell;
+
+use smallvec::SmallVec;
+
 use crate::correlate::Correlator;
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::correlate::pair::{AT_ONCE, LONGEST_PAUSE, MOST_CANDIDATES, Window};
@@ -33,28 +37,80 @@ fn is_same(one: &Request, other: &Request) -> bool {
         && one.method() == other.method()
 }
 
+/// The attempts of windows that were not answered with content, as found while nothing changes: each candidate of an exchange is
+/// held against the same ones.
+#[derive(Debug, Default)]
+pub(super) struct Unserved(RefCell<Option<Vec<(ExchangeKey, [Timestamp; 2], Found)>>>);
+
+type Found = SmallVec<[ExchangeKey; 8]>;
+
+impl Unserved {
+    /// From here on nothing changes, until [`Unserved::forget`].
+    pub(super) fn remember(&self) {
+        self.0.replace(Some(Vec::new()));
+    }
+
+    /// Something may change.
+    pub(super) fn forget(&self) {
+        self.0.replace(None);
+    }
+
+    /// What `ask` says of those within an exchange's window, which `find` finds.
+    fn those_within<T>(
+        &self,
+        front: ExchangeKey,
+        window: Window,
+        find: impl FnOnce() -> Found,
+        ask: impl FnOnce(&[ExchangeKey]) -> T,
+    ) -> T {
+        let span = [window.from, window.until];
+        let mut known = self.0.borrow_mut();
+        let Some(known) = known.as_mut() else { return ask(&find()) };
+        if let Some((.., found)) = known.iter().find(|(of, within, _)| *of == front && *within == span) {
+            return ask(found);
+        }
+        let found = find();
+        let said = ask(&found);
+        known.push((front, span, found));
+        said
+    }
+}
+
 impl Correlator {
     /// Whether the gateway sent the same request once more before it answered: then an attempt was not the last one.
     pub(super) fn was_made_again(&self, front: &Exchange, candidate: &Exchange, window: Window) -> bool {
-        if has_content(candidate) {
+        if has_content(candidate) || front.veiled.is_none() || candidate.request.is_none() {
             return false;
         }
         let Some(failed) = self.outcome(candidate, window.until) else { return false };
-        self.others_with_same(front, candidate, window).any(|other| {
+        self.made_within(front, window).any(|other| {
             let began = self.began(other);
             let follows = began + AT_ONCE >= failed.at && began.since(failed.at) <= LONGEST_PAUSE;
-            other.started > candidate.started && follows && (!has_content(other) || is_alike(front, other))
+            let may_be =
+                other.started > candidate.started && follows && (!has_content(other) || is_alike(front, other));
+            may_be && bear_same(candidate, other) == Some(true)
         })
     }
 
     /// When the gateway sent a request for the first time that it sent again when that had failed.
     pub(super) fn first_made(&self, front: &Exchange, candidate: &Exchange, window: Window) -> Timestamp {
         let began = self.began(candidate);
-        let before = self.others_with_same(front, candidate, window).filter(|other| {
-            let failed = self.outcome(other, window.until).map_or(window.until, |moment| moment.at);
-            !has_content(other) && failed <= began + AT_ONCE && other.started < candidate.started
+        if front.veiled.is_none() || candidate.request.is_none() {
+            return began;
+        }
+        let find = || self.made_within(front, window).filter(|made| !has_content(made)).map(|made| made.key).collect();
+        let first = self.unserved.those_within(front.key, window, find, |others| {
+            let others = others.iter().filter_map(|key| self.books.exchange(*key));
+            let before = others.filter(|other| {
+                if other.started >= candidate.started {
+                    return false;
+                }
+                let failed = self.outcome(other, window.until).map_or(window.until, |moment| moment.at);
+                failed <= began + AT_ONCE && bear_same(candidate, other) == Some(true)
+            });
+            before.map(|other| self.began(other)).min()
         });
-        before.map(|other| self.began(other)).min().unwrap_or(began).min(began)
+        first.map_or(began, |first| first.min(began))
     }
 
     /// Whether an attempt bears the same request as the one that followed it.
@@ -90,16 +146,9 @@ impl Correlator {
         others.any(|other| bears(other) && !is_attempt_as(other, one))
     }
 
-    fn others_with_same<'a>(
-        &'a self,
-        front: &'a Exchange,
-        candidate: &'a Exchange,
-        window: Window,
-    ) -> impl Iterator<Item = &'a Exchange> {
-        let veiled = front.veiled.is_some() && candidate.request.is_some();
-        let others = veiled.then(|| self.orphans_within(front, window).take(MOST_CANDIDATES));
-        let others = others.into_iter().flatten().filter(|key| *key != candidate.key);
-        others.filter_map(|key| self.books.exchange(key)).filter(|other| bear_same(candidate, other) == Some(true))
+    /// What may have been made for an exchange in a window.
+    fn made_within(&self, front: &Exchange, window: Window) -> impl Iterator<Item = &Exchange> {
+        self.orphans_within(front, window).take(MOST_CANDIDATES).filter_map(|key| self.books.exchange(key))
     }
 }
 

@@ -134,11 +134,7 @@ impl Books {
     /// Notes that an exchange began, if its connection's page is open.
     pub(super) fn note(&mut self, key: ExchangeKey, moment: Moment, gateways: &mut Gateways) -> Option<Noted<'_>> {
         let page = self.pages.get_mut(key.connection.0)?.as_mut();
-        let known = if key.number > page.conversation.highest {
-            None
-        } else {
-            page.position(key.number)
-        };
+        let known = if key.number > page.conversation.highest { None } else { page.position(key.number) };
         let Page { conversation, open } = page;
         let most = if conversation.multiplexed.is_some() { MOST_STREAMS } else { MOST_OPEN };
         let crowded_out = open.first().filter(|_| open.len() >= most).map(|exchange| exchange.key);

@@ -50,6 +50,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::correlate::again::Unserved;
 use crate::correlate::books::{Books, Noted, Page};
 pub use crate::correlate::case::{Case, ClosedIdle, Finding, Note, Party, Responded, Role, Try};
 use crate::correlate::conversation::{Exchange, ExchangeKey, Hosts, ResponseEnd, ResponseStart};
@@ -92,6 +93,8 @@ pub struct Correlator {
     orphans: Index,
     /// Exchanges that may still want an attempt, by server.
     unsettled: Index,
+    /// Attempts without content, while one exchange's are sought.
+    unserved: Unserved,
     /// Attempts that were answered, and that nobody has claimed.
     answers: Answers,
     /// The endpoints that are asked.
@@ -130,6 +133,7 @@ impl Correlator {
             provisional: Provisional::default(),
             orphans: Index::default(),
             unsettled: Index::default(),
+            unserved: Unserved::default(),
             answers: Answers::default(),
             places: Places::default(),
             opaque_clients: BTreeSet::new(),

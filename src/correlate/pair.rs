@@ -189,11 +189,14 @@ impl Correlator {
     fn next_fit(&self, key: ExchangeKey, attempts: &[(ExchangeKey, Pairing)]) -> Option<Next> {
         let front = self.books.exchange(key).filter(|front| self.has_orphans(front))?;
         let windows = self.windows(front, attempts);
-        windows.into_iter().rev().find_map(|window| {
+        self.unserved.remember();
+        let next = windows.into_iter().rev().find_map(|window| {
             let (key, pairing) = self.best_fit(front, window)?;
             let is_named = self.books.exchange(key).is_some_and(|fit| self.is_named_as(front, fit, window));
             Some(Next { key, pairing, is_followed: window.next.is_some(), is_named })
-        })
+        });
+        self.unserved.forget();
+        next
     }
 
     /// The stretches before, between and after the attempts.
