@@ -273,8 +273,11 @@ impl Correlator {
         self.leave_to_relays(&mut fits, window);
         fits.sort_unstable();
         let is_cut = orphans.next().is_some();
-        let compared = || fits.first().map_or(0, |best| fits.len() * self.rivals(front, *best).len());
-        if is_cut || fits.len() > FEW && compared() > MOST_COMPARED {
+        let may_be_compared = || {
+            let most = MOST_COMPARED / fits.len();
+            fits.first().is_none_or(|best| self.each_rival(front, *best).take(most + 1).count() <= most)
+        };
+        if is_cut || fits.len() > FEW && !may_be_compared() {
             // Which of them it was nobody can tell, and which of the others lack one would take long to tell.
             let wanted = window.next.is_none() && window.opening == Opening::Request;
             return fits.first().filter(|_| wanted).map(|fit| (fit.key, Pairing::Possible));
@@ -406,24 +409,27 @@ impl Correlator {
     /// Other unsettled exchanges that lack an attempt, and that a candidate fits as well. The one that an exchange was itself made
     /// for is none.
     pub(super) fn rivals(&self, front: &Exchange, fit: Fit) -> SmallVec<[Fit; 4]> {
-        let Some(candidate) = self.books.exchange(fit.key) else { return SmallVec::new() };
-        let until = (candidate.started.at + CLOCK_SLACK, fit.key);
-        let since = candidate.started.at - LONGEST_EXCHANGE;
-        let rivals =
-            self.fronts_of(candidate, since, until).filter(|key| *key != front.key && Some(*key) != front.parent);
-        rivals
-            .take(MOST_CANDIDATES)
-            .filter_map(|key| {
-                let rival = self.books.exchange(key)?;
-                let cost = if rival.attempts.is_empty() {
-                    self.cost(rival, candidate, self.whole(rival))
-                } else {
-                    self.cost_as_next(rival, candidate)
-                };
-                cost.filter(|fit| fit.cost - fit.unknown <= CERTAIN).map(|fit| Fit { key, ..fit })
-            })
-            .take(MOST_RIVALS)
-            .collect()
+        self.each_rival(front, fit).collect()
+    }
+
+    fn each_rival(&self, front: &Exchange, fit: Fit) -> impl Iterator<Item = Fit> {
+        let (own, parent) = (front.key, front.parent);
+        let candidate = self.books.exchange(fit.key);
+        let fronts = candidate.map(|candidate| {
+            let until = (candidate.started.at + CLOCK_SLACK, fit.key);
+            self.fronts_of(candidate, candidate.started.at - LONGEST_EXCHANGE, until)
+        });
+        let others = fronts.into_iter().flatten().filter(move |key| *key != own && Some(*key) != parent);
+        let rivals = others.take(MOST_CANDIDATES).filter_map(move |key| {
+            let (candidate, rival) = candidate.zip(self.books.exchange(key))?;
+            let cost = if rival.attempts.is_empty() {
+                self.cost(rival, candidate, self.whole(rival))
+            } else {
+                self.cost_as_next(rival, candidate)
+            };
+            cost.filter(|fit| fit.cost - fit.unknown <= CERTAIN).map(|fit| Fit { key, ..fit })
+        });
+        rivals.take(MOST_RIVALS)
     }
 
     /// The window of an exchange without attempts.
