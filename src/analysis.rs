@@ -247,6 +247,7 @@ impl<'r> Above<'r> {
             differ,
             mut incidents,
             unlisted,
+            beyond,
             most_incidents,
             mut totals,
             unmeasured,
@@ -262,7 +263,7 @@ impl<'r> Above<'r> {
                 incident.id = u32::try_from(index + 1).unwrap_or(u32::MAX);
             }
         }
-        let episodes = episode::find(&mut incidents, &stats);
+        let episodes = episode::find(&mut incidents, &beyond, &stats);
         advice::advise(&mut incidents, &stats);
         let cut_heads = seen.tell(&mut totals);
         totals.half_closed = stats.half_closed;
@@ -314,7 +315,7 @@ impl<'r> Above<'r> {
             coverage: Coverage { notes, ..coverage },
             totals,
             gateways,
-            do_first: advice::do_first(&incidents, &episodes, &stats),
+            do_first: advice::do_first(&incidents, &beyond, &episodes, &stats),
             idle_times: learned::idle_times(&warning::worth_drawing(&incidents, &warnings), &stats),
             warnings,
             differs: differ.differences(),

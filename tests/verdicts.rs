@@ -496,8 +496,8 @@ fn settled(told: &[News]) -> Vec<u32> {
     told.iter().filter_map(id).collect()
 }
 
-#[test]
-fn incidents_beyond_the_limit_are_told_and_counted() {
+/// An upstream that served once, and refuses five connections.
+fn refused_five_times() -> Scene {
     let mut scene = Scene::default();
     let mut client = scene.connect((CLIENT, 40_100), FRONT);
     client.ask(&mut scene, &get("/well"));
@@ -512,6 +512,27 @@ fn incidents_beyond_the_limit_are_told_and_counted() {
         scene.refuse((BACK, 50_000 + n), APP);
         client.answer(&mut scene, BAD_GATEWAY);
     }
+    scene
+}
+
+#[test]
+fn what_is_said_of_all_incidents_counts_those_beyond_the_limit() {
+    let scene = refused_five_times();
+    let whole = packets::analyse(&scene.packets, &Limits::default());
+    let cut = packets::analyse(&scene.packets, &Limits { incidents: 3, ..Limits::default() });
+    assert_eq!((cut.incidents.len(), cut.totals.unlisted_incidents), (3, 2));
+    let [[whole_episode], [cut_episode]] = [&whole, &cut].map(|report| &report.episodes[..]) else {
+        panic!("one episode")
+    };
+    assert_eq!((cut_episode.kind, cut_episode.last), (whole_episode.kind, whole_episode.last));
+    assert_eq!(cut_episode.summary, whole_episode.summary);
+    assert_eq!(cut.do_first, whole.do_first);
+    assert!(cut.do_first[0].contains("5 times"), "{:?}", cut.do_first);
+}
+
+#[test]
+fn incidents_beyond_the_limit_are_told_and_counted() {
+    let scene = refused_five_times();
     let limits = Limits { incidents: 2, ..Limits::default() };
     let mut analysis = Analysis::new(&limits, Gateways::told(&[]), Question::default(), None).live();
     let mut told = Vec::new();

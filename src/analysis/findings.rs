@@ -7,6 +7,7 @@ use crate::analysis::rows::row;
 use crate::correlate::served::{Leg, Lone, Served};
 use crate::correlate::{Case, Note, Role};
 use crate::diagnose::differ::Differ;
+use crate::diagnose::episode::unlisted::Unlisted;
 use crate::diagnose::incident::{Incident, Kind};
 use crate::diagnose::{Diagnoser, Question};
 use crate::event::Ending;
@@ -21,6 +22,7 @@ pub(super) struct Findings<'r> {
     pub(super) differ: Differ,
     pub(super) incidents: Vec<Incident>,
     pub(super) unlisted: Tallies,
+    pub(super) beyond: Unlisted,
     pub(super) most_incidents: usize,
     pub(super) totals: Totals,
     /// Exchanges of the downstream legs whose response is of unknown length.
@@ -38,6 +40,7 @@ impl<'r> Findings<'r> {
             differ: Differ::default(),
             incidents: Vec::new(),
             unlisted: Tallies::new(),
+            beyond: Unlisted::default(),
             most_incidents,
             totals: Totals::default(),
             unmeasured: 0,
@@ -151,6 +154,7 @@ impl Findings<'_> {
         } else {
             self.totals.unlisted_incidents += 1;
             tally::add(&mut self.unlisted, &incident);
+            self.beyond.note(&incident);
         }
     }
 

@@ -40,8 +40,10 @@ fn is_same(one: &Request, other: &Request) -> bool {
 /// The attempts of windows that were not answered with content, as found while nothing changes: each candidate of an exchange is
 /// held against the same ones.
 #[derive(Debug, Default)]
-pub(super) struct Unserved(RefCell<Option<Vec<(ExchangeKey, [Timestamp; 2], Found)>>>);
+pub(super) struct Unserved(RefCell<Option<Vec<Known>>>);
 
+/// Of which exchange, from when until when, and what was found.
+type Known = (ExchangeKey, [Timestamp; 2], Found);
 type Found = SmallVec<[ExchangeKey; 8]>;
 
 impl Unserved {

@@ -57,8 +57,9 @@ impl Page {
         let last = self.open.len().checked_sub(1)?;
         let before = self.open.get(last)?.key.number.wrapping_sub(number);
         let (older, rest) = self.open.split_at_checked(last.saturating_sub(before as usize))?;
-        let is_it = |exchange: &Box<Exchange>| exchange.key.number == number;
-        rest.iter().position(is_it).map(|at| older.len() + at).or_else(|| older.iter().rposition(is_it))
+        let is_it = |exchange: &Exchange| exchange.key.number == number;
+        let at = rest.iter().position(|exchange| is_it(exchange)).map(|at| older.len() + at);
+        at.or_else(|| older.iter().rposition(|exchange| is_it(exchange)))
     }
 
     /// A request is complete.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::diagnose::cause::Cause;
 use crate::diagnose::episode;
+use crate::diagnose::episode::unlisted::Unlisted;
 use crate::diagnose::evidence::span;
 use crate::diagnose::explain;
 use crate::diagnose::incident::{Episode, Grade, Incident, Kind};
@@ -81,7 +82,7 @@ const UWSGI_WORKER: &str = "uWSGI's log tells which: `DAMN ! worker … died, ki
 /// The paragraphs that say what to do first: what was one event, then the most frequent cause, and last what only
 /// followed from the others or could not be told.
 #[must_use]
-pub fn do_first(incidents: &[Incident], episodes: &[Episode], stats: &Stats) -> Vec<String> {
+pub fn do_first(incidents: &[Incident], unlisted: &Unlisted, episodes: &[Episode], stats: &Stats) -> Vec<String> {
     let events: Vec<(&Episode, String)> =
         episodes.iter().filter_map(|episode| Some((episode, event(episode)?))).collect();
     let told = |incident: &&Incident| events.iter().any(|(episode, _)| Some(episode.id) == incident.episode);
@@ -98,8 +99,9 @@ pub fn do_first(incidents: &[Incident], episodes: &[Episode], stats: &Stats) -> 
         cause == Cause::NoUpstreamAttempt && group.iter().all(|incident| incident.grade == Grade::Consistent)
             || matches!(cause, Cause::Unknown | Cause::UpstreamNotCaptured)
     };
-    groups.sort_by_key(|(cause, group)| (follows(*cause, group), std::cmp::Reverse(group.len()), *cause));
-    let paragraphs = groups.iter().map(|(cause, group)| paragraph(*cause, group, stats));
+    let all = |cause: Cause, group: &[&Incident]| group.len() + unlisted.count(cause)[0];
+    groups.sort_by_key(|(cause, group)| (follows(*cause, group), std::cmp::Reverse(all(*cause, group)), *cause));
+    let paragraphs = groups.iter().map(|(cause, group)| paragraph(*cause, group, unlisted.count(*cause), stats));
     first.chain(paragraphs).take(PARAGRAPHS).collect()
 }
 
@@ -144,9 +146,9 @@ fn event(episode: &Episode) -> Option<String> {
     })
 }
 
-fn paragraph(cause: Cause, group: &[&Incident], stats: &Stats) -> String {
-    let masked = group.iter().filter(|incident| incident.kind == Kind::Masked).count();
-    let n = group.len();
+fn paragraph(cause: Cause, group: &[&Incident], [others, others_masked]: [usize; 2], stats: &Stats) -> String {
+    let masked = group.iter().filter(|incident| incident.kind == Kind::Masked).count() + others_masked;
+    let n = group.len() + others;
     let times = if n == 1 { String::from("once") } else { format!("{n} times") };
     let hidden = if masked > 0 { format!(" ({masked} hidden by a retry)") } else { String::new() };
     let mut upstreams: BTreeMap<Endpoint, usize> = BTreeMap::new();

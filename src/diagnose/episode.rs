@@ -5,12 +5,14 @@
 //! where nothing tells what happened it takes three failures.
 
 mod outage;
+pub mod unlisted;
 mod wave;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use crate::diagnose::cause::Cause;
+use crate::diagnose::episode::unlisted::Unlisted;
 use crate::diagnose::incident::{Episode, Grade, Incident};
 use crate::event::{Endpoint, Frame};
 use crate::stats::Stats;
@@ -18,7 +20,7 @@ use crate::time::Timestamp;
 
 /// Finds the episodes and notes them at their incidents, which are in the order of time and numbered from 1.
 #[must_use]
-pub fn find(incidents: &mut [Incident], stats: &Stats) -> Vec<Episode> {
+pub fn find(incidents: &mut [Incident], unlisted: &Unlisted, stats: &Stats) -> Vec<Episode> {
     let mut by_upstream: BTreeMap<Endpoint, Vec<&Incident>> = BTreeMap::new();
     for incident in incidents.iter() {
         if let Some(upstream) = upstream_of(incident) {
@@ -32,7 +34,7 @@ pub fn find(incidents: &mut [Incident], stats: &Stats) -> Vec<Episode> {
     for (upstream, members) in by_upstream {
         let free: Vec<&Incident> = members.into_iter().filter(|incident| !taken.contains(&incident.id)).collect();
         for run in runs(&free, upstream, stats) {
-            episodes.extend(of_upstream(run, upstream, stats).or_else(|| saturated(run, upstream, stats)));
+            episodes.extend(of_upstream(run, upstream, unlisted, stats).or_else(|| saturated(run, upstream, stats)));
         }
     }
     follow(&mut episodes, incidents);
@@ -50,13 +52,13 @@ pub fn find(incidents: &mut [Incident], stats: &Stats) -> Vec<Episode> {
 }
 
 /// Where the attempt failed that an incident is about.
-fn upstream_of(incident: &Incident) -> Option<Endpoint> {
+pub(super) fn upstream_of(incident: &Incident) -> Option<Endpoint> {
     let failing = incident.attempts.iter().rev().find(|attempt| attempt.outcome == Some(incident.cause));
     failing.and_then(|attempt| attempt.upstream)
 }
 
 /// When its attempt failed: what a retry hid was over for the client only later.
-fn failed_at(incident: &Incident) -> Timestamp {
+pub(super) fn failed_at(incident: &Incident) -> Timestamp {
     let failing = incident.attempts.iter().rev().find(|attempt| attempt.outcome == Some(incident.cause));
     failing.map_or(incident.time, |attempt| attempt.last.at.min(incident.time))
 }
@@ -78,15 +80,22 @@ fn runs<'a, 'i>(members: &'a [&'i Incident], upstream: Endpoint, stats: &Stats) 
 }
 
 /// An upstream that died, was restarted or was away.
-fn of_upstream(members: &[&Incident], upstream: Endpoint, stats: &Stats) -> Option<Episode> {
+fn of_upstream(members: &[&Incident], upstream: Endpoint, unlisted: &Unlisted, stats: &Stats) -> Option<Episode> {
     let served = stats.upstreams.get(&upstream).map(|known| &known.served);
     let (first, last) = (failed_at(members.first()?), failed_at(members.last()?));
+    // Where nothing was served since, what is not listed goes on with it.
+    let goes_on = unlisted.unreachable_until(upstream).filter(|until| {
+        let is_away = members.last().is_some_and(|incident| is_unreachable(incident.cause));
+        is_away && *until > last && served.is_none_or(|served| !served.between(last, *until))
+    });
+    let last = goes_on.unwrap_or(last);
     let at_once = members.iter().take_while(|incident| is_cut_off(incident.cause)).count();
     let (cut_off, after) = members.split_at(at_once);
     let refused: Vec<Timestamp> = members
         .iter()
         .filter(|incident| incident.cause == Cause::ConnectRefused)
         .map(|incident| failed_at(incident))
+        .chain(goes_on.filter(|_| members.last().is_some_and(|incident| incident.cause == Cause::ConnectRefused)))
         .collect();
     // Failures that are no part of it mean that it lives, or that they are a coincidence.
     if !after.iter().all(|incident| is_unreachable(incident.cause)) {
@@ -123,6 +132,7 @@ fn of_upstream(members: &[&Incident], upstream: Endpoint, stats: &Stats) -> Opti
     };
     let mut episode = made(kind, members, &[upstream], &what);
     episode.served_again = again;
+    episode.last = episode.last.max(last);
     Some(episode)
 }
 
@@ -206,7 +216,7 @@ fn is_cut_off(cause: Cause) -> bool {
     )
 }
 
-fn is_unreachable(cause: Cause) -> bool {
+pub(super) fn is_unreachable(cause: Cause) -> bool {
     matches!(
         cause,
         Cause::ConnectRefused | Cause::ConnectTimeout | Cause::ConnectUnreachable | Cause::ConnectProhibited
