@@ -831,6 +831,34 @@ fn an_answer_to_a_gateway_that_was_gone_had_not_come() {
     }
 }
 
+/// Three clients of one server, whose requests it closes on in silence at one moment, and so `times` in two seconds.
+fn closed_in_silence(times: u16) -> Vec<Incident> {
+    let mut scene = Scene::default();
+    for time in 0..times {
+        scene.at(i64::from(time) * 2000 / i64::from(times));
+        let mut clients: Vec<Talk> = Vec::new();
+        for port in 0..3 {
+            let mut client = scene.connect((CLIENT, 41_000 + 3 * time + port), FRONT);
+            client.ask(&mut scene, &get(&format!("/lost-{time}-{port}")));
+            clients.push(client);
+        }
+        for client in &mut clients {
+            client.server_closes(&mut scene, "FA");
+        }
+    }
+    scene.incidents()
+}
+
+#[test]
+fn who_closes_in_silence_again_and_again_does_not_die_each_time() {
+    let crashes = |times| {
+        let incidents = closed_in_silence(times);
+        assert_eq!(incidents.len(), 3 * usize::from(times));
+        incidents.iter().filter(|incident| incident.cause == Cause::GatewayCrash).count()
+    };
+    assert_eq!([crashes(1), crashes(4), crashes(40)], [3, 12, 0]);
+}
+
 #[test]
 fn a_gateway_that_goes_on_with_its_attempts_did_not_die() {
     let mut scene = Scene::default();

@@ -66,7 +66,7 @@ pub(crate) use crate::correlate::pair::CLOCK_SLACK;
 pub use crate::correlate::pairing::Pairing;
 use crate::correlate::places::Places;
 use crate::correlate::provisional::Provisional;
-use crate::correlate::settle::CutShort;
+use crate::correlate::settle::CutsShort;
 use crate::event::{ConnectionId, Event, GapJudged, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
@@ -102,7 +102,7 @@ pub struct Correlator {
     /// Addresses that opened connections which carry something that is not read.
     opaque_clients: BTreeSet<IpAddr>,
     /// Closes with requests in flight: when, whose, which connection.
-    cut_short: VecDeque<CutShort>,
+    cut_short: CutsShort,
     /// When exchanges whose attempts were found by time were open.
     guessed: VecDeque<(ExchangeKey, Timestamp, Timestamp)>,
     /// Since when, and until when, not all connections are followed.
@@ -137,7 +137,7 @@ impl Correlator {
             answers: Answers::default(),
             places: Places::default(),
             opaque_clients: BTreeSet::new(),
-            cut_short: VecDeque::new(),
+            cut_short: CutsShort::default(),
             guessed: VecDeque::new(),
             partial: None,
             doubtful: VecDeque::new(),

@@ -1,5 +1,6 @@
 //! When an exchange has settled, and what is then said of it: the case, with the attempts made for it.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -265,10 +266,7 @@ impl Correlator {
         let begun = in_flight.map(|exchange| (exchange.started.at, untold(exchange)));
         if let Some((since, untold)) = begun.filter(|_| conversation.first_close().is_none()) {
             let whose = if by == Side::Client { conversation.client } else { conversation.server };
-            if self.cut_short.len() >= MOST_CUT_SHORT {
-                self.cut_short.pop_front();
-            }
-            self.cut_short.push_back(CutShort { since, untold, at: moment.at, whose: whose.ip(), connection });
+            self.cut_short.note(CutShort { since, untold, at: moment.at, whose: whose.ip(), connection });
         }
     }
 
@@ -290,8 +288,11 @@ impl Correlator {
             span <= AT_ONE_MOMENT && !own(&other.connection) && self.gateways.same(exchange.server.ip(), other.whose)
         };
         let with_it = |other: &&CutShort| is_at_once(other) && !timed_out(other);
+        if self.cut_short.is_habit_of(exchange.server.ip(), over.at) {
+            return 0;
+        }
         if exchange.response_start.is_none() {
-            return self.cut_short.iter().filter(with_it).count();
+            return self.cut_short.latest.iter().filter(with_it).count();
         }
         // Contents that stopped may be given up at one moment with others. Clients that have not been answered are told so.
         // Who dies lets go of all at once; who has to tell several things takes longer.
@@ -299,7 +300,7 @@ impl Correlator {
             let span = other.at.since(over.at).max(over.at.since(other.at));
             is_at_once(other) && span <= AT_DEATH && other.untold
         };
-        self.cut_short.iter().filter(untold).count()
+        self.cut_short.latest.iter().filter(untold).count()
     }
 }
 
@@ -313,6 +314,42 @@ pub(super) struct CutShort {
     at: Timestamp,
     whose: IpAddr,
     connection: ConnectionId,
+}
+
+/// Closes with requests in flight.
+#[derive(Debug, Default)]
+pub(super) struct CutsShort {
+    latest: VecDeque<CutShort>,
+    /// At which moments there were some, and whose.
+    moments: VecDeque<(IpAddr, i64)>,
+}
+
+impl CutsShort {
+    fn note(&mut self, cut: CutShort) {
+        let moment = (cut.whose, moment(cut.at));
+        if !self.moments.iter().rev().take(MOST_BESIDE).any(|known| *known == moment) {
+            if self.moments.len() >= MOST_CUT_SHORT {
+                self.moments.pop_front();
+            }
+            self.moments.push_back(moment);
+        }
+        if self.latest.len() >= MOST_CUT_SHORT {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(cut);
+    }
+
+    /// Whether an end does so again and again, as what answers some requests in this way does: then that several fall together
+    /// tells nothing.
+    fn is_habit_of(&self, whose: IpAddr, at: Timestamp) -> bool {
+        let now = moment(at);
+        let near = |(other, then): &&(IpAddr, i64)| *other == whose && then.abs_diff(now) <= MOMENTS_BESIDE;
+        self.moments.iter().filter(near).count() >= HABIT
+    }
+}
+
+fn moment(at: Timestamp) -> i64 {
+    at.as_nanos() / AT_ONE_MOMENT.as_nanos() as i64
 }
 
 /// An attempt, how sure it is that it belongs to the exchange, and behind how many gateways it stands.
@@ -331,6 +368,11 @@ const AT_DEATH: Duration = Duration::from_millis(5);
 pub(super) const MOST_HOPS: u8 = 4;
 /// Closes with requests in flight that are remembered.
 const MOST_CUT_SHORT: usize = 1024;
+/// Of the latest moments so many are compared: what happens at one comes together, but for others' in between.
+const MOST_BESIDE: usize = 8;
+/// For two seconds before and behind a close it is looked whether there were more: at so many of these eighty moments.
+const MOMENTS_BESIDE: u64 = 40;
+const HABIT: usize = 20;
 /// Connections that are closed within this span are closed at one moment.
 const AT_ONE_MOMENT: Duration = Duration::from_millis(50);
 /// Hardly a gateway gives up sooner than this.
