@@ -67,7 +67,7 @@ pub use crate::correlate::pairing::Pairing;
 use crate::correlate::places::Places;
 use crate::correlate::provisional::Provisional;
 use crate::correlate::settle::CutsShort;
-use crate::event::{ConnectionId, Event, GapJudged, Moment, Opaque, Request, Side, What};
+use crate::event::{ConnectionId, Event, FirstSeen, GapJudged, Moment, Opaque, Request, Side, What};
 use crate::limits::Limits;
 use crate::time::Timestamp;
 
@@ -177,7 +177,7 @@ impl Correlator {
                     page.acknowledge(event.moment, sender, offset);
                 }
             }
-            What::Lookup(_) | What::Neighbour(_) | What::LookupRejected(_) | What::Opened(_) => {
+            What::Lookup(_) | What::Neighbour(_) | What::LookupRejected(_) | What::Opened(_) | What::Unreachable(_) => {
                 self.take_other(event, sink);
             }
             _ => {
@@ -196,11 +196,15 @@ impl Correlator {
     /// The same of one that is of no connection in the books.
     #[cold]
     fn take_other(&mut self, event: Event, sink: &mut dyn FnMut(Finding<'_>)) {
+        if !matches!(&event.what, What::Opened(opened) if opened.first != FirstSeen::Quoted) {
+            self.neighbours.note_beside_tcp();
+        }
         match (event.what, event.connection) {
             (What::Lookup(told), _) => self.take_lookup(event.moment, *told, sink),
             (What::Neighbour(told), _) => self.neighbours.take(event.moment, told),
             (What::LookupRejected(rejected), _) => self.names.reject(event.moment, *rejected),
             (What::Opened(opened), Some(connection)) => self.open_page(connection, event.moment, &opened),
+            (what, Some(connection)) => self.page_event(connection, event.moment, what, sink),
             _ => {}
         }
     }

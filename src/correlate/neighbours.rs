@@ -54,9 +54,22 @@ pub struct Neighbours {
     searches: HashMap<IpAddr, SmallVec<[Search; 1]>>,
     /// Whether the capture has answers at all.
     hears_answers: bool,
+    /// Whether the capture has anything but TCP.
+    is_beside_tcp: bool,
 }
 
 impl Neighbours {
+    /// Something else than TCP was captured.
+    pub(super) fn note_beside_tcp(&mut self) {
+        self.is_beside_tcp = true;
+    }
+
+    /// Whether nothing but TCP was captured so far, as a filter on ports leaves it: then that no ICMP error came tells nothing.
+    #[must_use]
+    pub const fn is_tcp_alone(&self) -> bool {
+        !self.is_beside_tcp
+    }
+
     /// Takes a question or an answer.
     pub(super) fn take(&mut self, moment: Moment, told: Neighbour) {
         let Some(asker) = told.asker else {

@@ -7,7 +7,7 @@ use crate::diagnose::Diagnoser;
 use crate::diagnose::cause::Cause;
 use crate::diagnose::compose::Judged;
 use crate::diagnose::evidence::{self, Attempt, Given, Outside, Verdict};
-use crate::diagnose::incident::Grade;
+use crate::diagnose::incident::{Candidate, Grade};
 use crate::diagnose::product::Product;
 use crate::diagnose::verdicts::{self, judge_attempt};
 use crate::diagnose::{neighbour, resolve, response};
@@ -60,6 +60,7 @@ impl Diagnoser {
             let mut verdict = judge_attempt(&view);
             if let Some(verdict) = &mut verdict {
                 self.doubt_last(&view, verdict);
+                doubt_silence(case, verdict);
                 resolve::note_outdated(case, view.conversation, verdict);
             }
             let deeper = case.attempts.get(index + 1).is_some_and(|next| next.hop > attempt.hop);
@@ -153,6 +154,24 @@ impl Diagnoser {
             );
         }
     }
+}
+
+/// The verdict on an attempt of which no client's exchange is known.
+pub(super) fn judge_lone(case: &Case<'_>, view: &Attempt<'_>) -> Option<Verdict> {
+    let mut verdict = judge_attempt(view);
+    verdict.iter_mut().for_each(|verdict| doubt_silence(case, verdict));
+    verdict
+}
+
+/// Lowers a verdict that rests on no ICMP error having come, where the capture has no room for one.
+fn doubt_silence(case: &Case<'_>, verdict: &mut Verdict) {
+    if verdict.cause != Cause::ConnectTimeout || !case.neighbours.is_tcp_alone() {
+        return;
+    }
+    verdict.lower(Grade::Consistent, "whether an ICMP error came: the capture holds nothing but TCP");
+    verdict.ruled_out.retain(|ruled_out| ruled_out.cause != Cause::ConnectUnreachable);
+    let what = "a router, or the host itself, said so by ICMP: add `or icmp or icmp6 or arp` to the capture's filter";
+    verdict.candidates.push(Candidate { cause: Some(Cause::ConnectUnreachable), what: what.to_owned() });
 }
 
 /// Whether a gateway had all that it wanted of an attempt, or still waits for it: then what was taken for the next one was made for

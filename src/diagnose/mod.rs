@@ -421,7 +421,7 @@ impl Diagnoser {
         let attempt = Try { party: case.root, pairing: Pairing::Certain, hop: 0 };
         let asker = self.asker(case);
         let view = self.view(case, attempt, None, asker.map(|asker| asker.product));
-        let verdict = judge_attempt(&view);
+        let verdict = attempts::judge_lone(case, &view);
         if exchange.key.number == 0 && verdict.is_none() {
             self.unused_connections += 1;
             return None;

@@ -26,6 +26,10 @@ pub(super) fn silent_close(attempt: &Attempt<'_>) -> Option<Verdict> {
     if reset && closing.refuses_syn {
         return None;
     }
+    // Its sequence number says that it had sent something, to a request of which the capture holds nothing either.
+    if exchange.key.number == 0 && closing.acknowledged.is_some() && closing.at > closing.received {
+        return None;
+    }
     if let Some(lost) = lost_before_close(attempt, moment).filter(|_| !reset) {
         return Some(lost);
     }
