@@ -150,9 +150,6 @@ fn analyse(cli: &Cli) -> Result<ExitCode, Error> {
     let mut filter = if expression.is_empty() { None } else { Some(Filter::compile(&expression)?) };
     let mut key_logs = KeyLogs::open(&cli.keylog, false)?;
     let mut source = Source::open(&cli.read)?;
-    if !cli.keylog.is_empty() {
-        source.leave_processors();
-    }
     let mut output = Output::open(cli.output.as_deref())?;
     let mut style = style(cli, &output, source.inputs().len() > 1);
     let mut table = cli.exchanges.as_ref().map(|path| ExchangeTable::open(path, &style)).transpose()?;

@@ -3,38 +3,23 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
-/// What reads beside who asks.
+/// How many streams of a source are read ahead.
 #[derive(Clone, Default)]
-pub(super) struct Readers {
-    /// How many streams of a source are read so.
-    count: Arc<AtomicUsize>,
-    /// Whether all processors have other work, but for what takes work to read.
-    is_crowded: Arc<AtomicBool>,
-}
+pub(super) struct Readers(Arc<AtomicUsize>);
 
 /// One of them, as long as it is.
-pub(super) struct Reader(Arc<AtomicUsize>);
+struct Reader(Arc<AtomicUsize>);
 
 impl Readers {
     /// One more; `None` where there are as many as there may be.
-    pub(super) fn begin(&self) -> Option<Reader> {
+    fn begin(&self) -> Option<Reader> {
         let more = |count| (count < MOST_READERS).then_some(count + 1);
-        let begun = self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        begun.is_ok().then(|| Reader(Arc::clone(&self.count)))
-    }
-
-    /// From now on all processors have other work.
-    pub(super) fn crowd(&self) {
-        self.is_crowded.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether they have.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.is_crowded.load(Ordering::Relaxed)
+        let begun = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        begun.is_ok().then(|| Reader(Arc::clone(&self.0)))
     }
 }
 
@@ -42,15 +27,6 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// What gives octets in chunks.
-pub(super) trait Chunks: Send {
-    /// The next octets; `None` at the end. Whether packets were large so far tells what is most of the work.
-    fn next(&mut self, is_large: bool) -> io::Result<Option<Chunk>>;
-
-    /// Takes back a buffer that a chunk came in.
-    fn give_back(&mut self, buffer: Vec<u8>);
 }
 
 /// A stream that a thread reads.
@@ -91,14 +67,14 @@ impl Ahead {
         hand_over.send(stream).map_err(|refused| refused.0)?;
         Ok(Self { _reader: reader, chunks, emptied })
     }
-}
 
-impl Chunks for Ahead {
-    fn next(&mut self, _: bool) -> io::Result<Option<Chunk>> {
+    /// The next octets; `None` at the end.
+    pub(super) fn next(&mut self) -> io::Result<Option<Chunk>> {
         self.chunks.recv().map_or(Ok(None), |chunk| chunk.map(Some))
     }
 
-    fn give_back(&mut self, buffer: Vec<u8>) {
+    /// Takes back a buffer that a chunk came in.
+    pub(super) fn give_back(&mut self, buffer: Vec<u8>) {
         if buffer.capacity() <= HEADROOM + CHUNK_BYTES {
             // Who reads may have come to its end.
             let _ = self.emptied.send(buffer);
@@ -129,7 +105,7 @@ const MOST_READERS: usize = 8;
 /// Room before the octets of a chunk, for what is left over of the one before.
 pub(super) const HEADROOM: usize = 64 << 10;
 /// Octets that are handed over at once.
-pub(super) const CHUNK_BYTES: usize = 256 << 10;
+const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks that may wait.
 const MOST_CHUNKS: usize = 3;
 
@@ -142,7 +118,7 @@ mod tests {
         let Ok(mut ahead) = Ahead::begin(Box::new(stream), &Readers::default()) else { panic!("no thread") };
         let mut octets = Vec::new();
         loop {
-            match ahead.next(false) {
+            match ahead.next() {
                 Ok(Some(chunk)) => {
                     octets.extend_from_slice(&chunk.buffer[HEADROOM..chunk.end]);
                     ahead.give_back(chunk.buffer);
@@ -191,7 +167,7 @@ mod tests {
         }
         let (gone, dropped) = channel();
         let Ok(mut endless) = Ahead::begin(Box::new(Endless(gone)), &Readers::default()) else { panic!("no thread") };
-        assert!(endless.next(false).unwrap().is_some());
+        assert!(endless.next().unwrap().is_some());
         drop(endless);
         dropped.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
     }

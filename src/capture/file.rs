@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use super::ahead::{Ahead, Chunks, HEADROOM, Readers};
-use super::beside::Beside;
+use super::ahead::{Ahead, HEADROOM, Readers};
 use super::buffer::Buffer;
+use super::content::Content;
 use super::mapped::{self, Mapped};
 
 /// A window over a stream. Memory: [`READ_BYTES`], or what is read ahead; more only while an item that is larger arrives, and
@@ -33,11 +33,9 @@ pub(super) struct Window {
     /// Octets that came out of the stream.
     received: u64,
     end: Option<io::Result<()>>,
-    /// The file that the stream reads, where it is one as it stands and may yet be mapped, and what counts its octets.
+    /// The file that the stream reads, where it is one that may yet be mapped, and what counts its octets.
     file: Option<(File, Arc<AtomicU64>)>,
-    /// Octets of a packet so far, on average.
-    packet: u64,
-    /// Whether it was chosen if another thread is to read.
+    /// Whether it was chosen how to go on.
     has_chosen: bool,
 }
 
@@ -45,16 +43,18 @@ pub(super) struct Window {
 enum Stream {
     /// They are read as they are asked for.
     AtHand(Box<dyn Read + Send>),
-    /// Another thread reads them, or a part of them.
-    Chunks(Box<dyn Chunks>),
+    /// Another thread reads them.
+    Ahead(Ahead),
     /// They are mapped, part by part.
     Mapped(File, Arc<AtomicU64>),
 }
 
 impl Window {
-    /// Begins with a small buffer: of hundreds of files most may only be looked at for now. The rest is read ahead where there is
-    /// a processor for that.
-    pub(super) fn new(stream: Box<dyn Read + Send>, readers: Readers) -> Self {
+    /// A window over a stream, which may read a `file` as it stands, whose octets are counted.
+    ///
+    /// Begins with a small buffer: of hundreds of files most may only be looked at for now. The rest of a file is mapped, where
+    /// that can be, and what else there is is read ahead where there is a processor for that.
+    pub(super) fn new(stream: Box<dyn Read + Send>, file: Option<(File, Arc<AtomicU64>)>, readers: Readers) -> Self {
         Self {
             stream: Stream::AtHand(stream),
             readers,
@@ -64,25 +64,14 @@ impl Window {
             behind: 0,
             received: 0,
             end: None,
-            file: None,
-            packet: 0,
+            file,
             has_chosen: false,
         }
     }
 
-    /// The stream is a file, as it stands, whose octets are counted.
-    pub(super) fn reads_file(&mut self, file: File, counted: Arc<AtomicU64>) {
-        self.file = Some((file, counted));
-    }
-
-    /// So large were packets on average so far.
-    pub(super) const fn expect(&mut self, octets: u64) {
-        self.packet = octets;
-    }
-
     /// The stream takes work to read: it is read ahead from its beginning.
     pub(super) fn ahead(stream: Box<dyn Read + Send>, readers: Readers) -> Self {
-        let mut window = Self::new(stream, readers);
+        let mut window = Self::new(stream, None, readers);
         window.read_ahead();
         window
     }
@@ -186,8 +175,8 @@ impl Window {
                 make_room(buffer, &mut self.filled, self.received > 0);
                 stream.read(buffer.get_mut(self.filled.end..).unwrap_or_default())
             }
-            Stream::Chunks(chunks) => {
-                let Some(mut chunk) = chunks.next(self.packet >= LARGE)? else { return Ok(0) };
+            Stream::Ahead(chunks) => {
+                let Some(mut chunk) = chunks.next()? else { return Ok(0) };
                 let octets = chunk.end - HEADROOM;
                 if left <= HEADROOM {
                     let begin = HEADROOM - left;
@@ -227,25 +216,18 @@ impl Window {
         }
     }
 
-    /// From now on the file is mapped, where that is possible. It is tried once.
-    fn read_mapped(&mut self) {
+    /// Chooses, once the beginning was looked at, how to go on. Mapping a file takes less time than copying it, and who reads ahead
+    /// needs a processor to itself: with two, who takes frames apart has one, and who judges the other.
+    fn choose(&mut self) {
+        if self.received <= Content::ENOUGH as u64 || std::mem::replace(&mut self.has_chosen, true) {
+            return;
+        }
         if let Some((file, counted)) = self.file.take()
             && let Ok(Some(_)) = part(&file, self.received, 0)
         {
             self.stream = Stream::Mapped(file, counted);
-        }
-    }
-
-    /// Chooses how it is read from now on, by what was found of it so far.
-    fn choose(&mut self) {
-        if self.packet >= HUGE {
-            self.read_mapped();
-        }
-        let (is_file, is_crowded) = (self.file.is_some(), self.readers.is_crowded());
-        match helper(processors(), self.received, self.packet, is_file, is_crowded).filter(|_| !self.has_chosen) {
-            Some(Helper::Ahead) => self.read_ahead(),
-            Some(Helper::Beside) => self.read_beside(),
-            None => {}
+        } else if processors() > 2 {
+            self.read_ahead();
         }
     }
 
@@ -254,42 +236,8 @@ impl Window {
         self.has_chosen = true;
         if let Stream::AtHand(stream) = &mut self.stream {
             let stream = std::mem::replace(stream, Box::new(io::empty()));
-            let begun = Ahead::begin(stream, &self.readers);
-            self.stream = begun.map_or_else(Stream::AtHand, |ahead| Stream::Chunks(Box::new(ahead)));
-            self.file = None;
+            self.stream = Ahead::begin(stream, &self.readers).map_or_else(Stream::AtHand, Stream::Ahead);
         }
-    }
-
-    /// From now on another thread reads every second chunk.
-    fn read_beside(&mut self) {
-        self.has_chosen = true;
-        if let (Some((file, counted)), Stream::AtHand(_)) = (&self.file, &self.stream)
-            && let Ok(file) = file.try_clone()
-            && let Some(beside) = Beside::begin(file, self.received, Arc::clone(counted), &self.readers)
-        {
-            self.stream = Stream::Chunks(Box::new(beside));
-        }
-    }
-}
-
-/// Another thread that reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Helper {
-    /// All of it, before it is asked for.
-    Ahead,
-    /// Every second chunk.
-    Beside,
-}
-
-/// Which one is of use, where so many octets were received, in packets of so many on average. With more than two processors, who
-/// reads has one to itself. With two, who takes frames apart has one and who judges the other; and octets that another processor
-/// copied are slower to get at than to copy, where they are looked at.
-fn helper(processors: usize, received: u64, packet: u64, is_file: bool, is_crowded: bool) -> Option<Helper> {
-    match processors {
-        0 | 1 => None,
-        2 => (is_file && packet >= LARGE && !is_crowded).then_some(Helper::Beside),
-        // A file may be mapped yet: of that is known after some time.
-        _ => (received >= if is_file { SETTLED } else { 1 }).then_some(Helper::Ahead),
     }
 }
 
@@ -341,12 +289,6 @@ fn processors() -> usize {
 const READ_BYTES: usize = 256 << 10;
 
 const FIRST_READ_BYTES: usize = 4 << 10;
-/// Packets of which so many octets or more are captured are mostly copied, and hardly looked at.
-const LARGE: u64 = 1000;
-/// Of those of so many, whole pages are not looked at: to map the others takes less time than to copy all.
-const HUGE: u64 = 4096;
-/// Octets after which packets are as they mostly are.
-const SETTLED: u64 = 16 << 20;
 /// Octets that are mapped at once.
 const PART_BYTES: usize = 8 << 20;
 /// Why a file ends where octets of it are zeros now.
@@ -355,25 +297,42 @@ pub(super) const GONE: &str =
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
-    #[test]
-    fn who_helps_to_read_is_for_the_processors_and_the_packets_to_say() {
-        let (begun, settled) = (READ_BYTES as u64, SETTLED);
-        for (processors, received, packet, is_file, is_crowded, expected) in [
-            (1, settled, LARGE, true, false, None),
-            (2, begun, LARGE, true, false, Some(Helper::Beside)),
-            (2, begun, LARGE, true, true, None),
-            (2, settled, LARGE - 1, true, false, None),
-            (2, settled, LARGE, false, false, None),
-            (4, begun, LARGE, true, false, None),
-            (4, settled, LARGE, true, false, Some(Helper::Ahead)),
-            (4, settled, 100, true, true, Some(Helper::Ahead)),
-            (4, 0, 0, false, false, None),
-            (4, begun, 100, false, false, Some(Helper::Ahead)),
-        ] {
-            let found = helper(processors, received, packet, is_file, is_crowded);
-            assert_eq!(found, expected, "{processors} processors, {received} octets, packets of {packet}");
+    /// All octets of a window from its begin on.
+    fn rest(window: &mut Window) -> Vec<u8> {
+        let mut octets = Vec::new();
+        while window.fill(1) {
+            octets.extend_from_slice(window.filled());
+            window.step(window.filled().len());
         }
+        octets
+    }
+
+    #[test]
+    fn a_file_is_mapped_behind_its_beginning_and_may_grow_meanwhile() {
+        let mut content: Vec<u8> = (0..5 * FIRST_READ_BYTES).map(|at| (at ^ (at >> 8)) as u8).collect();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&content).unwrap();
+        let counted = Arc::new(AtomicU64::new(0));
+        let mapped = Some((file.reopen().unwrap(), Arc::clone(&counted)));
+        let mut window = Window::new(Box::new(file.reopen().unwrap()), mapped, Readers::default());
+        assert!(window.fill(Content::ENOUGH) && matches!(window.stream, Stream::AtHand(_)));
+        assert!(window.fill(FIRST_READ_BYTES + 1) && matches!(window.stream, Stream::Mapped(..)));
+        let more = [7; 100];
+        file.write_all(&more).unwrap();
+        content.extend_from_slice(&more);
+        assert!(rest(&mut window) == content && window.failure().is_none());
+        assert_eq!(counted.load(Ordering::Relaxed), (content.len() - FIRST_READ_BYTES) as u64);
+    }
+
+    #[test]
+    fn what_is_no_file_is_read() {
+        let content: Vec<u8> = (0..3 * READ_BYTES).map(|at| (at ^ (at >> 8)) as u8).collect();
+        let mut window = Window::new(Box::new(io::Cursor::new(content.clone())), None, Readers::default());
+        assert!(rest(&mut window) == content && window.failure().is_none());
+        assert!(!matches!(window.stream, Stream::Mapped(..)));
     }
 }

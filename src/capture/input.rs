@@ -80,8 +80,8 @@ pub(super) enum Refused {
 }
 
 impl Input {
-    /// Tells the format by the first octets and reads the file header.
-    pub(super) fn open(stream: Box<dyn Read + Send>, readers: &Readers) -> Result<Self, Refused> {
+    /// Tells the format by the first octets and reads the file header. `file` is what the stream reads, where it is one.
+    pub(super) fn open(stream: Box<dyn Read + Send>, file: Option<File>, readers: &Readers) -> Result<Self, Refused> {
         let readers = readers.clone();
         let raw_bytes = Arc::new(AtomicU64::new(0));
         let mut raw = Counted { stream, bytes: Arc::clone(&raw_bytes) };
@@ -91,7 +91,10 @@ impl Input {
         let (window, compression) = match content {
             Content::Gzip => (Window::ahead(decompress::gzip(raw), readers), "gzip"),
             Content::Zstd => (Window::ahead(decompress::zstd(raw).map_err(Refused::Io)?, readers), "zstd"),
-            _ => (Window::new(Box::new(raw), readers), ""),
+            _ => {
+                let file = file.map(|file| (file, Arc::clone(&raw_bytes)));
+                (Window::new(Box::new(raw), file, readers), "")
+            }
         };
         let mut input = Self {
             window,
@@ -119,13 +122,6 @@ impl Input {
         Ok(input)
     }
 
-    /// The stream is this file.
-    pub(super) fn reads_file(&mut self, file: File) {
-        if self.compression.is_empty() {
-            self.window.reads_file(file, Arc::clone(&self.raw_bytes));
-        }
-    }
-
     /// Moves to the next packet. False at the end.
     pub(super) fn advance(&mut self) -> bool {
         let moved = self.end.is_none()
@@ -134,14 +130,11 @@ impl Input {
                     self.take(located);
                     true
                 }
-                None => {
-                    self.window.expect(self.window.position() / self.packets.max(1));
-                    match &self.records {
-                        Records::Pcapng(_) => self.advance_pcapng(),
-                        Records::Pcap(header) => self.advance_pcap(*header),
-                        Records::Unknown => false,
-                    }
-                }
+                None => match &self.records {
+                    Records::Pcapng(_) => self.advance_pcapng(),
+                    Records::Pcap(header) => self.advance_pcap(*header),
+                    Records::Unknown => false,
+                },
             };
         if !moved {
             self.current = Current::NONE;

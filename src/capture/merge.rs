@@ -120,15 +120,7 @@ impl Source {
     /// The secrets of TLS connections that stood in the inputs before the frame at hand (Decryption Secrets Blocks of pcapng),
     /// but for those that were given before.
     pub fn take_secrets(&mut self) -> Vec<Entry> {
-        if self.has_secrets() {
-            self.leave_processors();
-        }
         std::mem::take(&mut self.secrets)
-    }
-
-    /// Who takes the frames has work for all processors: plain files are read by nobody else.
-    pub fn leave_processors(&self) {
-        self.readers.crowd();
     }
 
     /// What is known of each input, in the order of the names; all that can be known after the end.

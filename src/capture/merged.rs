@@ -93,23 +93,20 @@ impl Kept {
 impl Merged {
     pub(super) fn open(index: u16, named: Named, readers: &Readers) -> Result<Self, Error> {
         let Octets { stream, size, file } = octets(&named).map_err(|error| Error::from_io(&named.display(), error))?;
-        match Input::open(stream, readers) {
-            Ok(mut input) => {
-                file.into_iter().for_each(|file| input.reads_file(file));
-                Ok(Self {
-                    index,
-                    named,
-                    size,
-                    state: State::Open(Box::new(input)),
-                    at_hand: None,
-                    ahead: VecDeque::new(),
-                    passed: NEVER,
-                    turn: NEVER,
-                    correction: 0,
-                    host: 0,
-                    clock: None,
-                })
-            }
+        match Input::open(stream, file, readers) {
+            Ok(input) => Ok(Self {
+                index,
+                named,
+                size,
+                state: State::Open(Box::new(input)),
+                at_hand: None,
+                ahead: VecDeque::new(),
+                passed: NEVER,
+                turn: NEVER,
+                correction: 0,
+                host: 0,
+                clock: None,
+            }),
             Err(Refused::Io(error)) => Err(Error::from_io(&named.display(), error)),
             Err(Refused::NotACapture(found)) => Err(Error::NotACapture { name: named.display(), found }),
         }
@@ -279,15 +276,14 @@ impl Merged {
     #[cold]
     pub(super) fn reopen(&mut self, readers: &Readers) {
         (self.passed, self.turn) = (NEVER, NEVER);
-        let opened = octets(&self.named).map(|Octets { stream, file, .. }| (Input::open(stream, readers), file));
+        let opened = octets(&self.named).map(|Octets { stream, file, .. }| Input::open(stream, file, readers));
         let failure = match opened {
-            Ok((Ok(mut input), file)) => {
-                file.into_iter().for_each(|file| input.reads_file(file));
+            Ok(Ok(input)) => {
                 self.state = State::Open(Box::new(input));
                 return;
             }
-            Ok((Err(Refused::NotACapture(found)), _)) => format!("it was overwritten: {found}"),
-            Ok((Err(Refused::Io(error)), _)) | Err(error) => error.to_string(),
+            Ok(Err(Refused::NotACapture(found))) => format!("it was overwritten: {found}"),
+            Ok(Err(Refused::Io(error))) | Err(error) => error.to_string(),
         };
         let mut summary = self.summary();
         summary.described.packets = 0;

@@ -13,7 +13,6 @@
 //! Packets as they pass come from [`live`], in batches.
 
 mod ahead;
-mod beside;
 mod buffer;
 mod clocks;
 mod content;

@@ -20,7 +20,7 @@ type Seen = (u64, i64, u16, u32, Vec<u8>);
 
 /// Reads a stream to its end: packet by packet, and by stretches, which gives the same.
 fn read(octets: &[u8]) -> (Vec<Seen>, report::Input, bool) {
-    let open = || match Input::open(Box::new(Cursor::new(octets.to_vec())), &Readers::default()) {
+    let open = || match Input::open(Box::new(Cursor::new(octets.to_vec())), None, &Readers::default()) {
         Ok(input) => input,
         Err(Refused::NotACapture(found)) => panic!("{found}"),
         Err(Refused::Io(error)) => panic!("{error}"),
@@ -65,7 +65,7 @@ fn look(stretch: &Stretch<'_>) -> Seen {
 }
 
 fn refusal(octets: &[u8]) -> String {
-    match Input::open(Box::new(Cursor::new(octets.to_vec())), &Readers::default()) {
+    match Input::open(Box::new(Cursor::new(octets.to_vec())), None, &Readers::default()) {
         Err(Refused::NotACapture(found)) => found,
         _ => panic!("accepted"),
     }

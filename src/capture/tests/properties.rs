@@ -115,7 +115,7 @@ proptest! {
             _ => octets.chunks(500).flat_map(|chunk| [zstd_skippable(b"x"), zstd(chunk)].concat()).collect(),
         };
         let pieces = Pieces { octets: Cursor::new(octets.clone()), sizes, turn: 0 };
-        let Ok(input) = Input::open(Box::new(pieces), &Readers::default()) else { panic!("refused") };
+        let Ok(input) = Input::open(Box::new(pieces), None, &Readers::default()) else { panic!("refused") };
         let ((seen, input, complete), expected) = (walk(input), read(&octets));
         prop_assert_eq!((seen, input.ended, complete), (expected.0, expected.1.ended, expected.2));
     }
@@ -131,7 +131,7 @@ proptest! {
         ]),
         octets in prop::collection::vec(any::<u8>(), 0..600),
     ) {
-        if let Ok(input) = Input::open(Box::new(Cursor::new([begin, &octets].concat())), &Readers::default()) {
+        if let Ok(input) = Input::open(Box::new(Cursor::new([begin, &octets].concat())), None, &Readers::default()) {
             walk(input);
         }
     }
@@ -151,7 +151,7 @@ proptest! {
             let at = at.index(octets.len());
             octets[at] = value;
         }
-        if let Ok(input) = Input::open(Box::new(Cursor::new(octets)), &Readers::default()) {
+        if let Ok(input) = Input::open(Box::new(Cursor::new(octets)), None, &Readers::default()) {
             walk(input);
         }
     }
