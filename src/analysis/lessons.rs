@@ -7,10 +7,11 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::analysis::findings::Findings;
-use crate::correlate::served::Leg;
+use crate::correlate::served::{Leg, Lone, Served};
 use crate::correlate::{Finding, Note};
 use crate::diagnose::Question;
 
@@ -62,16 +63,28 @@ impl<'r> Lessons<'r> {
     #[inline]
     pub(super) fn take(&mut self, finding: Finding<'_>) {
         match finding {
-            Finding::Attempt(attempt) => self.lesson.attempts.push(attempt),
-            Finding::Note(note) => {
-                self.lesson.notes.push(note);
-                if self.lesson.notes.len() >= TOGETHER {
-                    self.hand_on();
-                }
+            // What is added as it is made is not copied.
+            Finding::Attempt(leaving, pairing) => {
+                self.lesson.attempts.extend(iter::once_with(|| Leg { pairing, ..leaving.leg() }));
             }
+            Finding::Served { root, attempts, upstream_visible } => {
+                self.note(|| Note::Served(Served { root: root.leg(), attempts, upstream_visible }));
+            }
+            Finding::Lone { leaving, known, at_home } => {
+                self.note(|| Note::Lone(Lone { leg: leaving.leg(), known, at_home }));
+            }
+            Finding::Note(note) => self.note(|| note),
             // These are judged by all that was learned before.
             Finding::Case(mut case) => self.learned().judge(&mut case),
             Finding::Provisional { case, contested } => self.learned().preview(&case, contested),
+        }
+    }
+
+    #[inline(always)]
+    fn note(&mut self, note: impl FnOnce() -> Note) {
+        self.lesson.notes.extend(iter::once_with(note));
+        if self.lesson.notes.len() >= TOGETHER {
+            self.hand_on();
         }
     }
 

@@ -11,7 +11,7 @@ use crate::correlate::lookups::Lookups;
 use crate::correlate::neighbours::Neighbours;
 use crate::correlate::pairing::Pairing;
 use crate::correlate::resolution::Resolution;
-use crate::correlate::served::{Leg, Lone, Served};
+use crate::correlate::served::{Leaving, Lone, Served};
 use crate::event::{Endpoint, Moment};
 use crate::time::Timestamp;
 
@@ -96,8 +96,26 @@ pub enum Finding<'a> {
         /// Whether one of its attempts may not be over, or turn out to be another exchange's.
         contested: bool,
     },
-    /// An attempt that served the exchange that is told next.
-    Attempt(Leg),
+    /// An attempt that served the exchange that is told next, and how sure that is.
+    Attempt(Leaving<'a>, Pairing),
+    /// An exchange that was served.
+    Served {
+        /// The client's exchange.
+        root: Leaving<'a>,
+        /// How many attempts it took, which were told before it.
+        attempts: u8,
+        /// Whether attempts of this gateway were seen at all.
+        upstream_visible: bool,
+    },
+    /// An exchange of a gateway's with an upstream that went as it should, and that no client's exchange was found for.
+    Lone {
+        /// The exchange.
+        leaving: Leaving<'a>,
+        /// Whether clients of this gateway are in the capture.
+        known: bool,
+        /// Whether it was asked from the upstream's own host.
+        at_home: bool,
+    },
     /// Something to learn from.
     Note(Note),
 }

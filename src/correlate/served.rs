@@ -7,8 +7,9 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Place};
+use crate::correlate::gateway::Gateways;
 use crate::correlate::settle::{Attempted, MOST_HOPS};
-use crate::correlate::{Correlator, Finding, Note, Pairing, Party, Role};
+use crate::correlate::{Correlator, Finding, Pairing, Party, Role};
 use crate::event::{Ending, Endpoint, GoneWhy, Moment, Request, Response, Side};
 use crate::time::Timestamp;
 
@@ -69,11 +70,19 @@ pub struct Leg {
     pub response: Option<Response>,
 }
 
-impl Leg {
-    /// Takes it out of an exchange that is about to be forgotten.
-    #[inline]
-    fn of(exchange: &mut Exchange, conversation: &Conversation) -> Self {
-        Self {
+/// An exchange that is about to be forgotten.
+#[derive(Debug)]
+pub struct Leaving<'a> {
+    exchange: &'a mut Exchange,
+    conversation: &'a Conversation,
+}
+
+impl Leaving<'_> {
+    /// Takes out of it what is kept.
+    #[inline(always)] // So it is made where it is put.
+    pub fn leg(self) -> Leg {
+        let Self { exchange, conversation } = self;
+        Leg {
             key: exchange.key,
             client: exchange.client.ip(),
             server: exchange.server,
@@ -173,14 +182,12 @@ impl Correlator {
             self.books.exchange(key).is_some_and(|root| self.gateways.is_front_host(root.hosts.server));
         let mut attempts = 0;
         for (key, pairing, _) in tries {
-            if let Some(leg) = self.take_leg(*key) {
+            self.let_go(*key, |_, leaving| {
                 attempts += 1;
-                sink(Finding::Attempt(Leg { pairing: *pairing, ..leg }));
-            }
+                sink(Finding::Attempt(leaving, *pairing));
+            });
         }
-        if let Some(root) = self.take_leg(key) {
-            sink(Finding::Note(Note::Served(Served { root, attempts, upstream_visible })));
-        }
+        self.let_go(key, |_, root| sink(Finding::Served { root, attempts, upstream_visible }));
         for key in tries.iter().map(|(key, ..)| *key).chain([key]) {
             self.forget_if_done(key.connection, sink);
         }
@@ -189,19 +196,23 @@ impl Correlator {
     /// The same of one that was made for no exchange of a client's.
     fn tell_lone(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
         self.note_forwarder(key);
-        let Some(leg) = self.take_leg(key) else { return };
-        let known = self.gateways.is_front(self.gateways.root(leg.client)) || self.gateways.is_known(leg.client);
-        let at_home = self.gateways.is_at_home(leg.client, leg.server.ip());
-        sink(Finding::Note(Note::Lone(Lone { leg, known, at_home })));
+        self.let_go(key, |gateways, leaving| {
+            let Exchange { client, server, .. } = leaving.exchange;
+            let known = gateways.is_front(gateways.root(client.ip())) || gateways.is_known(client.ip());
+            let at_home = gateways.is_at_home(client.ip(), server.ip());
+            sink(Finding::Lone { leaving, known, at_home });
+        });
         self.forget_if_done(key.connection, sink);
     }
 
+    /// Tells of an exchange, and forgets it.
     #[inline]
-    fn take_leg(&mut self, key: ExchangeKey) -> Option<Leg> {
-        let mut exchange = self.strike(key)?;
-        let leg = self.books.conversation(key.connection).map(|conversation| Leg::of(&mut exchange, conversation));
+    fn let_go(&mut self, key: ExchangeKey, tell: impl FnOnce(&Gateways, Leaving<'_>)) {
+        let Some(mut exchange) = self.strike(key) else { return };
+        if let Some(conversation) = self.books.conversation(key.connection) {
+            tell(&self.gateways, Leaving { exchange: &mut exchange, conversation });
+        }
         self.books.give_back(exchange);
-        leg
     }
 }
 
