@@ -374,6 +374,6 @@ const MOST_FRAMES: usize = 1024;
 const MOST_BUFFERS: usize = 12;
 /// What each of the others gets, and what the own one.
 const OTHERS_SHARE: usize = 8;
-const OWN_SHARE: usize = 4;
+const OWN_SHARE: usize = 6;
 /// Batches that may wait, for each shard.
 const MOST_BATCHES: usize = 4;
