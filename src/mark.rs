@@ -18,3 +18,18 @@ pub fn mark(octets: &[u8]) -> u64 {
     }
     state
 }
+
+/// The marks of a path: as it stands, and without its first one and two segments, since gateways strip prefixes. None of what is
+/// so short that it stands in many.
+pub fn of_path(path: &[u8]) -> impl Iterator<Item = u64> {
+    let ends = std::iter::successors(Some(path), |path| without_segment(path)).take(3);
+    ends.take_while(|end| end.len() >= SHORTEST).map(mark)
+}
+
+fn without_segment(path: &[u8]) -> Option<&[u8]> {
+    let slash = path.iter().skip(1).position(|octet| *octet == b'/')?;
+    path.get(slash + 1..)
+}
+
+/// Octets of the shortest value that tells one request from others.
+pub const SHORTEST: usize = 6;

@@ -123,6 +123,7 @@ stories! {
     nginx_nobody_there
     nginx_node_race_waits
     nginx_one_family_refused
+    nginx_one_host_asked_again
     nginx_path_outage
     nginx_path_outage_retried
     nginx_process_death

@@ -165,6 +165,8 @@ pub struct Trouble {
     /// When an exchange began that was told without this one, and what it would have cost to believe that a retry of it is
     /// explained by this one: the least.
     pub passed_over: Option<(u32, Timestamp)>,
+    /// Whether nobody waited for it any more when it was not over.
+    pub let_go: bool,
 }
 
 /// What disturbed a connection is asked for as if it were its own.
@@ -371,6 +373,10 @@ impl Exchange {
     /// It holds so many octets more.
     pub(super) fn hold(&mut self, octets: usize) {
         self.weight = self.weight.saturating_add(u32::try_from(octets).unwrap_or(u32::MAX));
+    }
+
+    pub(super) fn was_let_go(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.let_go)
     }
 
     /// Status of the final response.

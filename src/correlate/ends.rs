@@ -53,6 +53,28 @@ impl Correlator {
         self.end_all(connection, moment);
     }
 
+    /// The client sends nothing more.
+    pub(super) fn client_left(&mut self, connection: ConnectionId) {
+        let Some(page) = self.books.page(connection) else { return };
+        let open = page.open.iter().filter(|exchange| exchange.over.is_none()).map(|exchange| exchange.key).collect();
+        self.let_go(open);
+    }
+
+    /// Who asked does not wait any more, nor does anybody for what was asked for him: though it be not over, it does not count
+    /// as open.
+    fn let_go(&mut self, mut those: SmallVec<[ExchangeKey; 4]>) {
+        while let Some(key) = those.pop() {
+            let Some(exchange) = self.books.exchange_mut(key).filter(|exchange| exchange.over.is_none()) else {
+                continue;
+            };
+            let trouble = exchange.trouble.get_or_insert_default();
+            if key.number > 0 && !std::mem::replace(&mut trouble.let_go, true) {
+                those.extend_from_slice(&exchange.attempts);
+                self.places.end(exchange.place);
+            }
+        }
+    }
+
     pub(super) fn end_all(&mut self, connection: ConnectionId, moment: Moment) {
         let Some(page) = self.books.page(connection) else { return };
         let open: SmallVec<[ExchangeKey; 4]> = page.open.iter().map(|exchange| exchange.key).collect();
@@ -63,6 +85,9 @@ impl Correlator {
 
     pub(super) fn end(&mut self, key: ExchangeKey, moment: Moment) {
         if self.close(key, moment) {
+            if let Some(exchange) = self.books.exchange(key) {
+                self.let_go(SmallVec::from_slice(&exchange.attempts));
+            }
             self.schedule(key, moment);
         }
     }
@@ -73,7 +98,7 @@ impl Correlator {
             return false;
         };
         exchange.over = Some(moment);
-        if key.number > 0 {
+        if key.number > 0 && !exchange.was_let_go() {
             self.places.end(exchange.place);
         }
         self.marks.remove(exchange);

@@ -10,7 +10,7 @@ use crate::correlate::conversation::{Conversation, Exchange, ExchangeKey, Hosts}
 use crate::correlate::fit::is_anothers_check;
 use crate::correlate::gateway::Host;
 use crate::correlate::index::LAST;
-use crate::correlate::marks::of_client;
+use crate::correlate::marks::{of_client, share_but_targets};
 use crate::correlate::{Correlator, Pairing, Party};
 use crate::event::{Endpoint, Request, Side};
 use crate::time::Timestamp;
@@ -132,12 +132,24 @@ impl Correlator {
         let siblings = parent.hosts.client == attempt.hosts.client && parent.hosts.server != attempt.hosts.client;
         let itself = parent.key.connection == attempt.key.connection || parent.server == attempt.server;
         let late = parent.over.is_some() || parent.started.at > attempt.started.at;
-        let check = parent
-            .request
-            .as_ref()
-            .zip(attempt.request.as_ref())
-            .is_some_and(|(one, other)| is_anothers_check(one, other));
-        if check || late || siblings || itself || !self.places.may_nest(attempt.place, parent.place) {
+        let asked = parent.request.as_ref().zip(attempt.request.as_ref());
+        let check = asked.is_some_and(|(one, other)| is_anothers_check(one, other));
+        // Nor is what looks alike asked by an upstream, at who has been asked by clients alone.
+        let backwards = self.places.is_front_only(attempt.place) && self.places.is_upstream(parent.place);
+        let looks_alike = backwards && asked.is_some_and(|(one, other)| share_but_targets(one, other));
+        // Who asks its own host looks as a gateway's upstream does: it is none whose gateway has let go of what it asked. Clients
+        // that wait for an answer once they have closed ask gateways.
+        let let_go = attempt.hosts.client == attempt.hosts.server
+            && parent.was_let_go()
+            && !self.places.is_front_only(parent.place);
+        if check
+            || looks_alike
+            || late
+            || let_go
+            || siblings
+            || itself
+            || !self.places.may_nest(attempt.place, parent.place)
+        {
             return None;
         }
         // What a gateway asks of an upstream does not come back to the gateway: requests that look alike do.

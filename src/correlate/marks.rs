@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::correlate::conversation::{Exchange, ExchangeKey};
 use crate::event::{Endpoint, Request};
-use crate::mark::mark;
+use crate::mark::{self, mark};
 
 /// Open exchanges by mark.
 #[derive(Debug, Default)]
@@ -92,6 +92,13 @@ fn bit(nth: usize) -> u8 {
 #[must_use]
 pub(super) fn shared(one: &Request, other: &Request) -> bool {
     one.marks.iter().any(|mark| other.marks.contains(mark))
+}
+
+/// Whether two requests have nothing in common but their targets, or the ends of these: all that look alike have that.
+#[must_use]
+pub(super) fn share_but_targets(one: &Request, other: &Request) -> bool {
+    let ends: SmallVec<[u64; 3]> = mark::of_path(other.target().as_bytes()).collect();
+    one.marks.iter().filter(|mark| other.marks.contains(mark)).all(|mark| ends.contains(mark))
 }
 
 /// The marks by which an exchange can be found: those of its request, and its client's end.

@@ -377,6 +377,7 @@ impl Correlator {
                 self.server_closed(connection, moment, sink);
             }
             What::Reset(_) => self.end_all(connection, moment),
+            What::Fin(_) => self.client_left(connection),
             What::Unreachable(error) if error.quotes_syn => self.end_all(connection, moment),
             What::Translated(translated) => self.translate(connection, &translated),
             What::Forwarded { to } => self.forward(connection, to),

@@ -180,6 +180,11 @@ impl Places {
         !known.is_upstream() && (known.is_front() || known.slot.is_some_and(|slot| self.nesting.is_outermost(slot)))
     }
 
+    /// Whether an identifier told that exchanges here were made for others.
+    pub(super) fn is_upstream(&self, place: Place) -> bool {
+        self.known(place).is_upstream()
+    }
+
     /// Whether it is a gateway's upstream, and was never seen to pass on what it is asked.
     pub(super) fn is_upstream_only(&self, place: Place) -> bool {
         let known = self.known(place);

@@ -182,12 +182,12 @@ impl Correlator {
             self.books.exchange(key).is_some_and(|root| self.gateways.is_front_host(root.hosts.server));
         let mut attempts = 0;
         for (key, pairing, _) in tries {
-            self.let_go(*key, |_, leaving| {
+            self.tell_and_forget(*key, |_, leaving| {
                 attempts += 1;
                 sink(Finding::Attempt(leaving, *pairing));
             });
         }
-        self.let_go(key, |_, root| sink(Finding::Served { root, attempts, upstream_visible }));
+        self.tell_and_forget(key, |_, root| sink(Finding::Served { root, attempts, upstream_visible }));
         for key in tries.iter().map(|(key, ..)| *key).chain([key]) {
             self.forget_if_done(key.connection, sink);
         }
@@ -196,7 +196,7 @@ impl Correlator {
     /// The same of one that was made for no exchange of a client's.
     fn tell_lone(&mut self, key: ExchangeKey, sink: &mut dyn FnMut(Finding<'_>)) {
         self.note_forwarder(key);
-        self.let_go(key, |gateways, leaving| {
+        self.tell_and_forget(key, |gateways, leaving| {
             let Exchange { client, server, .. } = leaving.exchange;
             let known = gateways.is_front(gateways.root(client.ip())) || gateways.is_known(client.ip());
             let at_home = gateways.is_at_home(client.ip(), server.ip());
@@ -207,7 +207,7 @@ impl Correlator {
 
     /// Tells of an exchange, and forgets it.
     #[inline]
-    fn let_go(&mut self, key: ExchangeKey, tell: impl FnOnce(&Gateways, Leaving<'_>)) {
+    fn tell_and_forget(&mut self, key: ExchangeKey, tell: impl FnOnce(&Gateways, Leaving<'_>)) {
         let Some(mut exchange) = self.strike(key) else { return };
         if let Some(conversation) = self.books.conversation(key.connection) {
             tell(&self.gateways, Leaving { exchange: &mut exchange, conversation });

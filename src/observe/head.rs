@@ -8,7 +8,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::event::{ForwardedFor, Moment, Protocol, Request, RequestSection, Response, ResponseSection, Signature};
-use crate::mark::mark;
+use crate::mark::{self, mark};
 use crate::observe::signs::Seen;
 use crate::texts::{Texts, readable};
 use crate::time::Span;
@@ -95,7 +95,7 @@ pub fn request(head: &RequestHead<'_, '_>, framing: Framing, length: usize, text
             FieldName::XForwarded => {
                 forwarded = true;
                 // X-Forwarded-Uri: who is asked whether a client may have something is told what.
-                if field.value.len() >= SHORTEST_MARK && field.value.starts_with(b"/") {
+                if field.value.len() >= mark::SHORTEST && field.value.starts_with(b"/") {
                     note(mark(field.value), &mut marks);
                 }
             }
@@ -104,7 +104,7 @@ pub fn request(head: &RequestHead<'_, '_>, framing: Framing, length: usize, text
             | FieldName::KeepAlive
             | FieldName::TransferEncoding
             | FieldName::Common => {}
-            _ if field.value.len() < SHORTEST_MARK => {}
+            _ if field.value.len() < mark::SHORTEST => {}
             _ => note(mark(field.value), &mut marks),
         }
     }
@@ -224,7 +224,7 @@ pub fn response(head: &ResponseHead<'_, '_>, framing: Framing, length: usize, is
     }
 }
 
-/// The marks of a target: as it stands, and without its first one and two path segments, since gateways strip prefixes.
+/// The marks of a target's path.
 fn target_marks(target: &[u8], marks: &mut SmallVec<[u64; 6]>) {
     let path = match authority(target) {
         Some(authority) => target.splitn(4, |octet| *octet == b'/').nth(3).map_or(target, |rest| {
@@ -233,15 +233,7 @@ fn target_marks(target: &[u8], marks: &mut SmallVec<[u64; 6]>) {
         }),
         None => target,
     };
-    let mut rest = path;
-    for _ in 0..3 {
-        if rest.len() < SHORTEST_MARK {
-            return;
-        }
-        note(mark(rest), marks);
-        let Some(slash) = rest.iter().skip(1).position(|octet| *octet == b'/') else { return };
-        rest = rest.get(slash + 1..).unwrap_or_default();
-    }
+    mark::of_path(path).for_each(|mark| note(mark, marks));
 }
 
 /// Each mark counts once.
@@ -329,9 +321,6 @@ fn keep_alive(value: &[u8]) -> Option<Span> {
         value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii).find(|p| starts_with(p, b"timeout="))?;
     http1::decimal(parameter.get(8..)?).map(|seconds| Duration::from_secs(seconds).into())
 }
-
-/// Values shorter than this do not identify anything.
-const SHORTEST_MARK: usize = 6;
 
 #[cfg(test)]
 mod tests {

@@ -56,3 +56,19 @@ def nginx_healthy_idle_closes(lab):
     lab.pause(3.5)
     lab.require(r"idle for 2.0 s: closing", of="upstream")
     lab.expect("none")
+
+
+@story("A client asks again while the application still works on what nginx gave up, all on one host")
+def nginx_one_host_asked_again(lab):
+    """Client, nginx and application are on one machine and have one address. nginx gives up after 1 s, and the client asks for
+    the same again. The application, which does not notice, still has the requests that nginx has let go of."""
+    local = "127.0.0.1:9000"
+    lab.start_upstream(local, "gateway", behave={"/report/full": "slow:6"})
+    pool = f"upstream app {{\n    server {local} max_fails=0;\n    keepalive 8;\n}}\n"
+    lab.start_nginx(pool, f"proxy_read_timeout 1s;\n{location()}")
+    for _ in range(3):
+        lab.session(get("/report/full", 504), get("/report/short"), place="gateway", address="127.0.0.1:8080")
+    lab.require(r"upstream timed out .* while reading response header .*GET /report/full")
+    # It sends its answers to nobody.
+    lab.pause(4.5)
+    lab.expect(*[f"504 GET /report/full response_timeout upstream={local}"] * 3)
