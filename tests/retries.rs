@@ -118,9 +118,13 @@ fn block(fields: &[(&str, &str)]) -> String {
 }
 
 fn ask_stream(stream: char) -> String {
+    begin_stream(stream, '\u{5}')
+}
+
+fn begin_stream(stream: char, flags: char) -> String {
     let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/h2"), (":authority", "app.lab")];
     let fields = block(&fields) + &block(&[("x-request-id", "id-of--h2")]);
-    frame('\u{1}', '\u{5}', stream, &fields)
+    frame('\u{1}', flags, stream, &fields)
 }
 
 /// A gateway's connection of HTTP/2 to an upstream, and a client's request.
@@ -163,6 +167,38 @@ fn a_stream_that_ends_before_its_declared_length_is_cut_short() {
             down.answer(&mut scene, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nsome");
             assert_eq!(scene.incidents().len(), 0);
         }
+    }
+}
+
+#[test]
+fn a_stream_that_a_gateway_resets_with_its_connection_was_not_ended_by_the_upstream() {
+    let mut scene = Scene::default();
+    let [mut down, mut up] = over_http2(&mut scene);
+    let head = block(&[(":status", "200"), ("content-length", "1000")]);
+    up.answer(&mut scene, &(frame('\u{1}', '\u{4}', '\u{1}', &head) + &frame('\0', '\0', '\u{1}', "some")));
+    down.answer(&mut scene, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nsome");
+    scene.pause(2_000_000);
+    down.server_closes(&mut scene, "FA");
+    up.client_closes(&mut scene, "RA");
+    let incident = scene.incident();
+    assert_eq!(told(&incident), (Kind::BrokenSuccess, Cause::StalledBody), "{}", summary(&incident));
+}
+
+#[test]
+fn an_answer_before_an_empty_frame_that_ends_the_request_is_not_early() {
+    // END_STREAM stands in a frame of its own, or with the header section.
+    for (flags, end) in [('\u{4}', frame('\0', '\u{1}', '\u{3}', "")), ('\u{5}', String::new())] {
+        let mut scene = Scene::default();
+        let [mut down, mut up] = over_http2(&mut scene);
+        up.answer(&mut scene, &frame('\u{1}', '\u{5}', '\u{1}', &block(&[(":status", "204")])));
+        down.answer(&mut scene, "HTTP/1.1 204 No Content\r\n\r\n");
+        down.ask(&mut scene, &get("/h2"));
+        up.ask(&mut scene, &begin_stream('\u{3}', flags));
+        up.answer(&mut scene, &frame('\u{1}', '\u{5}', '\u{3}', &block(&[(":status", "503")])));
+        down.answer(&mut scene, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+        up.ask(&mut scene, &end);
+        let incident = scene.incident();
+        assert_eq!(told(&incident), (Kind::GatewayError, Cause::RelayedError), "{flags:?} {}", summary(&incident));
     }
 }
 

@@ -141,7 +141,9 @@ fn cut_short(attempt: &Attempt<'_>) -> Option<Verdict> {
     let declared = exchange.response.as_ref()?.content_length?;
     let end = exchange.response_end.filter(|end| end.how == Ending::Truncated && end.content < declared)?;
     let before = |moment: Moment| moment <= end.moment;
-    let is_closed = attempt.server_close().is_some_and(|(close, ..)| before(close));
+    // A connection that is reset ends what is on it, too.
+    let closes = [attempt.server_close(), attempt.gateway_close()];
+    let is_closed = closes.into_iter().flatten().any(|(close, ..)| before(close));
     let served = attempt.given.is_some_and(|given| given.whole && given.status.is_some_and(|status| status < 500));
     if is_closed || exchange.stream_reset().is_some_and(|(moment, _)| before(moment)) || served {
         return None;

@@ -282,9 +282,17 @@ impl Http2 {
                 tell(What::ResponseContent { exchange: stream.exchange, content });
             }
         }
-        if let Some(end) = content.ends {
-            self.ends(side, &content.header, end, tell);
-        }
+        let Some(end) = content.ends else { return };
+        // A frame without content that ends a request adds nothing that a server would wait for.
+        let end = match self.streams.get_mut(content.header.stream).filter(|_| side == Side::Client) {
+            Some(stream) if content.header.length == 0 => stream.asked,
+            Some(stream) => {
+                stream.asked = end;
+                end
+            }
+            None => end,
+        };
+        self.ends(side, &content.header, end, tell);
     }
 
     /// A frame ended its side of a stream, if it says so.

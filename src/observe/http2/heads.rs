@@ -88,6 +88,7 @@ impl Http2 {
             return self.ends(Side::Client, &block.header, end, tell);
         }
         let Some(stream) = self.streams.begin(id, MOST_STREAMS) else { return self.lose(tell) };
+        stream.asked = end;
         let exchange = stream.exchange;
         let mut cookies = Vec::new();
         let parts = Parts::of(lines, &mut cookies);

@@ -20,6 +20,8 @@ pub(super) struct Stream {
     pub(super) exchange: u32,
     /// The request is not complete.
     pub(super) request_open: bool,
+    /// The offset after the last of its octets that is more than an end.
+    pub(super) asked: u64,
     pub(super) response: Until,
     /// Whether its answer has no content, whatever its fields say: that to HEAD.
     pub(super) is_bodiless: bool,
@@ -75,6 +77,7 @@ impl Streams {
         id: 0,
         exchange: 0,
         request_open: true,
+        asked: 0,
         response: Until::Head,
         is_bodiless: false,
         content: 0,
